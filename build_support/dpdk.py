@@ -1,0 +1,88 @@
+"""Where DPDK is, from pkg-config or from a header tree that DPDK_HEADERS names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OLDEST = (22, 11)
+
+
+class Missing(Exception):
+    """DPDK is not there, or too old; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    include_dirs: list[str] = field(default_factory=list)
+    define_macros: list[tuple[str, str | None]] = field(default_factory=list)
+    compile_args: list[str] = field(default_factory=list)
+    libraries: list[str] = field(default_factory=list)
+    library_dirs: list[str] = field(default_factory=list)
+    link_args: list[str] = field(default_factory=list)
+
+
+def cpu_args() -> list[str]:
+    """The instruction set DPDK itself asks for, so that all rooms agree."""
+    return ["-march=corei7", "-mtune=generic"] if platform.machine() == "x86_64" else []
+
+
+def no_flags() -> Flags:
+    """For the rooms that link no DPDK."""
+    return Flags(compile_args=cpu_args())
+
+
+def pkg_config(*args: str) -> list[str]:
+    try:
+        done = subprocess.run(["pkg-config", *args, "libdpdk"], check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Missing("pkg-config is not installed; run: make packages") from None
+    except subprocess.CalledProcessError:
+        raise Missing("DPDK's development files are not installed; run: make packages") from None
+    return shlex.split(done.stdout)
+
+
+def version() -> str:
+    """The installed DPDK's version, e.g. "22.11.11"."""
+    found = pkg_config("--modversion")[0]
+    if tuple(int(n) for n in found.split(".")[:2]) < OLDEST:
+        raise Missing(f"DPDK {found} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that is supported")
+    return found
+
+
+def header_tree(directory: Path) -> list[str]:
+    """Include directories of one header tree: installed (rte_eal.h in it) or below include/."""
+    for candidate in (directory, directory / "include", directory / "include" / "dpdk", directory / "dpdk"):
+        if (candidate / "rte_eal.h").is_file():
+            return [str(candidate)]
+    raise Missing(f"DPDK_HEADERS: no rte_eal.h below {directory}")
+
+
+def flags() -> Flags:
+    """Compiler and linker flags for a module that calls DPDK."""
+    version()
+    defines: list[tuple[str, str | None]] = [("ALLOW_EXPERIMENTAL_API", None)]
+    tree = os.environ.get("DPDK_HEADERS", "")
+    if tree:
+        includes = header_tree(Path(tree))
+        return Flags(include_dirs=includes, define_macros=defines, compile_args=["-include", "rte_config.h", *cpu_args()])
+    cflags = pkg_config("--cflags")
+    includes = [f[2:] for f in cflags if f.startswith("-I") and "dpdk" in f]
+    other = [f for f in cflags if not f.startswith("-I")]
+    libs = pkg_config("--libs")
+    # rte_vdev_init lives in a bus driver that pkg-config does not list.
+    names = ["rte_bus_vdev", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_telemetry", "rte_kvargs", "rte_net", "rte_eal"]
+    if tuple(int(n) for n in version().split(".")[:2]) >= (23, 11):
+        names.append("rte_log")
+    return Flags(
+        include_dirs=includes,
+        define_macros=defines,
+        compile_args=other,
+        libraries=names,
+        library_dirs=[f[2:] for f in libs if f.startswith("-L")],
+        link_args=["-Wl,--as-needed"],
+    )

@@ -1,0 +1,59 @@
+# The layer as a shard's loop uses it: what is wanted of each connection goes in, notices come back. The packet path calls
+# only shard_want, which links the connection on a waiting list; operations are made and completions taken in shard_turn.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_ctx
+
+# What is wanted of a connection, and what was reached. WANT_INSTALLED implies WANT_ADDED first.
+cpdef enum Want:
+    WANT_OUT = 0
+    WANT_ADDED = 1
+    WANT_INSTALLED = 2
+
+# What the layer tells the owner of the connections.
+cpdef enum NoticeKind:
+    NOTICE_INSTALLED = 1    # both directions are in the NIC; `flags` are CT_OFFLOAD_R_*
+    NOTICE_REFUSED = 2      # not taken, nothing is left of it anywhere; `reason`, `error`
+    NOTICE_OUT = 3          # the removal that was wanted is complete, nothing is left anywhere; the slot may be reused
+    NOTICE_SAMPLE = 4       # an answer to shard_query: last_used_ms, sampled_ms
+    NOTICE_NO_SAMPLE = 5    # no answer could be had; `reason`, `error`
+    NOTICE_AGED = 6         # a provider's hint: query it
+    NOTICE_LOST = 7         # the rules are gone without a removal; `reason`; goes on in software
+    NOTICE_PUSHED = 8       # rules are about to be pushed: from now on packets may pass software by
+
+cdef struct Notice:
+    uint64_t conn_id
+    int64_t last_used_ms
+    int64_t sampled_ms
+    uint32_t kind
+    int error
+    uint16_t reason
+    uint8_t flags
+
+# How the layer reaches the connection table of a shard. Both are called from shard_turn only, on the shard's thread.
+cdef struct ConnTable:
+    void *user
+    # Fills ctx for a live connection and returns True; False where the slot no longer holds that connection.
+    bint (*fill)(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil
+    void (*notice)(void *user, const Notice *notice) noexcept nogil
+
+cdef struct OffloadShard
+
+# A shard of the layer for at most max_slots connections; NULL without memory. Freed when nothing is held any more.
+cdef OffloadShard *shard_new(uint32_t shard, uint32_t max_slots) noexcept nogil
+cdef void shard_free(OffloadShard *shard) noexcept nogil
+cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
+
+# Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails.
+cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
+# Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored.
+cdef void shard_query(OffloadShard *shard, uint64_t conn_id) noexcept nogil
+# True while an operation is outstanding or anything of this slot is left in a provider: the slot must not be reused.
+cdef bint shard_holds(OffloadShard *shard, uint32_t slot) noexcept nogil
+# Why it is not in hardware (CT_OFFLOAD_REASON_*), and what was reached (Want); pending: an operation is outstanding.
+cdef uint16_t shard_reason(OffloadShard *shard, uint32_t slot) noexcept nogil
+cdef int shard_reached(OffloadShard *shard, uint32_t slot) noexcept nogil
+cdef bint shard_pending(OffloadShard *shard, uint32_t slot) noexcept nogil
+cdef int shard_errno(OffloadShard *shard, uint32_t slot) noexcept nogil
+# Takes completions and makes operations from the waiting list. Returns how many notices were given.
+cdef uint32_t shard_turn(OffloadShard *shard, int64_t now_ms) noexcept nogil

@@ -1,0 +1,112 @@
+"""Builds the compiled rooms: one extension per pyx/ctoffload_dpdk/<room>/_*.pyx, and the emulated NIC's driver.
+
+CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms.
+DPDK_HEADERS=dir takes DPDK's public headers from there in place of the installed ones (compile check only).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from build_support import dpdk, driver  # noqa: E402
+
+PYX = ROOT / "pyx" / "ctoffload_dpdk"
+INCLUDE = ROOT / "ctoffload_dpdk" / "include"
+SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
+
+# Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
+USES_DPDK = ("ctoffload_dpdk.dpdk.", "ctoffload_dpdk.engine.", "ctoffload_dpdk.providers._rte_flow")
+
+COMPILE_ARGS = ["-O3", "-g", "-std=c11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter",
+                "-Wno-unused-function", "-Wno-sign-compare", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
+SANITIZE_ARGS = ["-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+}
+
+
+def modules() -> list[tuple[str, Path]]:
+    """(dotted name, source) of every compiled module, of the rooms asked for."""
+    rooms = {r for r in os.environ.get("CTOFFLOAD_ROOMS", "").split(",") if r}
+    found = []
+    for source in sorted(PYX.glob("*/_*.pyx")):
+        room = source.parent.name
+        if not rooms or room in rooms:
+            found.append((f"ctoffload_dpdk.{room}.{source.stem}", source))
+    return found
+
+
+def local_headers() -> list[str]:
+    return [str(p) for p in (*INCLUDE.glob("*.h"), *PYX.glob("*/*.h"))]
+
+
+def extension(name: str, source: Path) -> Extension:
+    flags = dpdk.flags() if name.startswith(USES_DPDK) else dpdk.no_flags()
+    sanitize = SANITIZE_ARGS if SANITIZE else []
+    return Extension(
+        name,
+        [str(source.relative_to(ROOT))],
+        include_dirs=[str(INCLUDE), str(source.parent), numpy.get_include(), *flags.include_dirs],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *flags.define_macros],
+        extra_compile_args=[*COMPILE_ARGS, *flags.compile_args, *sanitize],
+        libraries=flags.libraries,
+        library_dirs=flags.library_dirs,
+        extra_link_args=[*flags.link_args, *sanitize],
+        depends=local_headers(),
+    )
+
+
+class Build(build_ext):
+    """build_ext that also knows how a DPDK driver is named and linked."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        if driver.is_driver(fullname):
+            return driver.filename(fullname)
+        return super().get_ext_filename(fullname)
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        return [] if driver.is_driver(ext.name) else super().get_export_symbols(ext)
+
+
+def main() -> None:
+    try:
+        extensions = [extension(name, source) for name, source in modules()]
+        drivers = driver.extensions(ROOT, SANITIZE_ARGS if SANITIZE else [])
+    except (dpdk.Missing, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"setup.py: {error}") from None
+    setup(
+        ext_modules=[
+            *cythonize(
+                extensions,
+                include_path=[str(ROOT / "pyx")],
+                build_dir=os.environ.get("CTOFFLOAD_CYTHON_DIR", "build/cython"),
+                compiler_directives=DIRECTIVES,
+                nthreads=int(os.environ.get("CTOFFLOAD_JOBS", "0")),
+                show_all_warnings=False,
+            ),
+            *drivers,
+        ],
+        cmdclass={"build_ext": Build},
+    )
+
+
+if __name__ == "__main__":
+    main()
