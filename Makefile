@@ -1,0 +1,73 @@
+# ctoffload-dpdk. Two commands matter: make demo, make test. Each installs what is missing, builds what changed, then runs.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+JOBS ?= $(shell nproc)
+BIN := .venv/bin
+STAMPS := .stamps
+SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all bench sanitize build packages lint format clean FORCE
+
+help:                   ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: build             ## the main job on the emulated NIC: no NIC, no hugepages, no configuration
+	@$(BIN)/ctoffload demo
+
+test: build             ## every test that ends within minutes
+	@echo "test: running the tests"
+	@$(BIN)/pytest
+
+test-all: test sanitize bench  ## test, sanitize and bench
+
+bench: build            ## every speed bar: bar, figure, control, pass or fail
+	@$(BIN)/python -m bench
+
+build: $(STAMPS)/build  ## build what changed
+
+packages: $(STAMPS)/packages  ## install the Debian packages that are missing
+
+$(STAMPS)/packages: debian-packages.txt build_support/packages.sh
+	@build_support/packages.sh
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/venv: requirements/dev.lock $(STAMPS)/packages
+	@echo "venv: installing the locked Python packages into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# The driver of the emulated NIC needs four private headers of exactly the installed DPDK. All else builds without them.
+# Asked at each make, since both the headers and the installed DPDK may have changed; writes the stamp only on a change.
+$(STAMPS)/headers: FORCE | $(STAMPS)/venv
+	@$(BIN)/python -m build_support.dpdk_source --stamp $@
+
+# The package is linked into .venv once; its extensions are then rebuilt in place.
+$(STAMPS)/linked: pyproject.toml $(STAMPS)/venv
+	@CTOFFLOAD_ROOMS=none $(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(STAMPS)/build: $(SOURCES) $(STAMPS)/headers $(STAMPS)/linked
+	@echo "build: compiling what changed"
+	@CTOFFLOAD_JOBS=$(JOBS) $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS) --build-temp build/temp
+	@touch $@
+
+# A build of its own beside the normal one, so that neither invalidates the other.
+SANITIZED := build/sanitize
+PRELOAD = $(shell gcc -print-file-name=libasan.so):$(shell gcc -print-file-name=libubsan.so)
+sanitize: build         ## the tests on a build with ASan and UBSan
+	@echo "sanitize: building with ASan and UBSan into $(SANITIZED)"
+	@CTOFFLOAD_SANITIZE=1 CTOFFLOAD_JOBS=$(JOBS) CTOFFLOAD_CYTHON_DIR=$(SANITIZED)/cython $(BIN)/python setup.py --quiet build \
+	    --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib --parallel $(JOBS)
+	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
+	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(BIN)/pytest --ignore=tests/house
+
+lint: build             ## ruff, mypy and clang-format, as the tests run them
+	@$(BIN)/pytest tests/house
+
+format: $(STAMPS)/venv  ## bring Python and C into form
+	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format . && $(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:                  ## remove what was built, keep .venv
+	@rm -rf build $(STAMPS)/build dist && find ctoffload_dpdk -name '*.so' -delete
