@@ -28,7 +28,7 @@ SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
 # Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
 USES_DPDK = ("ctoffload_dpdk.dpdk.", "ctoffload_dpdk.engine.", "ctoffload_dpdk.providers._rte_flow")
 
-COMPILE_ARGS = ["-O3", "-g", "-std=c11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter",
+COMPILE_ARGS = ["-O3", "-g", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter",
                 "-Wno-unused-function", "-Wno-sign-compare", "-Wno-missing-field-initializers", "-Wno-cast-function-type"]
 SANITIZE_ARGS = ["-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
 
@@ -58,13 +58,18 @@ def local_headers() -> list[str]:
     return [str(p) for p in (*INCLUDE.glob("*.h"), *PYX.glob("*/*.h"))]
 
 
+def room_headers() -> list[str]:
+    """Directories of the rooms' own C headers: a module's cimports may reach into another room."""
+    return sorted({str(p.parent) for p in PYX.glob("*/*.h")})
+
+
 def extension(name: str, source: Path) -> Extension:
     flags = dpdk.flags() if name.startswith(USES_DPDK) else dpdk.no_flags()
     sanitize = SANITIZE_ARGS if SANITIZE else []
     return Extension(
         name,
         [str(source.relative_to(ROOT))],
-        include_dirs=[str(INCLUDE), str(source.parent), numpy.get_include(), *flags.include_dirs],
+        include_dirs=[str(INCLUDE), *room_headers(), numpy.get_include(), *flags.include_dirs],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *flags.define_macros],
         extra_compile_args=[*COMPILE_ARGS, *flags.compile_args, *sanitize],
         libraries=flags.libraries,
