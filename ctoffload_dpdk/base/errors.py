@@ -9,10 +9,10 @@ import os
 class CtoffloadError(Exception):
     """What went wrong, to what, why, and what to do next.
 
-    `str()` gives one or two lines: the message with the errno's name, then the hint. `as_dict()` gives the same for JSON.
+    `str()` gives one or two lines: the message with the errno's name, then the hint. `as_dict()` is the same for JSON.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one fact of the failure
+    def __init__(
         self,
         message: str,
         *,
@@ -91,11 +91,11 @@ class AccountError(CtoffloadError):
 
 
 def errno_name(number: int) -> str:
-    """"ENOSPC" for 28; the number as text where it has no name."""
+    """ "ENOSPC" for 28; the number as text where it has no name."""
     return _errno.errorcode.get(abs(number), str(abs(number)))
 
 
-def check(  # noqa: PLR0913 - each is one fact of the failure
+def check(
     rc: int,
     op: str,
     *,
@@ -117,6 +117,4 @@ def check(  # noqa: PLR0913 - each is one fact of the failure
     reason = message or os.strerror(number)
     subject = f"{port}: " if port else f"{provider}: " if provider else ""
     done = f" {what}" if what else " failed"
-    raise error(
-        f"{subject}{op}{done}: {reason}", errno=number, op=op, port=port, provider=provider, hint=hint
-    )
+    raise error(f"{subject}{op}{done}: {reason}", errno=number, op=op, port=port, provider=provider, hint=hint)

@@ -16,7 +16,7 @@ class Packets:
     """Packets in one buffer; every room takes and gives them in this form.
 
     data: uint8[n_bytes]; offset: uint64[n], where each starts in data; length: uint32[n], bytes captured;
-    time_ns: int64[n], capture time, 0 where unknown; wire_length: uint32[n], bytes on the wire (more than length if cut).
+    time_ns: int64[n], capture time, 0 where unknown; wire_length: uint32[n], bytes on the wire (above length if cut).
     """
 
     data: NDArray[np.uint8]
