@@ -1,0 +1,177 @@
+"""Two ways to show the demo: a live screen on a terminal, plain lines elsewhere. JSON shows the end only."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ctoffload_dpdk.demo.frame import Frame, clock, share
+from ctoffload_dpdk.engine.account import Account
+
+LINES_SHOWN = 12
+EVENTS_SHOWN = 6
+
+
+class View(Protocol):
+    """Shows frames between `with` and its end, then the account."""
+
+    def __enter__(self) -> View: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None: ...
+    def show(self, frame: Frame) -> None: ...
+    def end(self, account: Account) -> None: ...
+
+
+class SilentView:
+    """Shows nothing: for --json."""
+
+    def __enter__(self) -> SilentView:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    def show(self, frame: Frame) -> None:
+        pass
+
+    def end(self, account: Account) -> None:
+        pass
+
+
+class PlainView(SilentView):
+    """A line per event, for pipes and logs."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console = console
+        self.console.print(title, highlight=False)
+
+    def show(self, frame: Frame) -> None:
+        for event in frame.events:
+            self.console.print(event, highlight=False, soft_wrap=True)
+
+    def end(self, account: Account) -> None:
+        self.console.print(account_table(account))
+        self.console.print(verdict(account), highlight=False)
+
+
+class LiveView:
+    """One screen that changes as the traffic runs."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console = console
+        self.title = title
+        self.events: list[str] = []
+        self.live = Live(console=console, refresh_per_second=12, transient=False)
+
+    def __enter__(self) -> LiveView:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.live.__exit__(kind, error, at)
+
+    def show(self, frame: Frame) -> None:
+        self.events = (self.events + frame.events)[-EVENTS_SHOWN:]
+        self.live.update(screen(self.title, frame, self.events))
+
+    def end(self, account: Account) -> None:
+        self.console.print(account_table(account))
+        self.console.print(verdict(account), highlight=False)
+
+
+def screen(title: str, frame: Frame, events: list[str]) -> RenderableType:
+    """The whole screen of one moment."""
+    parts: list[RenderableType] = [progress(frame), totals(frame)]
+    if frame.lines:
+        parts.append(connections_table(frame))
+    if events:
+        parts.append(Text("\n".join(events), style="dim", no_wrap=True, overflow="ellipsis"))
+    return Panel(Group(*parts), title=title, title_align="left", border_style="cyan")
+
+
+def progress(frame: Frame) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    done = min(frame.now_ms, frame.traffic_ms)
+    row.add_row(
+        Text(f"{frame.phase:<8}", style="bold"),
+        ProgressBar(total=max(frame.traffic_ms, 1), completed=done, width=32),
+        f"{clock(frame.now_ms)} of hand-run time, {frame.packets_fed:,} of {frame.packets_all:,} packets",
+    )
+    return row
+
+
+def totals(frame: Frame) -> RenderableType:
+    packets, connections = frame.packets, frame.connections
+    grid = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right", "left", "right", "left", "right"):
+        grid.add_column(justify=justify)  # type: ignore[arg-type]
+    dropped = sum(packets.nic_dropped.values()) + sum(packets.sw_dropped.values())
+    grid.add_row("[bold]packets", "", "", "[bold]connections", "", "[bold]rules in the NIC", "")
+    rows = [
+        ("on the wire", packets.wire_in, "", "created", connections.created, "live", frame.rules.live),
+        ("forwarded by the NIC", packets.nic_forwarded, share(packets.nic_forwarded, packets.wire_in),
+         "live", connections.live, "high water", frame.rules_high_water),
+        ("through software", packets.host_rx, share(packets.host_rx, packets.wire_in),
+         "in hardware", frame.in_hardware, "created", frame.rules.created),
+        ("dropped", dropped, share(dropped, packets.wire_in) if dropped else "",
+         "ended", connections.created - connections.live, "destroyed", frame.rules.destroyed),
+    ]
+    for name, value, part, name2, value2, name3, value3 in rows:
+        grid.add_row(name, f"{value:,}", part, name2, f"{value2:,}", name3, f"{value3:,}")
+    return grid
+
+
+def connections_table(frame: Frame) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name, justify in (("", "left"), ("from", "left"), ("to", "left"), ("state", "left"), ("offload", "left"),
+                          ("software", "right"), ("NIC", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for line in frame.lines[:LINES_SHOWN]:
+        style = "green" if line.offload.startswith("offloaded=yes") else ""
+        table.add_row(line.proto, line.src, line.dst, line.state, Text(line.offload, style=style),
+                      f"{line.software_packets:,}", f"{line.nic_packets:,}")
+    if len(frame.lines) > LINES_SHOWN:
+        table.add_row("", f"and {len(frame.lines) - LINES_SHOWN:,} more")
+    return table
+
+
+def account_table(account: Account) -> Table:
+    """The account as sums."""
+    packets, connections, rules = account.packets, account.connections, account.rules
+    table = Table(title="Account", title_justify="left", box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left")
+    table.add_row("packets on the wire", f"{packets.wire_in:,}",
+                  f"= {packets.nic_forwarded:,} forwarded by the NIC + {named(packets.nic_dropped)} dropped by the NIC"
+                  f" + {packets.host_rx:,} to software")
+    table.add_row("packets to software", f"{packets.host_rx:,}",
+                  f"= {packets.host_tx:,} sent on + {named(packets.sw_dropped)} dropped")
+    table.add_row("connections created", f"{connections.created:,}",
+                  f"= {connections.live:,} live + {connections.expired:,} expired + {connections.closed:,} closed"
+                  f" + {connections.flushed:,} flushed + {connections.replaced:,} replaced")
+    table.add_row("rules created", f"{rules.created:,}",
+                  f"= {rules.destroyed:,} destroyed + {rules.lost:,} lost + {rules.live:,} live;"
+                  f" the NIC's audit finds {account.audit.rules:,}")
+    table.add_row("objects created", f"{account.objects.created:,}",
+                  f"= {account.objects.destroyed:,} destroyed + {account.objects.lost:,} lost + {account.objects.live:,}"
+                  f" live; the NIC's audit finds {account.audit.objects:,}")
+    return table
+
+
+def named(counts: dict[str, int]) -> str:
+    """"3 (2 invalid, 1 tx-full)", or "0"."""
+    parts = [f"{value:,} {name}" for name, value in counts.items() if value]
+    return f"{sum(counts.values()):,}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def verdict(account: Account) -> Text:
+    if account.closed:
+        return Text("The account is closed: every packet, connection and rule is accounted for.", style="bold green")
+    return Text("The account does not close:\n  " + "\n  ".join(account.problems()), style="bold red")
