@@ -2,7 +2,9 @@
 # only shard_want, which links the connection on a waiting list; operations are made and completions taken in shard_turn.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.offload._lane cimport Lane
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_ctx
+from ctoffload_dpdk.offload.libspsc cimport shared_word
 
 # What is wanted of a connection, and what was reached. WANT_INSTALLED implies WANT_ADDED first.
 cpdef enum Want:
@@ -44,9 +46,13 @@ cdef OffloadShard *shard_new(uint32_t shard, uint32_t max_slots) noexcept nogil
 cdef void shard_free(OffloadShard *shard) noexcept nogil
 cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
 
-# Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails.
+# Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails. Wanting what is
+# reached already gives no notice. After WANT_OUT, NOTICE_OUT follows if shard_holds says True, nothing otherwise.
+# After NOTICE_REFUSED the wish is dropped, except where the reason is one that passes (disabled, no-provider, table-full,
+# provider-stalled): then the layer keeps the wish and tries again by itself until WANT_OUT withdraws it.
 cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
-# Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored.
+# Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored. A removal
+# that overtakes the question answers it with NOTICE_OUT (or REFUSED, LOST).
 cdef void shard_query(OffloadShard *shard, uint64_t conn_id) noexcept nogil
 # True while an operation is outstanding or anything of this slot is left in a provider: the slot must not be reused.
 cdef bint shard_holds(OffloadShard *shard, uint32_t slot) noexcept nogil
@@ -57,3 +63,36 @@ cdef bint shard_pending(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_errno(OffloadShard *shard, uint32_t slot) noexcept nogil
 # Takes completions and makes operations from the waiting list. Returns how many notices were given.
 cdef uint32_t shard_turn(OffloadShard *shard, int64_t now_ms) noexcept nogil
+# True while hw-offload is on and a provider is active: the gate for commit and established. Removals are never gated.
+cdef bint shard_enabled(OffloadShard *shard) noexcept nogil
+# Bumped by each switching. After a change, a table offers the connections it did not offer while the gate was shut.
+cdef uint32_t shard_epoch(OffloadShard *shard) noexcept nogil
+
+# --- for the layer itself -------------------------------------------------------------------------------------------
+
+# What the control thread says to all shards. Written there, read by shards.
+cdef struct Control:
+    shared_word enabled      # hw-offload
+    shared_word active       # bit per provider that takes new connections
+    shared_word epoch        # bumped by each change of the others
+
+# Totals of one shard, written by its thread alone.
+cdef struct ShardCount:
+    uint64_t wanted          # shard_want calls
+    uint64_t stale           # calls and events for a connection that is gone
+    uint64_t nonsense        # results that belong to nothing outstanding
+    uint64_t notices[16]
+    uint64_t refused[32]     # by reason
+    uint32_t waiting[8]      # per list
+    uint32_t waiting_high_water[8]
+
+cdef void shard_set_control(OffloadShard *shard, Control *control) noexcept nogil
+cdef void shard_set_lane(OffloadShard *shard, int provider, Lane *lane) noexcept nogil
+cdef Lane *shard_lane(OffloadShard *shard, int provider) noexcept nogil
+cdef const ShardCount *shard_count(OffloadShard *shard) noexcept nogil
+cdef uint8_t shard_owners(OffloadShard *shard, uint32_t slot) noexcept nogil
+cdef uint64_t shard_handle(OffloadShard *shard, uint32_t slot, int provider) noexcept nogil
+cdef int shard_wanted(OffloadShard *shard, uint32_t slot) noexcept nogil
+# Slots ever offered; those still to be seen by the walk that follows a switching.
+cdef uint32_t shard_touched(OffloadShard *shard) noexcept nogil
+cdef uint32_t shard_walk_left(OffloadShard *shard) noexcept nogil

@@ -1,0 +1,1 @@
+"""The generic layer between a connection tracker and its offload providers."""

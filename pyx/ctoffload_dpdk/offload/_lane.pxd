@@ -1,0 +1,83 @@
+# What lies between one shard and one provider's worker: three rings of requests, one of results, one of events.
+# The shard owns it; the worker is the consumer of requests and the producer of results and events.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_N_OP_TYPES, ct_offload_ctx, ct_offload_op
+from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc
+
+# Separate budgets, so that none starves another.
+cdef enum:
+    LANE_DEL = 0
+    LANE_ADD = 1
+    LANE_QUERY = 2
+    N_LANE_CLASSES = 3
+
+# One request; ctx is filled for ADD and EST only, and requests of the other classes end before it.
+cdef struct Request:
+    ct_offload_op op
+    ct_offload_ctx ctx
+
+# An outstanding operation as the shard remembers it; its index is the low 16 bits of op_id.
+cdef struct Tag:
+    uint64_t op_id           # 0: free
+    uint32_t slot            # a slot, or the orphan's index where is_orphan
+    uint32_t submitted_us
+    uint32_t next_free
+    uint8_t type
+    bint is_orphan
+
+# The same operation as the worker remembers it, so that an answer can be told from nonsense.
+cdef struct InFlight:
+    uint64_t op_id           # 0: answered
+    uint64_t conn_id
+    uint16_t type
+
+cdef struct LaneEvent:
+    uint64_t conn_id
+    uint32_t kind            # enum ct_offload_event
+
+# Written by the shard's thread alone; others may read.
+cdef struct OpCount:
+    uint64_t enqueued
+    uint64_t completed
+    uint64_t failed
+
+cdef struct Latency:
+    uint64_t n
+    double last_us
+    double mean_us
+    double squares           # sum of squared differences from the mean
+    double ewma_us
+
+cdef struct Lane:
+    spsc request[3]
+    spsc done
+    spsc event
+    Tag *tags
+    InFlight *in_flight      # written by the worker
+    uint32_t n_tags
+    uint32_t free_tag
+    uint64_t seq
+    uint32_t shard
+    uint32_t budget[3]
+    uint32_t outstanding[3]
+    uint32_t high_water[3]
+    OpCount count[6]
+    Latency latency
+    uint64_t connections     # held by this provider for this shard
+    uint64_t installed
+    uint64_t orphans
+    uint64_t reasons[32]
+    shared_word taken[3]     # requests handed to the provider, ever; the worker's
+    shared_word stalled      # 1: quarantined; set by the watch, cleared by the shard
+
+cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil
+cdef void lane_free(Lane *lane) noexcept nogil
+cdef int lane_class(int op_type) noexcept nogil
+cdef bint lane_has_room(Lane *lane, int op_type) noexcept nogil
+# Hands one operation to the worker; lane_has_room was asked first. ctx may be NULL.
+cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle, const ct_offload_ctx *ctx,
+                    uint32_t now_us, bint is_orphan) noexcept nogil
+# Shard: the tag of a result, freed and counted; NULL where the result belongs to nothing outstanding. Copy before reuse.
+cdef bint lane_settle(Lane *lane, const ct_offload_op *result, uint32_t now_us, Tag *tag) noexcept nogil
+cdef void latency_add(Latency *latency, double us) noexcept nogil

@@ -1,0 +1,886 @@
+"""The state of each connection that was ever offered, and the steps by which what is wanted becomes what is reached.
+
+A connection has at most one outstanding operation. Events only change what is wanted; each completion starts the next step.
+"""
+from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
+from libc.stdint cimport int32_t
+from libc.string cimport memset
+
+from ctoffload_dpdk.offload._lane cimport Lane, LaneEvent, Tag, lane_has_room, lane_send, lane_settle
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
+    CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
+    CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED, CT_OFFLOAD_REASON_NO_LAST_USED,
+    CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PENDING_DELETE,
+    CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
+    CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
+from ctoffload_dpdk.offload.libspsc cimport (
+    clock_us, pages_free, pages_new, shared_get, shared_set, spsc_at, spsc_ready, spsc_release)
+
+cdef enum:
+    NIL = 0xffffffff
+    NO_OP = 0xff
+    NOBODY = 0xff
+    SCAN = 64                # entries of a waiting list looked at past the first that cannot go on
+    WALK_SLICE = 4096        # slots of a walk per turn
+    DEL_ATTEMPTS_MAX = 12
+
+cdef enum:
+    LIST_NONE = 0
+    LIST_DEL = 1
+    LIST_ADD = 2
+    LIST_QUERY = 3
+    LIST_LATER = 4           # to be tried again at due_ms
+    LIST_FULL = 5            # table-full: tried again when a removal completes
+    N_LISTS = 6
+
+# One cache line per connection; zeroes mean: never offered.
+cdef struct Slot:
+    uint64_t handle          # of provider `first`; those of others are in the side table
+    uint32_t generation
+    uint32_t next            # links of the waiting list
+    uint32_t prev
+    uint32_t tuple_next      # chain of held tuples, by hash
+    uint32_t tuple_hash
+    uint32_t due_ms          # LIST_LATER: low 32 bits
+    int32_t error
+    uint16_t reason
+    uint8_t wanted
+    uint8_t reached
+    uint8_t op               # type of the outstanding operation + 1; 0: none
+    uint8_t list
+    uint8_t owners           # bit per provider that accepted it
+    uint8_t todo             # bit per provider the operation was not handed to yet
+    uint8_t waiting          # bit per provider that has not answered yet
+    uint8_t failed           # bit per provider whose answer was an error
+    uint8_t first
+    uint8_t flags            # CT_OFFLOAD_R_* of all owners
+    uint8_t undo             # notice to give when nothing is left: REFUSED or LOST; 0: none
+    uint8_t queried
+    uint8_t attempts         # of a removal
+    uint8_t parked           # refused for a reason that passes; the wish is kept
+    uint8_t is_hashed
+    uint8_t installed        # bit per owner that has it in the NIC
+    uint8_t many             # the outstanding operation went to more than one provider
+    uint8_t pad[3]
+
+# Touched only for connections that more than one provider holds or may hold.
+cdef struct Side:
+    uint64_t handle[8]
+    int64_t last_used_ms
+    int64_t sampled_ms
+
+cdef struct Chain:
+    uint32_t head
+    uint32_t tail
+
+cdef struct OffloadShard:
+    Slot *slots
+    Side *sides
+    uint32_t *buckets        # slot + 1 by tuple hash
+    uint32_t bucket_mask
+    uint32_t max_slots
+    uint32_t shard
+    uint32_t touched
+    Chain lists[6]
+    Lane *lanes[8]
+    int64_t last_used_ms     # of the question that was answered by the one provider asked
+    int64_t sampled_ms
+    ConnTable table
+    Control own_control
+    Control *control
+    uint32_t walk_epoch
+    uint32_t walk_at
+    bint walking
+    int64_t now_ms
+    uint32_t now_us
+    uint32_t given           # notices of this turn
+    ShardCount count
+    ct_offload_ctx ctx       # filled once, copied per provider
+
+
+# --- making and attaching -------------------------------------------------------------------------------------------
+
+cdef OffloadShard *shard_new(uint32_t shard, uint32_t max_slots) noexcept nogil:
+    cdef OffloadShard *s = <OffloadShard *> pages_new(sizeof(OffloadShard))
+    cdef uint32_t n_buckets = 1024
+    cdef int i
+    if s == NULL:
+        return NULL
+    while n_buckets < max_slots and n_buckets < 0x80000000u:
+        n_buckets <<= 1
+    s.shard = shard
+    s.max_slots = max_slots
+    s.bucket_mask = n_buckets - 1
+    s.slots = <Slot *> pages_new(<size_t> max_slots * sizeof(Slot))
+    s.sides = <Side *> pages_new(<size_t> max_slots * sizeof(Side))
+    s.buckets = <uint32_t *> pages_new(<size_t> n_buckets * sizeof(uint32_t))
+    for i in range(N_LISTS):
+        s.lists[i].head = NIL
+        s.lists[i].tail = NIL
+    shared_set(&s.own_control.enabled, 1)
+    s.control = &s.own_control
+    if s.slots == NULL or s.sides == NULL or s.buckets == NULL:
+        shard_free(s)
+        return NULL
+    return s
+
+
+cdef void shard_free(OffloadShard *s) noexcept nogil:
+    if s == NULL:
+        return
+    pages_free(s.slots, <size_t> s.max_slots * sizeof(Slot))
+    pages_free(s.sides, <size_t> s.max_slots * sizeof(Side))
+    pages_free(s.buckets, <size_t> (s.bucket_mask + 1) * sizeof(uint32_t))
+    pages_free(s, sizeof(OffloadShard))
+
+
+cdef void shard_attach(OffloadShard *s, ConnTable table) noexcept nogil:
+    s.table = table
+
+
+cdef void shard_set_control(OffloadShard *s, Control *control) noexcept nogil:
+    s.control = control if control != NULL else &s.own_control
+
+
+cdef void shard_set_lane(OffloadShard *s, int provider, Lane *lane) noexcept nogil:
+    s.lanes[provider] = lane
+
+
+cdef Lane *shard_lane(OffloadShard *s, int provider) noexcept nogil:
+    return s.lanes[provider]
+
+
+# --- the waiting lists ----------------------------------------------------------------------------------------------
+
+cdef inline void unlink(OffloadShard *s, Slot *slot) noexcept nogil:
+    cdef Chain *chain = &s.lists[slot.list]
+    if slot.list == LIST_NONE:
+        return
+    if slot.prev != NIL:
+        s.slots[slot.prev].next = slot.next
+    else:
+        chain.head = slot.next
+    if slot.next != NIL:
+        s.slots[slot.next].prev = slot.prev
+    else:
+        chain.tail = slot.prev
+    s.count.waiting[slot.list] -= 1
+    slot.list = LIST_NONE
+
+
+cdef inline void link(OffloadShard *s, uint32_t index, Slot *slot, uint8_t which) noexcept nogil:
+    """Puts the slot at the end of a list, taking it off the one it is on."""
+    cdef Chain *chain
+    if slot.list == which:
+        return
+    if slot.list != LIST_NONE:
+        unlink(s, slot)
+    if which == LIST_NONE:
+        return
+    chain = &s.lists[which]
+    slot.list = which
+    slot.next = NIL
+    slot.prev = chain.tail
+    if chain.tail != NIL:
+        s.slots[chain.tail].next = index
+    else:
+        chain.head = index
+    chain.tail = index
+    s.count.waiting[which] += 1
+    if s.count.waiting[which] > s.count.waiting_high_water[which]:
+        s.count.waiting_high_water[which] = s.count.waiting[which]
+
+
+cdef inline uint8_t next_list(Slot *slot) noexcept nogil:
+    """Where a slot without outstanding operation belongs: removals first, a question last."""
+    if slot.undo or slot.wanted < slot.reached:
+        return LIST_DEL
+    if slot.wanted > slot.reached:
+        return LIST_NONE if slot.parked else LIST_ADD
+    return LIST_QUERY if slot.queried else LIST_NONE
+
+
+cdef void link_later(OffloadShard *s, uint32_t index, Slot *slot, uint32_t delay_ms) noexcept nogil:
+    slot.due_ms = <uint32_t> s.now_ms + delay_ms
+    link(s, index, slot, LIST_LATER)
+
+
+# --- what the packet path calls -------------------------------------------------------------------------------------
+
+cdef inline bint is_held(const Slot *slot) noexcept nogil:
+    return slot.op != 0 or slot.owners != 0 or slot.undo != 0
+
+
+cdef bint adopt(OffloadShard *s, uint32_t index, Slot *slot, uint32_t generation) noexcept nogil:
+    """Takes the slot for a new connection; False while the old one is still held."""
+    if is_held(slot):
+        return False
+    unlink(s, slot)
+    memset(slot, 0, sizeof(Slot))
+    slot.generation = generation
+    slot.first = NOBODY
+    if index >= s.touched:
+        s.touched = index + 1
+    return True
+
+
+cdef void shard_want(OffloadShard *s, uint64_t conn_id, int want, uint16_t reason) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+    cdef uint32_t generation = CT_OFFLOAD_ID_GENERATION(conn_id)
+    cdef Slot *slot
+    s.count.wanted += 1
+    if index >= s.max_slots:
+        s.count.stale += 1
+        return
+    slot = &s.slots[index]
+    # first is never 0 in a slot that was adopted with nothing held, so a zeroed slot of generation 0 is told apart.
+    if slot.generation != generation or index >= s.touched:
+        if want == WANT_OUT or not adopt(s, index, slot, generation):
+            s.count.stale += 1
+            return
+    slot.wanted = want
+    slot.parked = 0
+    if want == WANT_OUT:
+        slot.reason = reason
+    if slot.op == 0:
+        link(s, index, slot, next_list(slot))
+
+
+cdef void shard_query(OffloadShard *s, uint64_t conn_id) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+    cdef Slot *slot
+    if index >= s.touched or s.slots[index].generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+        s.count.stale += 1
+        return
+    slot = &s.slots[index]
+    if slot.queried:
+        return
+    slot.queried = 1
+    if slot.op == 0 and slot.list == LIST_NONE:
+        link(s, index, slot, LIST_QUERY)
+
+
+cdef bint shard_holds(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return slot < s.touched and is_held(&s.slots[slot])
+
+
+cdef uint16_t shard_reason(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return s.slots[slot].reason if slot < s.touched else 0
+
+
+cdef int shard_reached(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return s.slots[slot].reached if slot < s.touched else <int> WANT_OUT
+
+
+cdef int shard_wanted(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return s.slots[slot].wanted if slot < s.touched else <int> WANT_OUT
+
+
+cdef bint shard_pending(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return slot < s.touched and s.slots[slot].op != 0
+
+
+cdef int shard_errno(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return s.slots[slot].error if slot < s.touched else 0
+
+
+cdef uint8_t shard_owners(OffloadShard *s, uint32_t slot) noexcept nogil:
+    return s.slots[slot].owners if slot < s.touched else 0
+
+
+cdef uint64_t shard_handle(OffloadShard *s, uint32_t slot, int provider) noexcept nogil:
+    return handle_of(s, slot, &s.slots[slot], provider) if slot < s.touched else 0
+
+
+cdef const ShardCount *shard_count(OffloadShard *s) noexcept nogil:
+    return &s.count
+
+
+cdef uint32_t shard_touched(OffloadShard *s) noexcept nogil:
+    return s.touched
+
+
+cdef bint shard_enabled(OffloadShard *s) noexcept nogil:
+    return shared_get(&s.control.enabled) != 0 and shared_get(&s.control.active) != 0
+
+
+cdef uint32_t shard_epoch(OffloadShard *s) noexcept nogil:
+    return shared_get(&s.control.epoch)
+
+
+cdef uint32_t shard_walk_left(OffloadShard *s) noexcept nogil:
+    if s.walk_epoch != shared_get(&s.control.epoch):
+        return s.touched
+    return s.touched - s.walk_at if s.walking and s.walk_at < s.touched else 0
+
+
+# --- handles and tuples ---------------------------------------------------------------------------------------------
+
+cdef inline uint64_t handle_of(OffloadShard *s, uint32_t index, const Slot *slot, int provider) noexcept nogil:
+    return slot.handle if slot.first == provider else s.sides[index].handle[provider]
+
+
+cdef void keep_handle(OffloadShard *s, uint32_t index, Slot *slot, int provider, uint64_t handle) noexcept nogil:
+    if slot.first == NOBODY or slot.first == provider:
+        slot.first = provider
+        slot.handle = handle
+    else:
+        s.sides[index].handle[provider] = handle
+
+
+cdef uint32_t hash_tuple(const ct_offload_ctx *ctx) noexcept nogil:
+    """32 bits over what tells one connection from another: original tuple, zone, protocol."""
+    cdef const uint32_t *words = <const uint32_t *> &ctx.tuple[0]
+    cdef uint64_t h = (<uint64_t> ctx.zone << 32) ^ (<uint64_t> ctx.eth_type << 8) ^ ctx.proto
+    cdef int i
+    for i in range(<int> (sizeof(ctx.tuple[0]) // 4)):
+        h = (h ^ words[i]) * <uint64_t> 0x9E3779B97F4A7C15u
+        h ^= h >> 29
+    return <uint32_t> (h >> 32) ^ <uint32_t> h
+
+
+cdef void hold_tuple(OffloadShard *s, uint32_t index, Slot *slot, uint32_t hash) noexcept nogil:
+    cdef uint32_t *bucket = &s.buckets[hash & s.bucket_mask]
+    slot.tuple_hash = hash
+    slot.tuple_next = bucket[0]
+    slot.is_hashed = 1
+    bucket[0] = index + 1
+
+
+cdef void forget_tuple(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    cdef uint32_t *link_ = &s.buckets[slot.tuple_hash & s.bucket_mask]
+    if not slot.is_hashed:
+        return
+    while link_[0] != index + 1:
+        link_ = &s.slots[link_[0] - 1].tuple_next
+    link_[0] = slot.tuple_next
+    slot.is_hashed = 0
+
+
+cdef bint is_tuple_leaving(OffloadShard *s, uint32_t index, uint32_t hash) noexcept nogil:
+    """True while the rules of an older connection with this tuple are not gone yet."""
+    cdef uint32_t at = s.buckets[hash & s.bucket_mask]
+    cdef Slot *other
+    while at:
+        other = &s.slots[at - 1]
+        if other.tuple_hash == hash and at - 1 != index and (other.wanted == WANT_OUT or other.undo):
+            return True
+        at = other.tuple_next
+    return False
+
+
+# --- notices --------------------------------------------------------------------------------------------------------
+
+cdef void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind, int error, uint16_t reason,
+               int64_t last_used_ms, int64_t sampled_ms) noexcept nogil:
+    cdef Notice notice
+    notice.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+    notice.kind = kind
+    notice.error = error
+    notice.reason = reason
+    notice.flags = slot.flags
+    notice.last_used_ms = last_used_ms
+    notice.sampled_ms = sampled_ms
+    s.given += 1
+    s.count.notices[kind] += 1
+    if s.table.notice != NULL:
+        s.table.notice(s.table.user, &notice)
+
+
+cdef inline bint passes(uint16_t reason) noexcept nogil:
+    """Reasons that go away by themselves: the wish is kept."""
+    return (reason == CT_OFFLOAD_REASON_DISABLED or reason == CT_OFFLOAD_REASON_NO_PROVIDER
+            or reason == CT_OFFLOAD_REASON_TABLE_FULL or reason == CT_OFFLOAD_REASON_PROVIDER_STALLED)
+
+
+cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """Nothing is left of it anywhere: says so, and lets those go on that waited for the room."""
+    cdef uint8_t undo = slot.undo
+    cdef bint was_added = slot.is_hashed
+    forget_tuple(s, index, slot)
+    slot.op = 0
+    slot.reached = WANT_OUT
+    slot.undo = 0
+    slot.queried = 0
+    slot.attempts = 0
+    slot.first = NOBODY
+    slot.flags = 0
+    unlink(s, slot)
+    if undo and slot.wanted != WANT_OUT:
+        s.count.refused[slot.reason % CT_OFFLOAD_N_REASONS] += 1
+        if passes(slot.reason):
+            slot.parked = 1
+            if slot.reason == CT_OFFLOAD_REASON_TABLE_FULL:
+                link(s, index, slot, LIST_FULL)
+        else:
+            slot.wanted = WANT_OUT
+        give(s, index, slot, undo, slot.error, slot.reason, 0, 0)
+    else:
+        link(s, index, slot, next_list(slot))
+        give(s, index, slot, NOTICE_OUT, 0, slot.reason, 0, 0)
+    if was_added:
+        wake_full(s)
+
+
+cdef void wake_full(OffloadShard *s) noexcept nogil:
+    cdef uint32_t index = s.lists[LIST_FULL].head
+    cdef Slot *slot
+    if index == NIL:
+        return
+    slot = &s.slots[index]
+    slot.parked = 0
+    link(s, index, slot, next_list(slot))
+
+
+cdef void refuse(OffloadShard *s, uint32_t index, Slot *slot, int error, uint16_t reason) noexcept nogil:
+    """Undoes what was reached, then says why."""
+    slot.op = 0
+    slot.undo = NOTICE_REFUSED
+    slot.error = error
+    slot.reason = reason
+    if slot.owners:
+        link(s, index, slot, LIST_DEL)
+    else:
+        finish_out(s, index, slot)
+
+
+# --- handing operations to providers --------------------------------------------------------------------------------
+
+cdef bint send(OffloadShard *s, uint32_t index, Slot *slot, int op_type, const ct_offload_ctx *ctx) noexcept nogil:
+    """Hands the operation to those of `todo` that have room; True when all have it."""
+    cdef int p
+    cdef uint8_t todo = slot.todo
+    cdef uint64_t conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if todo >> p & 1 and lane_has_room(s.lanes[p], op_type):
+            lane_send(s.lanes[p], op_type, index, conn_id, handle_of(s, index, slot, p) if slot.owners >> p & 1 else 0,
+                      ctx, s.now_us, False)
+            slot.todo &= ~(1 << p)
+            slot.waiting |= 1 << p
+    return slot.todo == 0
+
+
+cdef uint32_t room(OffloadShard *s, int op_type) noexcept nogil:
+    """Bit per provider that has room for such an operation now."""
+    cdef uint32_t mask = 0
+    cdef int p
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if s.lanes[p] != NULL and lane_has_room(s.lanes[p], op_type):
+            mask |= 1 << p
+    return mask
+
+
+cdef void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
+    slot.op = op_type + 1
+    slot.todo = targets
+    slot.waiting = 0
+    slot.failed = 0
+    slot.many = (targets & (targets - 1)) != 0
+    slot.error = 0
+    slot.reason = CT_OFFLOAD_REASON_NONE
+
+
+cdef uint32_t usable(OffloadShard *s) noexcept nogil:
+    """Bit per provider that takes new connections."""
+    cdef uint32_t mask = shared_get(&s.control.active)
+    cdef int p
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if mask >> p & 1 and (s.lanes[p] == NULL or shared_get(&s.lanes[p].stalled)):
+            mask &= ~(<uint32_t> 1 << p)
+    return mask
+
+
+cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled without an operation."""
+    cdef uint32_t targets = usable(s), hash
+    if not shared_get(&s.control.enabled):
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
+        return 0
+    if targets == 0:
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED if shared_get(&s.control.active)
+               else CT_OFFLOAD_REASON_NO_PROVIDER)
+        return 0
+    if not fill(s, index, slot):
+        return 0
+    hash = hash_tuple(&s.ctx)
+    if is_tuple_leaving(s, index, hash):
+        slot.reason = CT_OFFLOAD_REASON_PENDING_DELETE
+        link_later(s, index, slot, 0)
+        return 0
+    hold_tuple(s, index, slot, hash)
+    begin(slot, CT_OFFLOAD_OP_ADD, targets)
+    return 1
+
+
+cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """The connection as software knows it now; where it is gone, so is the wish."""
+    memset(&s.ctx, 0, sizeof(ct_offload_ctx))
+    if s.table.fill != NULL and s.table.fill(s.table.user, CT_OFFLOAD_ID(s.shard, slot.generation, index), &s.ctx):
+        s.ctx.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+        return True
+    slot.wanted = WANT_OUT
+    link(s, index, slot, next_list(slot))
+    return False
+
+
+cdef bint serve_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """One step towards the NIC; True when the connection left the head of the list."""
+    if slot.op == 0 and slot.reached == WANT_OUT:
+        if not start_add(s, index, slot):
+            return True
+    elif slot.op == 0:
+        if not fill(s, index, slot):
+            return True
+        begin(slot, CT_OFFLOAD_OP_EST, slot.owners)
+        give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
+    else:
+        # Some providers had no room. Those not asked yet are not asked if the rest failed or it is to go out.
+        if slot.failed or slot.wanted == WANT_OUT:
+            return abandon(s, index, slot)
+        if not fill(s, index, slot):
+            return abandon(s, index, slot)
+    if send(s, index, slot, slot.op - 1, &s.ctx):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint abandon(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """Hands the operation to nobody else."""
+    slot.todo = 0
+    unlink(s, slot)
+    if slot.waiting == 0:
+        complete_stage(s, index, slot)
+    return True
+
+
+cdef bint serve_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.op == 0:
+        if slot.owners == 0:
+            finish_out(s, index, slot)
+            return True
+        begin(slot, CT_OFFLOAD_OP_DEL, slot.owners)
+    if send(s, index, slot, CT_OFFLOAD_OP_DEL, NULL):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint serve_query(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.op == 0:
+        if slot.owners == 0:
+            slot.queried = 0
+            unlink(s, slot)
+            give(s, index, slot, NOTICE_NO_SAMPLE, ENOENT, CT_OFFLOAD_REASON_NO_LAST_USED, 0, 0)
+            return True
+        begin(slot, CT_OFFLOAD_OP_UPD, slot.owners)
+        if slot.many:
+            s.sides[index].last_used_ms = 0
+            s.sides[index].sampled_ms = 0x7fffffffffffffff
+    if send(s, index, slot, CT_OFFLOAD_OP_UPD, NULL):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint serve_one(OffloadShard *s, uint32_t index, Slot *slot, uint8_t which) noexcept nogil:
+    if which == LIST_DEL:
+        return serve_del(s, index, slot)
+    if which == LIST_ADD:
+        return serve_add(s, index, slot)
+    return serve_query(s, index, slot)
+
+
+cdef void serve(OffloadShard *s, uint8_t which, int op_type) noexcept nogil:
+    """Works a waiting list off as far as there is room. One without room goes to the end, so that a full ring of one
+    provider does not hold up connections of another."""
+    cdef uint32_t index, blocked = 0, left = s.count.waiting[which]
+    cdef Slot *slot
+    while left and blocked < SCAN:
+        left -= 1
+        index = s.lists[which].head
+        if index == NIL or (blocked and room(s, op_type) == 0):
+            return
+        slot = &s.slots[index]
+        if not serve_one(s, index, slot, which):
+            blocked += 1
+            unlink(s, slot)
+            link(s, index, slot, which)
+
+
+cdef void serve_later(OffloadShard *s) noexcept nogil:
+    cdef uint32_t index, left = s.count.waiting[LIST_LATER]
+    cdef Slot *slot
+    if left > SCAN:
+        left = SCAN
+    while left:
+        left -= 1
+        index = s.lists[LIST_LATER].head
+        slot = &s.slots[index]
+        unlink(s, slot)
+        if <int32_t> (slot.due_ms - <uint32_t> s.now_ms) <= 0:
+            link(s, index, slot, next_list(slot))
+        else:
+            link(s, index, slot, LIST_LATER)
+
+
+# --- taking answers -------------------------------------------------------------------------------------------------
+
+cdef void note_failure(Slot *slot, int p, int error, uint16_t reason, uint16_t otherwise) noexcept nogil:
+    """Keeps the failure of the provider that comes first."""
+    if slot.failed & ((1 << p) - 1) == 0:
+        slot.error = error
+        slot.reason = reason if 0 < reason < CT_OFFLOAD_N_REASONS else otherwise
+    slot.failed |= 1 << p
+
+
+cdef inline uint16_t reason_of(int error, uint16_t otherwise) noexcept nogil:
+    return CT_OFFLOAD_REASON_TABLE_FULL if error == ENOSPC else otherwise
+
+
+cdef void answer_add(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    if result.error == 0:
+        slot.owners |= 1 << p
+        keep_handle(s, index, slot, p, result.handle)
+        s.lanes[p].connections += 1
+    else:
+        s.lanes[p].reasons[(result.reason or CT_OFFLOAD_REASON_PROVIDER_REFUSED) % CT_OFFLOAD_N_REASONS] += 1
+        if result.error == EPERM or result.error == EOPNOTSUPP:
+            # Not for this provider; others may have it. Remembered in case nobody takes it.
+            if slot.error == 0:
+                slot.error = result.error
+                slot.reason = result.reason or <uint16_t> CT_OFFLOAD_REASON_PROVIDER_REFUSED
+        else:
+            note_failure(slot, p, result.error, result.reason,
+                         reason_of(result.error, CT_OFFLOAD_REASON_PROVIDER_REFUSED))
+
+
+cdef void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    if result.error == 0:
+        slot.flags |= result.flags
+        if slot.owners >> p & 1:
+            slot.installed |= 1 << p
+            s.lanes[p].installed += 1
+        if result.handle:
+            keep_handle(s, index, slot, p, result.handle)
+    else:
+        s.lanes[p].reasons[(result.reason or CT_OFFLOAD_REASON_INSERT_FAILED) % CT_OFFLOAD_N_REASONS] += 1
+        note_failure(slot, p, result.error, result.reason, reason_of(result.error, CT_OFFLOAD_REASON_INSERT_FAILED))
+
+
+cdef void answer_del(OffloadShard *s, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    if result.error == 0 or result.error == ENOENT:
+        disown(s, slot, p)
+    else:
+        slot.failed |= 1 << p
+        slot.error = result.error
+
+
+cdef void disown(OffloadShard *s, Slot *slot, int p) noexcept nogil:
+    if slot.owners >> p & 1:
+        s.lanes[p].connections -= 1
+        s.lanes[p].installed -= slot.installed >> p & 1
+        slot.owners &= ~(1 << p)
+        slot.installed &= ~(1 << p)
+
+
+cdef void answer_upd(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    """The latest use over all owners, known up to the earliest collection time. One without data: no data."""
+    cdef Side *side
+    if result.error:
+        note_failure(slot, p, result.error, result.reason, CT_OFFLOAD_REASON_NO_LAST_USED)
+    elif not slot.many:
+        s.last_used_ms = result.last_used_ms
+        s.sampled_ms = result.sampled_ms
+    else:
+        side = &s.sides[index]
+        side.last_used_ms = max(side.last_used_ms, result.last_used_ms)
+        side.sampled_ms = min(side.sampled_ms, result.sampled_ms)
+
+
+cdef void complete_stage(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """All that were asked have answered: what follows."""
+    cdef int op_type = slot.op - 1
+    slot.op = 0
+    if op_type == CT_OFFLOAD_OP_ADD:
+        complete_add(s, index, slot)
+    elif op_type == CT_OFFLOAD_OP_EST:
+        complete_est(s, index, slot)
+    elif op_type == CT_OFFLOAD_OP_DEL:
+        complete_del(s, index, slot)
+    else:
+        complete_upd(s, index, slot)
+
+
+cdef void go_on(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.undo and slot.owners == 0:
+        finish_out(s, index, slot)
+    else:
+        link(s, index, slot, next_list(slot))
+
+
+cdef void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.undo:
+        go_on(s, index, slot)
+    elif slot.failed or slot.owners == 0:
+        refuse(s, index, slot, slot.error, slot.reason)
+    elif not shared_get(&s.control.enabled) or slot.owners & ~shared_get(&s.control.active):
+        # Switched off while the answer was under way; the walk may have passed already.
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
+    else:
+        slot.reached = WANT_ADDED
+        slot.error = 0
+        slot.reason = CT_OFFLOAD_REASON_NONE
+        go_on(s, index, slot)
+
+
+cdef void complete_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.undo == 0 and slot.failed:
+        refuse(s, index, slot, slot.error, slot.reason)
+        return
+    if slot.installed == slot.owners and slot.undo == 0:
+        slot.reached = WANT_INSTALLED
+        if slot.wanted == WANT_INSTALLED:
+            give(s, index, slot, NOTICE_INSTALLED, 0, 0, 0, 0)
+    go_on(s, index, slot)
+
+
+cdef void complete_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.owners == 0:
+        finish_out(s, index, slot)
+        return
+    # Half of it may be gone: there is no way back from here but out.
+    if slot.undo == 0:
+        slot.undo = NOTICE_REFUSED
+        slot.reason = slot.reason or <uint16_t> CT_OFFLOAD_REASON_PENDING_DELETE
+    if slot.attempts < DEL_ATTEMPTS_MAX:
+        slot.attempts += 1
+    link_later(s, index, slot, <uint32_t> 1 << slot.attempts)
+
+
+cdef void complete_upd(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    slot.queried = 0
+    if slot.failed:
+        give(s, index, slot, NOTICE_NO_SAMPLE, slot.error, slot.reason, 0, 0)
+    elif slot.many:
+        give(s, index, slot, NOTICE_SAMPLE, 0, 0, s.sides[index].last_used_ms, s.sides[index].sampled_ms)
+    else:
+        give(s, index, slot, NOTICE_SAMPLE, 0, 0, s.last_used_ms, s.sampled_ms)
+    if slot.op == 0:
+        go_on(s, index, slot)
+
+
+cdef void answer(OffloadShard *s, int p, const Tag *tag, const ct_offload_op *result) noexcept nogil:
+    cdef uint32_t index = tag.slot
+    cdef Slot *slot = &s.slots[index]
+    slot.waiting &= ~(1 << p)
+    if tag.type == CT_OFFLOAD_OP_ADD:
+        answer_add(s, index, slot, p, result)
+    elif tag.type == CT_OFFLOAD_OP_EST:
+        answer_est(s, index, slot, p, result)
+    elif tag.type == CT_OFFLOAD_OP_DEL:
+        answer_del(s, slot, p, result)
+    else:
+        answer_upd(s, index, slot, p, result)
+    if slot.waiting == 0 and slot.todo == 0:
+        complete_stage(s, index, slot)
+
+
+cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    cdef uint32_t i, n = spsc_ready(&lane.done)
+    cdef const ct_offload_op *result
+    cdef Tag tag
+    for i in range(n):
+        result = <const ct_offload_op *> spsc_at(&lane.done, i)
+        if lane_settle(lane, result, s.now_us, &tag):
+            answer(s, p, &tag, result)
+        else:
+            s.count.nonsense += 1
+    spsc_release(&lane.done, n)
+
+
+# --- what providers say by themselves -------------------------------------------------------------------------------
+
+cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p) noexcept nogil:
+    """Its rules at one provider are gone: out of the others as well."""
+    disown(s, slot, p)
+    if slot.undo == 0:
+        slot.undo = NOTICE_LOST
+        slot.error = 0
+        slot.reason = CT_OFFLOAD_REASON_PORT_DOWN
+    if slot.op == 0:
+        go_on(s, index, slot)
+
+
+cdef void take_events(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    cdef uint32_t i, index, n = spsc_ready(&lane.event)
+    cdef const LaneEvent *event
+    cdef Slot *slot
+    for i in range(n):
+        event = <const LaneEvent *> spsc_at(&lane.event, i)
+        index = CT_OFFLOAD_ID_SLOT(event.conn_id)
+        slot = &s.slots[index]
+        if (index >= s.touched or slot.generation != CT_OFFLOAD_ID_GENERATION(event.conn_id)
+                or not slot.owners >> p & 1):
+            s.count.stale += 1
+        elif event.kind == CT_OFFLOAD_EVENT_AGED:
+            give(s, index, slot, NOTICE_AGED, 0, 0, 0, 0)
+        elif event.kind == CT_OFFLOAD_EVENT_LOST:
+            lose(s, index, slot, p)
+    spsc_release(&lane.event, n)
+
+
+# --- the switch -----------------------------------------------------------------------------------------------------
+
+cdef void walk_one(OffloadShard *s, uint32_t index, Slot *slot, bint enabled, uint32_t active) noexcept nogil:
+    """Drains what may not be in hardware any more, lets those go on that wait for the switch."""
+    if slot.owners and (not enabled or slot.owners & ~active):
+        if slot.undo == 0:
+            slot.undo = NOTICE_REFUSED
+            slot.error = 0
+            slot.reason = CT_OFFLOAD_REASON_DISABLED
+        if slot.op == 0:
+            link(s, index, slot, LIST_DEL)
+    elif slot.parked and slot.list == LIST_NONE and enabled and active:
+        slot.parked = 0
+        link(s, index, slot, next_list(slot))
+
+
+cdef void walk(OffloadShard *s) noexcept nogil:
+    """A slice of the walk over all slots that follows each change of the switch."""
+    cdef uint32_t epoch = shared_get(&s.control.epoch), end
+    cdef bint enabled
+    cdef uint32_t active
+    if s.walk_epoch != epoch:
+        s.walk_epoch = epoch
+        s.walk_at = 0
+        s.walking = True
+    if not s.walking:
+        return
+    enabled = shared_get(&s.control.enabled) != 0
+    active = usable(s)
+    end = min(s.walk_at + WALK_SLICE, s.touched)
+    while s.walk_at < end:
+        walk_one(s, s.walk_at, &s.slots[s.walk_at], enabled, active)
+        s.walk_at += 1
+    s.walking = s.walk_at < s.touched
+
+
+# --- one turn -------------------------------------------------------------------------------------------------------
+
+cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
+    cdef int p
+    s.now_ms = now_ms
+    s.now_us = clock_us()
+    s.given = 0
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if s.lanes[p] != NULL:
+            take_results(s, p, s.lanes[p])
+            take_events(s, p, s.lanes[p])
+    walk(s)
+    serve_later(s)
+    serve(s, LIST_DEL, CT_OFFLOAD_OP_DEL)
+    serve(s, LIST_ADD, CT_OFFLOAD_OP_ADD)
+    serve(s, LIST_QUERY, CT_OFFLOAD_OP_UPD)
+    return s.given

@@ -1,0 +1,34 @@
+# spsc.h as it is declared there.
+from libc.stdint cimport int64_t, uint32_t
+
+
+cdef extern from "spsc.h" nogil:
+    struct shared_word:
+        pass
+    struct shared_time:
+        pass
+    struct spsc:
+        uint32_t size
+
+    uint32_t shared_get(const shared_word *word)
+    void shared_set(shared_word *word, uint32_t value)
+    uint32_t shared_add(shared_word *word, uint32_t amount)
+    bint shared_swap_if(shared_word *word, uint32_t expected, uint32_t to)
+    int64_t shared_time_get(const shared_time *word)
+    void shared_time_set(shared_time *word, int64_t value)
+
+    void *pages_new(size_t n_bytes)
+    void pages_free(void *pages, size_t n_bytes)
+
+    bint spsc_init(spsc *ring, uint32_t size, uint32_t entry_size)
+    void spsc_fini(spsc *ring)
+    void *spsc_reserve(spsc *ring)
+    void spsc_publish(spsc *ring)
+    uint32_t spsc_ready(spsc *ring)
+    void *spsc_at(spsc *ring, uint32_t offset)
+    void spsc_release(spsc *ring, uint32_t n)
+    uint32_t spsc_depth(const spsc *ring)
+
+    uint32_t clock_us()
+    int64_t clock_ms()
+    void pause_us(uint32_t us)
