@@ -1,0 +1,65 @@
+"""Settings from a TOML file: the table [other_config], with the line of each key."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.config.sources import Given
+from ctoffload_dpdk.settings import find
+
+TABLE_NAME = "other_config"
+MAX_BYTES = 1 << 20
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Given]:
+    """The settings a file gives, each with "FILE line N". Raises SettingsError for what is wrong, with its line."""
+    name = os.fspath(path)
+    text = _text(name)
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{name} is not TOML: {error}") from None
+    for table in content:
+        if table != TABLE_NAME:
+            where = f"{name} line {_line(text, '', table)}"
+            raise SettingsError(f"{where}: unknown table or key {table!r}", hint=f"settings stand under [{TABLE_NAME}]")
+    values = content.get(TABLE_NAME, {})
+    if not isinstance(values, dict):
+        raise SettingsError(f"{name}: {TABLE_NAME} is no table", hint=f"begin the settings with a line [{TABLE_NAME}]")
+    given = {}
+    for key, value in values.items():
+        where = f"{name} line {_line(text, TABLE_NAME, key)}"
+        given[key] = Given(find(key, where).parse(value, where), where)
+    return given
+
+
+def _text(name: str) -> str:
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise SettingsError(f"{name}: more than {MAX_BYTES} bytes, not a settings file")
+        return data.decode()
+    except OSError as error:
+        raise SettingsError(f"{name}: cannot read the settings: {error.strerror}", errno=error.errno or 0) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{name} is not TOML: no UTF-8 text at byte {error.start}") from None
+
+
+def _line(text: str, table: str, key: str) -> int:
+    """The line where a key stands (tomllib does not tell), or its table's; 1 where neither is found."""
+    current, table_line = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        if header:
+            current = header[1].strip("\"'")
+            if current == key and not table:
+                return number
+            table_line = number if current == table else table_line
+        elif re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line) and current == table:
+            return number
+    return table_line

@@ -1,0 +1,214 @@
+"""The one table of settings: a field of Settings is a setting, its metadata says the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ctoffload_dpdk.base.errors import SettingsError
+
+Value = bool | int | str
+
+TIMEOUT = "ct-offload-timeout-"
+# Providers are told in 32 bits of milliseconds.
+MAX_TIMEOUT_S = (2**32 - 1) // 1000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting.
+
+    name: kebab-case, the same in TOML and in OVSDB's other_config; kind: bool, int or str; minimum, maximum: of an int,
+    in `unit`; choices: of a str; live: a change takes effect while running, else when the port starts next.
+    """
+
+    name: str
+    kind: type
+    default: Value
+    doc: str
+    unit: str = ""
+    minimum: int = 0
+    maximum: int = 0
+    choices: tuple[str, ...] = ()
+    live: bool = True
+
+    @property
+    def field(self) -> str:
+        """The name as an attribute of Settings."""
+        return self.name.replace("-", "_")
+
+    @property
+    def ovsdb_key(self) -> str:
+        return f"other_config:{self.name}"
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag, with its negation where it is a bool."""
+        return f"--{self.name}/--no-{self.name}" if self.kind is bool else f"--{self.name}"
+
+    @property
+    def allowed(self) -> str:
+        """The values it may have, in words."""
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is int:
+            return f"{self.minimum} to {self.maximum}{f' {self.unit}' if self.unit else ''}"
+        return ", ".join(self.choices)
+
+    def parse(self, value: object, where: str = "") -> Value:
+        """The value in its type; text is read as OVSDB and command lines give it.
+
+        `where` names the source, e.g. "lab.toml line 3". Raises SettingsError.
+        """
+        parsed = self._typed(value)
+        if isinstance(parsed, str) and parsed not in self.choices:
+            parsed = None
+        if isinstance(parsed, int) and not isinstance(parsed, bool) and not self.minimum <= parsed <= self.maximum:
+            parsed = None
+        if parsed is None:
+            raise SettingsError(
+                f"{where}{': ' if where else ''}{self.name} cannot be {shown(value)}", hint=f"it may be {self.allowed}"
+            )
+        return parsed
+
+    def _typed(self, value: object) -> Value | None:
+        if self.kind is bool and isinstance(value, str):
+            return {"true": True, "false": False}.get(value.strip().lower())
+        if self.kind is int and isinstance(value, str):
+            text = value.strip()
+            return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else None
+        # bool is an int to Python, not to a user.
+        return value if type(value) is self.kind and isinstance(value, bool | int | str) else None
+
+
+def shown(value: object) -> str:
+    """A wrong value as an error shows it: quoted, in one line, not endless."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:36] + " ..."
+
+
+def _switch(default: bool, doc: str, *, live: bool = True) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc, "live": live})
+
+
+def _number(default: int, low: int, high: int, unit: str, doc: str, *, live: bool = True) -> Any:
+    facts = {"doc": doc, "unit": unit, "minimum": low, "maximum": high, "live": live}
+    return dataclasses.field(default=default, metadata=facts)
+
+
+def _choice(choices: tuple[str, ...], doc: str, *, live: bool = True) -> Any:
+    return dataclasses.field(default=choices[0], metadata={"doc": doc, "choices": choices, "live": live})
+
+
+def _timeout(default: int, doc: str) -> Any:
+    return _number(default, 1, MAX_TIMEOUT_S, "s", doc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, each with a valid value; never changed. Raises SettingsError for a value it cannot have."""
+
+    hw_offload: bool = _switch(True, "offload connections to the NIC; off drains them back into software")
+    ct_offload_establish_at: str = _choice(
+        ("established", "reply"), "install a TCP connection once its handshake is complete, or at the first reply"
+    )
+    ct_offload_strict_windows: bool = _switch(
+        False, "let the NIC drop TCP packets outside the window, of connections whose handshake software saw"
+    )
+    ct_offload_unconfirmed_rst_timeout: int = _timeout(900, "time left after an RST that cannot be judged")
+    ct_offload_tcp_sequence_check: bool = _switch(True, "judge TCP packets by their sequence numbers")
+
+    ct_offload_after_packets: int = _number(0, 0, 2**32 - 1, "packets", "install a connection only after so many")
+    ct_offload_rate: int = _number(0, 0, 2**31 - 1, "connections/s", "install at most so many; 0: no limit")
+    ct_offload_burst: int = _number(1000, 1, 2**31 - 1, "connections", "of which so many at once")
+
+    ct_offload_add_budget: int = _number(256, 1, 65536, "operations", "installations submitted per turn of a worker")
+    ct_offload_delete_budget: int = _number(256, 1, 65536, "operations", "removals submitted per turn of a worker")
+    ct_offload_query_budget: int = _number(1024, 1, 65536, "operations", "last-used queries per turn of a worker")
+    ct_offload_context_read_budget: int = _number(100, 0, 2**20, "reads/s", "TCP contexts read back after a removal")
+    ct_offload_sweep_budget: int = _number(500, 10, 1_000_000, "us", "time of one slice of expiry")
+    ct_offload_switch_budget: int = _number(500, 10, 1_000_000, "us", "time of one slice of the walk after a switch")
+    ct_offload_provider_limit: int = _number(
+        2000, 10, 3_600_000, "ms", "a provider's call longer than this stalls it: it is left aside"
+    )
+    ct_offload_max_orphans: int = _number(100_000, 0, 2**31 - 1, "handles", "handles kept of a stalled provider")
+
+    ct_offload_max_connections: int = _number(
+        3_000_000, 0, 2**28, "connections", "refuse new ones beyond; 0 refuses all"
+    )
+    ct_offload_zone_limit: int = _number(0, 0, 2**32 - 1, "connections", "limit of a zone that has none; 0: none")
+    ct_offload_max_fragments: int = _number(1000, 0, 5000, "fragments", "held while their datagram is incomplete")
+    ct_offload_min_fragment_v4: int = _number(1200, 400, 65535, "bytes", "an IPv4 fragment below it is invalid")
+    ct_offload_min_fragment_v6: int = _number(1280, 400, 65535, "bytes", "an IPv6 fragment below it is invalid")
+
+    ct_offload_engine: str = _choice(
+        ("auto", "sync", "async"), "how rules are made: one by one, or by templates and queues", live=False
+    )
+    ct_offload_contexts: int = _number(65536, 0, 2**25, "contexts", "TCP contexts reserved per port", live=False)
+    ct_offload_counters: int = _number(131072, 0, 2**26, "counters", "counters reserved per port", live=False)
+    ct_offload_ages: int = _number(131072, 0, 2**26, "ages", "age objects reserved per port", live=False)
+    ct_offload_queues: int = _number(1, 1, 64, "queues", "flow queues per port", live=False)
+
+    ct_offload_timeout_tcp_syn_sent: int = _timeout(30, "TCP: a SYN was seen")
+    ct_offload_timeout_tcp_syn_recv: int = _timeout(30, "TCP: the handshake goes on")
+    ct_offload_timeout_tcp_established: int = _timeout(86400, "TCP: both sides are established")
+    ct_offload_timeout_tcp_fin_wait: int = _timeout(900, "TCP: one side has closed")
+    ct_offload_timeout_tcp_time_wait: int = _timeout(45, "TCP: both sides have closed")
+    ct_offload_timeout_tcp_close: int = _timeout(30, "TCP: closed, or reset")
+    ct_offload_timeout_udp_first: int = _timeout(60, "UDP and others: one packet was seen")
+    ct_offload_timeout_udp_single: int = _timeout(60, "UDP and others: several packets one way")
+    ct_offload_timeout_udp_multiple: int = _timeout(30, "UDP and others: packets both ways")
+    ct_offload_timeout_icmp_first: int = _timeout(60, "ICMP: no reply yet")
+    ct_offload_timeout_icmp_reply: int = _timeout(30, "ICMP: replied")
+
+    def __post_init__(self) -> None:
+        for setting in TABLE.values():
+            value = getattr(self, setting.field)
+            if type(value) is not setting.kind:
+                raise SettingsError(f"{setting.name} cannot be {shown(value)}", hint=f"it may be {setting.allowed}")
+            setting.parse(value)
+
+    def __getitem__(self, name: str) -> Value:
+        """The value of a kebab-case name. Raises SettingsError for an unknown one."""
+        return getattr(self, find(name).field)  # type: ignore[no-any-return]
+
+    def timeouts_s(self) -> dict[str, int]:
+        """The timeouts under the names of OVS's timeout policies: {"tcp_syn_sent": 30, ...}."""
+        found = [s for s in TABLE.values() if s.name.startswith(TIMEOUT)]
+        return {s.name.removeprefix(TIMEOUT).replace("-", "_"): int(getattr(self, s.field)) for s in found}
+
+
+def _table() -> dict[str, Setting]:
+    kinds = {"bool": bool, "int": int, "str": str}
+    settings = {}
+    for field in dataclasses.fields(Settings):
+        default: Any = field.default
+        name = field.name.replace("_", "-")
+        settings[name] = Setting(name, kinds[str(field.type)], default, **field.metadata)
+    return settings
+
+
+TABLE: Mapping[str, Setting] = _table()
+
+
+def find(name: str, where: str = "") -> Setting:
+    """The setting of that name. Raises SettingsError, which names the nearest one."""
+    setting = TABLE.get(name)
+    if setting is not None:
+        return setting
+    import difflib  # noqa: PLC0415 - only an error needs it
+
+    near = difflib.get_close_matches(name, TABLE, n=1)
+    hint = f"did you mean {near[0]}?" if near else "settings are named hw-offload or ct-offload-..."
+    raise SettingsError(f"{where}{': ' if where else ''}there is no setting {shown(name)}", hint=hint)
+
+
+def settings_from(values: Mapping[str, object], where: str = "") -> Settings:
+    """Settings with these values (kebab-case names), defaults elsewhere. Raises SettingsError."""
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        setting = find(name, where)
+        parsed[setting.field] = setting.parse(value, where)
+    return Settings(**parsed)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.settings import TABLE, Settings, find, settings_from
+
+
+def test_the_defaults_are_valid_and_as_ovs_has_them():
+    settings = Settings()
+    assert settings.ct_offload_establish_at == "established"
+    assert settings["ct-offload-unconfirmed-rst-timeout"] == 900
+    assert settings.timeouts_s() == {
+        "tcp_syn_sent": 30,
+        "tcp_syn_recv": 30,
+        "tcp_established": 86400,
+        "tcp_fin_wait": 900,
+        "tcp_time_wait": 45,
+        "tcp_close": 30,
+        "udp_first": 60,
+        "udp_single": 60,
+        "udp_multiple": 30,
+        "icmp_first": 60,
+        "icmp_reply": 30,
+    }
+
+
+@pytest.mark.parametrize("setting", TABLE.values(), ids=TABLE)
+def test_every_setting_is_named_bounded_and_explained(setting):
+    assert re.fullmatch(r"hw-offload|ct-offload(-[a-z0-9]+)+", setting.name)
+    assert type(setting.default) is setting.kind
+    assert setting.parse(setting.default) == setting.default
+    assert setting.doc
+    assert (setting.kind is int) == bool(setting.unit) == (setting.maximum > setting.minimum)
+    assert (setting.kind is str) == (len(setting.choices) > 1)
+    assert setting.ovsdb_key == f"other_config:{setting.name}"
+    assert setting.flag.startswith(f"--{setting.name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("hw-offload", "false", False),
+        ("hw-offload", " TRUE ", True),
+        ("hw-offload", False, False),
+        ("ct-offload-rate", "12", 12),
+        ("ct-offload-rate", 12, 12),
+        ("ct-offload-establish-at", "reply", "reply"),
+    ],
+)
+def test_values_are_read_typed_or_as_text(name, text, value):
+    parsed = find(name).parse(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("hw-offload", "maybe", "true or false"),
+        ("hw-offload", 1, "true or false"),
+        ("ct-offload-rate", True, "0 to 2147483647 connections/s"),
+        ("ct-offload-rate", -1, "0 to"),
+        ("ct-offload-rate", "1e3", "0 to"),
+        ("ct-offload-rate", "\u0663", "0 to"),
+        ("ct-offload-rate", "9" * 5000, "0 to"),
+        ("ct-offload-rate", 1.5, "0 to"),
+        ("ct-offload-timeout-tcp-established", 0, "1 to 4294967 s"),
+        ("ct-offload-timeout-tcp-established", 4294968, "1 to 4294967 s"),
+        ("ct-offload-establish-at", "now", "established, reply"),
+        ("ct-offload-establish-at", ["reply"], "established, reply"),
+        ("ct-offload-establish-at", None, "established, reply"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place_and_what_may_be(name, value, hint):
+    with pytest.raises(SettingsError, match=f"^lab.toml line 3: {name} cannot be ") as caught:
+        find(name).parse(value, "lab.toml line 3")
+    assert hint in caught.value.hint
+    assert len(caught.value.message) < 120
+
+
+def test_an_unknown_name_gets_the_nearest_one_as_hint():
+    with pytest.raises(SettingsError, match="there is no setting 'hw-ofload'") as caught:
+        settings_from({"hw-ofload": True})
+    assert caught.value.hint == "did you mean hw-offload?"
+    with pytest.raises(SettingsError):
+        Settings()["hw_offload"]
+
+
+def test_settings_never_change_and_are_never_wrong():
+    settings = settings_from({"hw-offload": "false", "ct-offload-rate": "5"})
+    assert settings.hw_offload is False
+    assert settings.ct_offload_rate == 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.hw_offload = True
+    with pytest.raises(SettingsError, match="ct-offload-rate cannot be -1"):
+        Settings(ct_offload_rate=-1)
+    with pytest.raises(SettingsError, match="hw-offload cannot be 'true'"):
+        Settings(hw_offload="true")
