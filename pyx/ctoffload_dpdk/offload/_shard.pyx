@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.offload._lane cimport Lane, LaneEvent, Tag, lane_has_room, lane_send, lane_settle
+from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
     CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
@@ -627,11 +628,11 @@ cdef void serve_later(OffloadShard *s) noexcept nogil:
 
 # --- taking answers -------------------------------------------------------------------------------------------------
 
-cdef void note_failure(Slot *slot, int p, int error, uint16_t reason, uint16_t otherwise) noexcept nogil:
+cdef void note_failure(Slot *slot, int p, int error, uint16_t reason) noexcept nogil:
     """Keeps the failure of the provider that comes first."""
     if slot.failed & ((1 << p) - 1) == 0:
         slot.error = error
-        slot.reason = reason if 0 < reason < CT_OFFLOAD_N_REASONS else otherwise
+        slot.reason = reason
     slot.failed |= 1 << p
 
 
@@ -640,23 +641,29 @@ cdef inline uint16_t reason_of(int error, uint16_t otherwise) noexcept nogil:
 
 
 cdef void answer_add(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    cdef uint16_t reason = result.reason or reason_of(result.error, CT_OFFLOAD_REASON_PROVIDER_REFUSED)
     if result.error == 0:
-        slot.owners |= 1 << p
-        keep_handle(s, index, slot, p, result.handle)
-        s.lanes[p].connections += 1
-    else:
-        s.lanes[p].reasons[(result.reason or CT_OFFLOAD_REASON_PROVIDER_REFUSED) % CT_OFFLOAD_N_REASONS] += 1
-        if result.error == EPERM or result.error == EOPNOTSUPP:
-            # Not for this provider; others may have it. Remembered in case nobody takes it.
-            if slot.error == 0:
-                slot.error = result.error
-                slot.reason = result.reason or <uint16_t> CT_OFFLOAD_REASON_PROVIDER_REFUSED
-        else:
-            note_failure(slot, p, result.error, result.reason,
-                         reason_of(result.error, CT_OFFLOAD_REASON_PROVIDER_REFUSED))
+        own(s, index, slot, p, result.handle)
+        return
+    if result.reserved[0] == UNCERTAIN:
+        own(s, index, slot, p, result.handle)
+    s.lanes[p].reasons[reason % CT_OFFLOAD_N_REASONS] += 1
+    if result.error != EPERM and result.error != EOPNOTSUPP:
+        note_failure(slot, p, result.error, reason)
+    elif slot.error == 0:
+        # Not for this provider; others may have it. Remembered in case nobody takes it.
+        slot.error = result.error
+        slot.reason = reason
+
+
+cdef void own(OffloadShard *s, uint32_t index, Slot *slot, int p, uint64_t handle) noexcept nogil:
+    slot.owners |= 1 << p
+    s.lanes[p].connections += 1
+    keep_handle(s, index, slot, p, handle)
 
 
 cdef void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+    cdef uint16_t reason = result.reason or reason_of(result.error, CT_OFFLOAD_REASON_INSERT_FAILED)
     if result.error == 0:
         slot.flags |= result.flags
         if slot.owners >> p & 1:
@@ -665,8 +672,8 @@ cdef void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const c
         if result.handle:
             keep_handle(s, index, slot, p, result.handle)
     else:
-        s.lanes[p].reasons[(result.reason or CT_OFFLOAD_REASON_INSERT_FAILED) % CT_OFFLOAD_N_REASONS] += 1
-        note_failure(slot, p, result.error, result.reason, reason_of(result.error, CT_OFFLOAD_REASON_INSERT_FAILED))
+        s.lanes[p].reasons[reason % CT_OFFLOAD_N_REASONS] += 1
+        note_failure(slot, p, result.error, reason)
 
 
 cdef void answer_del(OffloadShard *s, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
@@ -689,7 +696,7 @@ cdef void answer_upd(OffloadShard *s, uint32_t index, Slot *slot, int p, const c
     """The latest use over all owners, known up to the earliest collection time. One without data: no data."""
     cdef Side *side
     if result.error:
-        note_failure(slot, p, result.error, result.reason, CT_OFFLOAD_REASON_NO_LAST_USED)
+        note_failure(slot, p, result.error, result.reason or <uint16_t> CT_OFFLOAD_REASON_NO_LAST_USED)
     elif not slot.many:
         s.last_used_ms = result.last_used_ms
         s.sampled_ms = result.sampled_ms

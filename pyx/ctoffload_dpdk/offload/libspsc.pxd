@@ -1,11 +1,13 @@
 # spsc.h as it is declared there.
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "spsc.h" nogil:
     struct shared_word:
         pass
     struct shared_time:
+        pass
+    struct control_lock:
         pass
     struct spsc:
         uint32_t size
@@ -27,7 +29,14 @@ cdef extern from "spsc.h" nogil:
     uint32_t spsc_ready(spsc *ring)
     void *spsc_at(spsc *ring, uint32_t offset)
     void spsc_release(spsc *ring, uint32_t n)
+    uint32_t spsc_released(const spsc *ring)
     uint32_t spsc_depth(const spsc *ring)
+
+    void control_lock_init(control_lock *lock)
+    void control_lock_fini(control_lock *lock)
+    bint control_lock_take(control_lock *lock, uint32_t limit_ms)
+    void control_lock_give(control_lock *lock)
+    uint64_t thread_self()
 
     uint32_t clock_us()
     int64_t clock_ms()

@@ -1,7 +1,8 @@
-/* spsc.h: what two threads of the layer share: words, and rings with one producer and one consumer. */
+/* spsc.h: what two threads of the layer share: words, locks, and rings with one producer and one consumer. */
 #ifndef CTOFFLOAD_SPSC_H
 #define CTOFFLOAD_SPSC_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -150,12 +151,64 @@ spsc_release(struct spsc *ring, uint32_t n)
     atomic_store_explicit(&ring->tail, tail + n, memory_order_release);
 }
 
+/* Consumer: how many entries were ever released; wraps. */
+static inline uint32_t
+spsc_released(const struct spsc *ring)
+{
+    return atomic_load_explicit(&ring->tail, memory_order_relaxed);
+}
+
 /* Either side: entries now in the ring; exact only for the thread that last moved it. */
 static inline uint32_t
 spsc_depth(const struct spsc *ring)
 {
     return atomic_load_explicit(&ring->head, memory_order_acquire) -
            atomic_load_explicit(&ring->tail, memory_order_acquire);
+}
+
+/* A lock for control threads; the packet path takes none. */
+struct control_lock {
+    pthread_mutex_t mutex;
+};
+
+static inline void
+control_lock_init(struct control_lock *lock)
+{
+    pthread_mutex_init(&lock->mutex, NULL);
+}
+
+static inline void
+control_lock_fini(struct control_lock *lock)
+{
+    pthread_mutex_destroy(&lock->mutex);
+}
+
+/* False where it could not be had within limit_ms. */
+static inline bool
+control_lock_take(struct control_lock *lock, uint32_t limit_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += limit_ms / 1000u;
+    until.tv_nsec += (long) (limit_ms % 1000u) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return pthread_mutex_timedlock(&lock->mutex, &until) == 0;
+}
+
+static inline void
+control_lock_give(struct control_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+/* Never 0. */
+static inline uint64_t
+thread_self(void)
+{
+    return (uint64_t) pthread_self();
 }
 
 /* Microseconds of the monotonic clock, for latencies; wraps after 71 minutes. */
