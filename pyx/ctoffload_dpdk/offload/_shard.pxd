@@ -96,3 +96,5 @@ cdef int shard_wanted(OffloadShard *shard, uint32_t slot) noexcept nogil
 # Slots ever offered; those still to be seen by the walk that follows a switching.
 cdef uint32_t shard_touched(OffloadShard *shard) noexcept nogil
 cdef uint32_t shard_walk_left(OffloadShard *shard) noexcept nogil
+# Turns begun, ever; wraps.
+cdef uint32_t shard_turns(OffloadShard *shard) noexcept nogil

@@ -16,7 +16,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
     CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
-    clock_us, pages_free, pages_new, shared_get, shared_set, spsc_at, spsc_ready, spsc_release)
+    clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, spsc_at, spsc_ready, spsc_release)
 
 cdef enum:
     NIL = 0xffffffff
@@ -96,6 +96,7 @@ cdef struct OffloadShard:
     int64_t now_ms
     uint32_t now_us
     uint32_t given           # notices of this turn
+    shared_word turns
     ShardCount count
     ct_offload_ctx ctx       # filled once, copied per provider
 
@@ -314,6 +315,10 @@ cdef uint32_t shard_walk_left(OffloadShard *s) noexcept nogil:
     if s.walk_epoch != shared_get(&s.control.epoch):
         return s.touched
     return s.touched - s.walk_at if s.walking and s.walk_at < s.touched else 0
+
+
+cdef uint32_t shard_turns(OffloadShard *s) noexcept nogil:
+    return shared_get(&s.turns)
 
 
 # --- handles and tuples ---------------------------------------------------------------------------------------------
@@ -881,6 +886,7 @@ cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
     s.now_ms = now_ms
     s.now_us = clock_us()
     s.given = 0
+    shared_add(&s.turns, 1)
     for p in range(CT_OFFLOAD_MAX_PROVIDERS):
         if s.lanes[p] != NULL:
             take_results(s, p, s.lanes[p])

@@ -1,0 +1,301 @@
+"""A provider in any of its three forms, behind the one C class that its worker calls."""
+import errno
+import logging
+import threading
+
+from cpython.pycapsule cimport PyCapsule_CheckExact, PyCapsule_GetPointer, PyCapsule_IsValid
+from cpython.ref cimport PyObject
+from libc.errno cimport EIO
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
+from ctoffload_dpdk.offload.contract import CTX, OP
+from ctoffload_dpdk.offload.provider import CtOffloadProvider, missing_members
+
+from ctoffload_dpdk.offload._worker cimport (
+    BATCH_MAX, UNCERTAIN, worker_complete, worker_event, worker_fini, worker_free, worker_init, worker_loop,
+    worker_new, worker_run_once)
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, ct_offload_ctx, ct_offload_host, ct_offload_op)
+from ctoffload_dpdk.offload.libspsc cimport shared_set
+
+log = logging.getLogger("ctoffload.offload")
+
+
+cdef class Host:
+    """What the layer offers a Python provider: `complete` and `event`, from within its own methods."""
+
+    def complete(self, op_id: int, *, error: int = 0, reason: int = 0, handle: int = 0, flags: int = 0,
+                 last_used_ms: int = 0, sampled_ms: int = 0) -> None:
+        """The result of an operation that answered EINPROGRESS.
+
+        Raises ProviderError where op_id names nothing outstanding (ENOENT), or outside a call of this provider (EPERM).
+        """
+        cdef ct_offload_op result
+        memset(&result, 0, sizeof(result))
+        result.error = error
+        result.reason = reason
+        result.handle = handle
+        result.flags = flags
+        result.last_used_ms = last_used_ms
+        result.sampled_ms = sampled_ms
+        self.check(worker_complete(self.open_worker(), op_id, &result), "complete", f"operation {op_id:#x}")
+
+    def event(self, conn_id: int, event: int) -> None:
+        """AGED: a hint that a connection went idle. LOST: its rules are gone without a removal."""
+        if event not in (1, 2):
+            raise UsageError(f"event: {event} is neither AGED (1) nor LOST (2)", errno=errno.EINVAL, op="event")
+        self.check(worker_event(self.open_worker(), conn_id, event), "event", f"connection {conn_id:#x}")
+
+    cdef Worker *open_worker(self) except NULL:
+        if self.worker == NULL:
+            raise ClosedError("the provider was unregistered: its host takes no more answers", errno=errno.ESHUTDOWN)
+        return self.worker
+
+    def check(self, rc: int, op: str, what: str) -> None:
+        if rc == errno.EPERM:
+            raise ProviderError(f"{op}: {what}: called outside a call of this provider", errno=rc, op=op,
+                                hint="complete and event belong into submit or poll, on the provider's own worker")
+        if rc:
+            raise ProviderError(f"{op}: {what}: names nothing outstanding", errno=rc, op=op)
+
+
+# --- the Python form ------------------------------------------------------------------------------------------------
+
+cdef object array_over(void *memory, uint32_t n, size_t size, object dtype):
+    cdef uint8_t[::1] view = <uint8_t[:n * size]> (<uint8_t *> memory)
+    return np.asarray(view).view(dtype)
+
+
+cdef void python_submit_part(Provider self, ct_offload_op *ops, uint32_t n) except *:
+    cdef uint8_t[::1] raw = self.contexts.view(np.uint8)
+    cdef ct_offload_ctx *contexts = <ct_offload_ctx *> &raw[0]
+    cdef uint32_t i
+    for i in range(n):
+        if ops[i].ctx != NULL:
+            memcpy(&contexts[i], ops[i].ctx, sizeof(ct_offload_ctx))
+        else:
+            memset(&contexts[i], 0, sizeof(ct_offload_ctx))
+    if ops == self.worker.batch:
+        if self.ops_view is None:
+            self.ops_view = array_over(ops, BATCH_MAX, sizeof(ct_offload_op), OP)
+        view = self.ops_view[:n]
+    else:
+        view = array_over(ops, n, sizeof(ct_offload_op), OP)
+    self.form.submit(view, self.contexts[:n])
+
+
+cdef void python_submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
+    cdef size_t i, done = 0
+    cdef uint32_t n
+    with gil:
+        self = <Provider> <PyObject *> user
+        while done < n_ops:
+            n = <uint32_t> min(n_ops - done, <size_t> BATCH_MAX)
+            try:
+                python_submit_part(self, ops + done, n)
+            except BaseException as raised:
+                # How far it came nobody knows: what it may hold is removed again.
+                self.blame(raised, "submit")
+                for i in range(done, done + n):
+                    ops[i].error = EIO
+                    ops[i].reason = 0
+                    ops[i].reserved[0] = UNCERTAIN
+            done += n
+
+
+cdef int64_t python_poll(void *user, int64_t now_ms) noexcept nogil:
+    cdef int64_t after = now_ms + 1000
+    with gil:
+        self = <Provider> <PyObject *> user
+        try:
+            asked = self.form.poll(now_ms)
+            if asked is not None:
+                after = asked
+        except BaseException as raised:
+            self.blame(raised, "poll")
+    return after
+
+
+cdef int python_init(void *user, const ct_offload_host *host) noexcept nogil:
+    cdef int rc = 0
+    with gil:
+        self = <Provider> <PyObject *> user
+        try:
+            made = Host()
+            (<Host> made).worker = self.worker
+            self.pending = None
+            self.host_ref = made
+            rc = self.form.init(made) or 0
+        except BaseException as raised:
+            self.pending = raised
+            rc = getattr(raised, "errno", 0) or EIO
+    return rc
+
+
+cdef void python_fini(void *user) noexcept nogil:
+    with gil:
+        self = <Provider> <PyObject *> user
+        try:
+            self.form.fini()
+        except BaseException as raised:
+            self.blame(raised, "fini")
+
+
+# --- checking -------------------------------------------------------------------------------------------------------
+
+cdef void check_class(const ct_offload_class *cls) except *:
+    """Raises ProviderError naming what is wrong with a class."""
+    if cls.name == NULL or cls.name[0] == 0:
+        raise ProviderError("the provider has no name", errno=errno.EINVAL, op="register",
+                            hint="set ct_offload_class.name to a unique word")
+    name = cls.name.decode(errors="replace")
+    if cls.abi_version != CT_OFFLOAD_ABI_VERSION or cls.size != sizeof(ct_offload_class):
+        raise ProviderError(
+            f"provider {name}: built for ABI {cls.abi_version} with a class of {cls.size} bytes, this layer has ABI "
+            f"{CT_OFFLOAD_ABI_VERSION} with {sizeof(ct_offload_class)}", errno=errno.EPROTO, op="register", provider=name,
+            hint="build it against the ct_offload.h of ctoffload_dpdk.get_include()")
+    missing = [member for member, absent in (("can_offload", cls.can_offload == NULL), ("conn_add", cls.conn_add == NULL),
+                                             ("conn_del", cls.conn_del == NULL)) if absent]
+    if cls.batch_submit == NULL and missing:
+        raise ProviderError(f"provider {name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register", provider=name,
+                            hint="give it batch_submit, or all of can_offload, conn_add, conn_del")
+
+
+def check_python(form: CtOffloadProvider) -> None:
+    """As for a C class: a name, and something to do the work."""
+    kind = type(form).__name__
+    if not isinstance(form.name, str) or not form.name or "\0" in form.name:
+        raise ProviderError(f"{kind} has no name", errno=errno.EINVAL, op="register", hint="set the class attribute `name`")
+    missing = missing_members(form)
+    if missing:
+        raise ProviderError(f"provider {form.name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register",
+                            provider=form.name, hint="override submit, or conn_add and conn_del")
+
+
+cdef class Provider:
+    """A registered provider: made by `OffloadLayer.register`."""
+
+    def __init__(self, source: object, index: int) -> None:
+        self.index = index
+        self.last_error = ""
+        if isinstance(source, type) and issubclass(source, CtOffloadProvider):
+            source = source()
+        if isinstance(source, CtOffloadProvider):
+            self.take_python(source)
+        else:
+            self.take_capsule(source)
+        self.worker = worker_new(&self.cls)
+        if self.worker == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        worker_free(self.worker)
+
+    def take_python(self, form: CtOffloadProvider) -> None:
+        check_python(form)
+        self.form = form
+        self._name = form.name.encode()
+        self.contexts = np.zeros(BATCH_MAX, CTX)
+        memset(&self.cls, 0, sizeof(self.cls))
+        self.cls.abi_version = CT_OFFLOAD_ABI_VERSION
+        self.cls.size = sizeof(ct_offload_class)
+        self.cls.name = self._name
+        self.cls.priority = form.priority
+        self.cls.user = <void *> self
+        self.cls.init = python_init
+        self.cls.fini = python_fini
+        self.cls.batch_submit = python_submit
+        self.cls.poll = python_poll
+
+    def take_capsule(self, source: object) -> None:
+        capsule = source
+        if hasattr(source, "__ct_offload_class__"):
+            capsule = source.__ct_offload_class__()
+        if not PyCapsule_CheckExact(capsule) or not PyCapsule_IsValid(capsule, CT_OFFLOAD_CAPSULE):
+            raise ProviderError(
+                f"{type(source).__name__} is no provider", errno=errno.EINVAL, op="register",
+                hint=f"pass a CtOffloadProvider, or a PyCapsule named {CT_OFFLOAD_CAPSULE.decode()}, or an object "
+                     "whose __ct_offload_class__() returns one")
+        self.cls = (<ct_offload_class *> PyCapsule_GetPointer(capsule, CT_OFFLOAD_CAPSULE))[0]
+        check_class(&self.cls)
+        self._name = self.cls.name
+        self.cls.name = self._name
+        self.form = (capsule, source)
+
+    @property
+    def name(self) -> str:
+        """Unique within its layer."""
+        return self._name.decode(errors="replace")
+
+    @property
+    def priority(self) -> int:
+        """Lower is asked first."""
+        return self.cls.priority
+
+    @property
+    def implementation(self) -> object:
+        """The Python provider, None for a compiled one."""
+        return self.form if isinstance(self.form, CtOffloadProvider) else None
+
+    def blame(self, raised: BaseException, op: str) -> None:
+        """Counts and reports, by name, what a Python provider raised."""
+        self.n_raised += 1
+        self.last_error = f"{op}: {type(raised).__name__}: {raised}"
+        if self.n_raised == 1:
+            log.warning("provider %s raised in %s; its operations failed", self.name, self.last_error)
+
+    def init(self) -> None:
+        """The provider's own init; raises ProviderError with what it returned or raised."""
+        cdef int rc
+        with nogil:
+            rc = worker_init(self.worker)
+        if rc:
+            raised, self.pending = self.pending, None
+            why = f": {raised}" if raised is not None else ""
+            raise ProviderError(f"provider {self.name}: init failed{why}", errno=abs(rc), op="init",
+                                provider=self.name) from raised
+        self.is_initialised = True
+
+    def fini(self) -> None:
+        """The provider's own fini; its host takes no more answers."""
+        self.stop()
+        if self.is_initialised:
+            self.is_initialised = False
+            with nogil:
+                worker_fini(self.worker)
+        if self.host_ref is not None:
+            (<Host> self.host_ref).worker = NULL
+
+    def run_once(self, now_ms: int) -> int:
+        """One turn of its worker; how many operations were handed over."""
+        cdef int64_t now = now_ms
+        cdef uint32_t n
+        with nogil:
+            n = worker_run_once(self.worker, now)
+        return n
+
+    def start(self) -> None:
+        """Runs the worker in a thread of its own until `stop`."""
+        if self.thread is None:
+            shared_set(&self.worker.stop, 0)
+            self.thread = threading.Thread(target=self.loop, name=f"ct-{self.name}", daemon=True)
+            self.thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Ends the thread; False where the provider does not come back from a call."""
+        if self.thread is None:
+            return True
+        shared_set(&self.worker.stop, 1)
+        self.thread.join(timeout_s)
+        if self.thread.is_alive():
+            return False
+        self.thread = None
+        return True
+
+    def loop(self) -> None:
+        with nogil:
+            worker_loop(self.worker)
