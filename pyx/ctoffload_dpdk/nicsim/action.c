@@ -1,0 +1,223 @@
+/* The actions of a rule: what is noted of a packet, and what becomes of it. */
+#include <errno.h>
+
+#include "nicsim.h"
+
+#define REFUSE(number, type, cause, message)                                                                           \
+    rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+
+static int
+set_fate(struct nicsim_spec *spec, enum nicsim_fate fate, uint16_t arg, const struct rte_flow_action *action,
+         struct rte_flow_error *error)
+{
+    if (spec->fate != NICSIM_FATE_NONE) {
+        return REFUSE(EINVAL, ACTION, action, "a rule has one fate");
+    }
+    spec->fate = fate;
+    spec->fate_arg = arg;
+    return 0;
+}
+
+static int
+parse_count(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    if (spec->flags & NICSIM_RULE_COUNT) {
+        return REFUSE(EINVAL, ACTION, action, "a rule has one COUNT");
+    }
+    spec->flags |= NICSIM_RULE_COUNT;
+    return 0;
+}
+
+static int
+parse_age(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    const struct rte_flow_action_age *age = action->conf;
+
+    if (spec->flags & NICSIM_RULE_AGE) {
+        return REFUSE(EINVAL, ACTION, action, "a rule has one AGE");
+    }
+    if (!age || age->timeout == 0) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "AGE needs a timeout of at least 1 s");
+    }
+    spec->flags |= NICSIM_RULE_AGE;
+    spec->timeout_s = age->timeout;
+    spec->context = age->context;
+    return 0;
+}
+
+static int
+parse_mark(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    const struct rte_flow_action_mark *mark = action->conf;
+
+    if (!mark) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "MARK needs an id");
+    }
+    if (spec->transfer) {
+        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot mark");
+    }
+    spec->flags |= NICSIM_RULE_MARK;
+    spec->mark = mark->id;
+    return 0;
+}
+
+static int
+parse_queue(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
+            struct rte_flow_error *error)
+{
+    const struct rte_flow_action_queue *queue = action->conf;
+
+    if (spec->transfer) {
+        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot choose a queue");
+    }
+    if (!queue || queue->index >= port->n_rxq) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "the port has no such queue");
+    }
+    return set_fate(spec, NICSIM_FATE_QUEUE, queue->index, action, error);
+}
+
+static int
+parse_rss(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
+          struct rte_flow_error *error)
+{
+    const struct rte_flow_action_rss *rss = action->conf;
+
+    if (spec->transfer) {
+        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot choose queues");
+    }
+    if (!rss || rss->queue_num == 0 || rss->queue_num > NICSIM_MAX_QUEUES || !rss->queue) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "RSS needs 1 to 64 queues");
+    }
+    if (rss->level > 1) {
+        return REFUSE(ENOTSUP, ACTION_CONF, action, "RSS over inner headers is not supported");
+    }
+    for (uint32_t i = 0; i < rss->queue_num; i++) {
+        if (rss->queue[i] >= port->n_rxq) {
+            return REFUSE(EINVAL, ACTION_CONF, action, "the port has no such queue");
+        }
+    }
+    spec->rss = rss;
+    return set_fate(spec, NICSIM_FATE_RSS, 0, action, error);
+}
+
+static int
+parse_port(struct nicsim_port *port, struct nicsim_spec *spec, uint32_t number, enum nicsim_fate fate,
+           const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    if (!spec->transfer) {
+        return REFUSE(ENOTSUP, ACTION, action, "only a transfer rule can forward to a port");
+    }
+    for (int i = 0; i < NICSIM_MAX_PORTS; i++) {
+        if (port->sw->ports[i] && port->sw->ports[i]->port_id == number) {
+            return set_fate(spec, fate, i, action, error);
+        }
+    }
+    return REFUSE(EINVAL, ACTION_CONF, action, "that port is not in this port's switch");
+}
+
+static int
+parse_ethdev(struct nicsim_port *port, struct nicsim_spec *spec, enum nicsim_fate fate,
+             const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    const struct rte_flow_action_ethdev *to = action->conf;
+
+    return to ? parse_port(port, spec, to->port_id, fate, action, error)
+              : REFUSE(EINVAL, ACTION_CONF, action, "no port given");
+}
+
+static int
+parse_port_id(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
+              struct rte_flow_error *error)
+{
+    const struct rte_flow_action_port_id *to = action->conf;
+
+    return to ? parse_port(port, spec, to->original ? port->port_id : to->id, NICSIM_FATE_WIRE, action, error)
+              : REFUSE(EINVAL, ACTION_CONF, action, "no port given");
+}
+
+static int
+parse_jump(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    const struct rte_flow_action_jump *jump = action->conf;
+
+    if (!jump || jump->group <= spec->group) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "a jump leads to a higher group");
+    }
+    spec->jump_group = jump->group;
+    return set_fate(spec, NICSIM_FATE_JUMP, 0, action, error);
+}
+
+static int
+parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
+               struct rte_flow_error *error)
+{
+    uint32_t index;
+    const struct nicsim_object *object = nicsim_object_of(port, action->conf, &index);
+
+    if (!object) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "no such indirect action on this port");
+    }
+    if (spec->flags & object->type) {
+        return REFUSE(EINVAL, ACTION, action, "a rule has one COUNT and one AGE");
+    }
+    spec->flags |= object->type;
+    if (object->type == NICSIM_RULE_COUNT) {
+        spec->count_object = index;
+    } else {
+        spec->age_object = index;
+    }
+    return 0;
+}
+
+static int
+parse_action(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
+             struct rte_flow_error *error)
+{
+    switch (action->type) {
+    case RTE_FLOW_ACTION_TYPE_VOID:
+        return 0;
+    case RTE_FLOW_ACTION_TYPE_COUNT:
+        return parse_count(spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_AGE:
+        return parse_age(spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_MARK:
+        return parse_mark(spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_INDIRECT:
+        return parse_indirect(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_QUEUE:
+        return parse_queue(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_RSS:
+        return parse_rss(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_DROP:
+        return set_fate(spec, NICSIM_FATE_DROP, 0, action, error);
+    case RTE_FLOW_ACTION_TYPE_JUMP:
+        return parse_jump(spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_PORT_ID:
+        return parse_port_id(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT:
+        return parse_ethdev(port, spec, NICSIM_FATE_WIRE, action, error);
+    case RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR:
+        return parse_ethdev(port, spec, NICSIM_FATE_HOST, action, error);
+    default:
+        return REFUSE(ENOTSUP, ACTION, action, "action not supported");
+    }
+}
+
+int
+nicsim_actions_parse(struct nicsim_port *port, const struct rte_flow_action *actions, struct nicsim_spec *spec,
+                     struct rte_flow_error *error)
+{
+    const struct rte_flow_action *action = actions;
+
+    for (; action->type != RTE_FLOW_ACTION_TYPE_END; action++) {
+        int rc = parse_action(port, spec, action, error);
+
+        if (rc) {
+            return rc;
+        }
+    }
+    if (spec->fate == NICSIM_FATE_NONE) {
+        return REFUSE(EINVAL, ACTION, actions, "no fate: the rule does not say what becomes of the packet");
+    }
+    return 0;
+}

@@ -1,0 +1,141 @@
+/* The parameters of a port: name=value, each checked; what is wrong is said with all that is allowed. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_kvargs.h>
+
+#include "nicsim.h"
+
+struct parameter {
+    const char *name;
+    const char *words; /* for 0, 1, ...: "no|yes"; NULL: a number */
+    int64_t min;
+    int64_t max;
+    int64_t value; /* the default, then what was asked for */
+};
+
+enum { CAPACITY, OBJECTS, QUEUES, WIRE, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, N_PARAMETERS };
+
+static const struct parameter defaults[N_PARAMETERS] = {
+    [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
+    [OBJECTS] = {"objects", NULL, 1, NICSIM_MAX_RULES, 1 << 16},
+    [QUEUES] = {"queues", NULL, 1, NICSIM_MAX_QUEUES, 16},
+    [WIRE] = {"wire", NULL, 1, 16384, 256},
+    [SWITCH] = {"switch", NULL, 0, 65535, -1},
+    [MTSAFE] = {"mtsafe", NULL, 0, 1, 1},
+    [LOOPBACK] = {"loopback", NULL, 0, 1, 0},
+    [CLOCK] = {"clock", "real|manual", 0, 1, 0},
+    [AGED] = {"aged", "keep|consume", 0, 1, 0},
+};
+
+/* "capacity=1..16777215 ... clock=real|manual" */
+static const char *
+allowed(char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < N_PARAMETERS; i++) {
+        const struct parameter *p = &defaults[i];
+        int n = p->words ? snprintf(text + used, size - used, "%s=%s ", p->name, p->words)
+                         : snprintf(text + used, size - used, "%s=%lld..%lld ", p->name, (long long) p->min,
+                                    (long long) p->max);
+
+        used += n > 0 && (size_t) n < size - used ? (size_t) n : 0;
+    }
+    if (used) {
+        text[used - 1] = '\0';
+    }
+    return text;
+}
+
+static bool
+read_number(const char *text, int64_t *value)
+{
+    char *end;
+
+    if (!isdigit((unsigned char) text[0])) {
+        return false;
+    }
+    errno = 0;
+    *value = strtoll(text, &end, 0);
+    return errno == 0 && *end == '\0';
+}
+
+static bool
+read_word(const char *words, const char *text, int64_t *value)
+{
+    size_t length = strlen(text);
+
+    *value = 0;
+    for (const char *word = words; length; (*value)++) {
+        const char *bar = strchr(word, '|');
+        size_t n = bar ? (size_t) (bar - word) : strlen(word);
+
+        if (n == length && memcmp(word, text, n) == 0) {
+            return true;
+        }
+        if (!bar) {
+            return false;
+        }
+        word = bar + 1;
+    }
+    return false;
+}
+
+/* One name=value. `opaque` is the array of parameters. */
+static int
+take(const char *key, const char *value, void *opaque)
+{
+    struct parameter *parameters = opaque;
+
+    for (int i = 0; i < N_PARAMETERS; i++) {
+        struct parameter *p = &parameters[i];
+
+        if (strcmp(p->name, key) == 0) {
+            bool good = value && (p->words ? read_word(p->words, value, &p->value) : read_number(value, &p->value));
+
+            return good && p->value >= p->min && p->value <= p->max ? 0 : -1;
+        }
+    }
+    return -1;
+}
+
+int
+nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config)
+{
+    struct parameter p[N_PARAMETERS];
+    struct rte_kvargs *kvargs = rte_kvargs_parse(args ? args : "", NULL);
+    char text[512];
+    int error = 0;
+
+    memcpy(p, defaults, sizeof p);
+    for (unsigned int i = 0; kvargs && i < kvargs->count && !error; i++) {
+        const struct rte_kvargs_pair *pair = &kvargs->pairs[i];
+
+        if (take(pair->key, pair->value, p) < 0) {
+            NICSIM_LOG(ERR, "%s: cannot take %s=%s; allowed: %s", name, pair->key, pair->value ? pair->value : "",
+                       allowed(text, sizeof text));
+            error = EINVAL;
+        }
+    }
+    if (!kvargs) {
+        NICSIM_LOG(ERR, "%s: cannot read the parameters \"%s\"; allowed: %s", name, args, allowed(text, sizeof text));
+        error = EINVAL;
+    }
+    rte_kvargs_free(kvargs);
+    *config = (struct nicsim_config){
+        .capacity = p[CAPACITY].value,
+        .objects = p[OBJECTS].value,
+        .queues = p[QUEUES].value,
+        .wire_mib = p[WIRE].value,
+        .switch_id = p[SWITCH].value,
+        .mtsafe = p[MTSAFE].value,
+        .loopback = p[LOOPBACK].value,
+        .manual_clock = p[CLOCK].value,
+        .consume_aged = p[AGED].value,
+    };
+    return error;
+}

@@ -1,0 +1,373 @@
+/* The port as ethdev sees it: what it can do, its life, its link, its statistics. */
+#include <errno.h>
+
+#include "nicsim.h"
+
+static const uint64_t RSS_OFFLOADS = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+static const uint64_t RX_OFFLOADS = RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH |
+                                    RTE_ETH_RX_OFFLOAD_SCATTER;
+static const uint64_t TX_OFFLOADS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+
+bool
+nicsim_port_passes(const struct nicsim_port *port)
+{
+    return port && port->is_started && port->is_link_up;
+}
+
+static int
+infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+{
+    const struct nicsim_port *port = nicsim_port_of(dev);
+
+    info->max_mac_addrs = 1;
+    info->max_rx_pktlen = NICSIM_MAX_FRAME;
+    info->max_rx_queues = port->config.queues;
+    info->max_tx_queues = port->config.queues;
+    info->min_mtu = RTE_ETHER_MIN_MTU;
+    info->max_mtu = NICSIM_MAX_FRAME - RTE_ETHER_HDR_LEN - 2 * RTE_VLAN_HLEN;
+    info->reta_size = NICSIM_RETA_SIZE;
+    info->hash_key_size = NICSIM_RSS_KEY_SIZE;
+    info->flow_type_rss_offloads = RSS_OFFLOADS;
+    info->rx_offload_capa = RX_OFFLOADS;
+    info->rx_queue_offload_capa = RX_OFFLOADS;
+    info->tx_offload_capa = TX_OFFLOADS;
+    info->tx_queue_offload_capa = TX_OFFLOADS;
+    info->rx_desc_lim = (struct rte_eth_desc_lim){.nb_max = 32768, .nb_min = 1, .nb_align = 1};
+    info->tx_desc_lim = (struct rte_eth_desc_lim){.nb_max = 32768, .nb_min = 1, .nb_align = 1};
+    info->speed_capa = RTE_ETH_LINK_SPEED_100G;
+    /* Rules go with a stop, indirect objects stay, as on the NICs this one stands in for. */
+    info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP;
+    info->switch_info.name = port->sw->id < 0 ? "nicsim" : NICSIM_NAME;
+    info->switch_info.domain_id = port->sw->id < 0 ? RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID : port->sw->id;
+    info->switch_info.port_id = port->slot;
+    return 0;
+}
+
+static int
+configure(struct rte_eth_dev *dev)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    const struct rte_eth_rss_conf *rss = &dev->data->dev_conf.rx_adv_conf.rss_conf;
+    int error;
+
+    nicsim_lock(port);
+    error = nicsim_fault_take(port, NICSIM_CALL_CONFIGURE);
+    if (!error) {
+        port->n_rxq = dev->data->nb_rx_queues;
+        nicsim_reta_reset(port);
+        if (rss->rss_hf) {
+            port->rss_hf = rss->rss_hf;
+        }
+        if (rss->rss_key && rss->rss_key_len == NICSIM_RSS_KEY_SIZE) {
+            memcpy(port->rss_key, rss->rss_key, NICSIM_RSS_KEY_SIZE);
+        }
+    }
+    nicsim_unlock(port);
+    return -error;
+}
+
+static void
+publish_link(struct rte_eth_dev *dev, struct nicsim_port *port)
+{
+    struct rte_eth_link link = dev->data->dev_link;
+
+    link.link_status = nicsim_port_passes(port) ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN;
+    rte_eth_linkstatus_set(dev, &link);
+}
+
+static void
+set_queue_states(struct rte_eth_dev *dev, uint8_t state)
+{
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
+        dev->data->rx_queue_state[i] = state;
+    }
+    for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
+        dev->data->tx_queue_state[i] = state;
+    }
+}
+
+static int
+start(struct rte_eth_dev *dev)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    int error;
+
+    nicsim_lock(port);
+    error = nicsim_fault_take(port, NICSIM_CALL_START);
+    port->is_started = error == 0;
+    nicsim_unlock(port);
+    if (error) {
+        return -error;
+    }
+    set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
+    publish_link(dev, port);
+    nicsim_aged_set_timer(port->sw);
+    return 0;
+}
+
+/* Rules do not survive a stop; nor does what the host did not read. */
+static int
+stop(struct rte_eth_dev *dev)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    int error;
+
+    nicsim_lock(port);
+    error = nicsim_fault_take(port, NICSIM_CALL_STOP);
+    if (error) {
+        nicsim_unlock(port);
+        return -error;
+    }
+    port->is_started = false;
+    nicsim_rules_clear(port, true);
+    for (uint16_t i = 0; i < NICSIM_MAX_QUEUES; i++) {
+        if (port->rxq[i]) {
+            nicsim_rxq_drain(port->rxq[i]);
+        }
+    }
+    nicsim_unlock(port);
+    set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
+    publish_link(dev, port);
+    return 0;
+}
+
+static int
+close_port(struct rte_eth_dev *dev)
+{
+    struct nicsim_private *private = dev->data->dev_private;
+    struct nicsim_port *port = private ? private->port : NULL;
+    struct nicsim_switch *sw;
+
+    if (!port) {
+        return 0;
+    }
+    sw = port->sw;
+    nicsim_lock(port);
+    port->is_started = false;
+    nicsim_unlock(port);
+    nicsim_aged_set_timer(sw);
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
+        nicsim_rx_queue_release(dev, i);
+    }
+    for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
+        nicsim_tx_queue_release(dev, i);
+    }
+    private->port = NULL;
+    nicsim_port_leave(port);
+    return 0;
+}
+
+/* As from the factory: the application configures it anew. */
+static int
+reset(struct rte_eth_dev *dev)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    nicsim_lock(port);
+    nicsim_rules_clear(port, true);
+    nicsim_objects_clear(port);
+    port->is_isolated = false;
+    port->is_link_up = true;
+    nicsim_unlock(port);
+    return 0;
+}
+
+int
+nicsim_port_set_link(struct nicsim_port *port, bool up)
+{
+    struct rte_eth_dev *dev;
+
+    nicsim_lock(port);
+    dev = port->dev;
+    if (dev) {
+        port->is_link_up = up;
+        publish_link(dev, port);
+    }
+    nicsim_unlock(port);
+    if (!dev) {
+        return -ENODEV;
+    }
+    rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+    return 0;
+}
+
+static int
+set_link_up(struct rte_eth_dev *dev)
+{
+    return nicsim_port_set_link(nicsim_port_of(dev), true);
+}
+
+static int
+set_link_down(struct rte_eth_dev *dev)
+{
+    return nicsim_port_set_link(nicsim_port_of(dev), false);
+}
+
+static int
+link_update(struct rte_eth_dev *dev, int wait)
+{
+    publish_link(dev, nicsim_port_of(dev));
+    return 0;
+}
+
+static int
+set_promiscuous(struct rte_eth_dev *dev, bool on)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    nicsim_lock(port);
+    port->is_promiscuous = on;
+    nicsim_unlock(port);
+    return 0;
+}
+
+static int
+promiscuous_enable(struct rte_eth_dev *dev)
+{
+    return set_promiscuous(dev, true);
+}
+
+static int
+promiscuous_disable(struct rte_eth_dev *dev)
+{
+    return set_promiscuous(dev, false);
+}
+
+/* Multicast is always received. */
+static int
+allmulticast_set(struct rte_eth_dev *dev)
+{
+    return 0;
+}
+
+static int
+mac_addr_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    nicsim_lock(port);
+    memcpy(port->mac, mac->addr_bytes, sizeof port->mac);
+    nicsim_unlock(port);
+    return 0;
+}
+
+static int
+mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    nicsim_lock(port);
+    port->mtu = mtu;
+    nicsim_unlock(port);
+    return 0;
+}
+
+static void
+queue_stats(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
+        const struct nicsim_rxq *queue = dev->data->rx_queues[i];
+
+        stats->ipackets += queue ? atomic_load(&queue->n_packets) : 0;
+        stats->ibytes += queue ? atomic_load(&queue->n_bytes) : 0;
+    }
+    for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
+        const struct nicsim_txq *queue = dev->data->tx_queues[i];
+
+        stats->opackets += queue ? atomic_load(&queue->n_packets) : 0;
+        stats->obytes += queue ? atomic_load(&queue->n_bytes) : 0;
+    }
+}
+
+static int
+stats_fill(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    const uint64_t *now = port->counters.nic_dropped, *base = port->counters_base.nic_dropped;
+
+    queue_stats(dev, stats);
+    nicsim_lock(port);
+    stats->imissed = now[NICSIM_DROP_RX_FULL] - base[NICSIM_DROP_RX_FULL];
+    stats->rx_nombuf = now[NICSIM_DROP_NO_MBUF] - base[NICSIM_DROP_NO_MBUF];
+    stats->ierrors = now[NICSIM_DROP_TOO_LONG] - base[NICSIM_DROP_TOO_LONG];
+    stats->oerrors = port->counters.wire_out_dropped - port->counters_base.wire_out_dropped;
+    nicsim_unlock(port);
+    return 0;
+}
+
+#if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
+static int
+stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats, struct eth_queue_stats *queues)
+{
+    return stats_fill(dev, stats);
+}
+#else
+static int
+stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+    return stats_fill(dev, stats);
+}
+#endif
+
+static int
+stats_reset(struct rte_eth_dev *dev)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
+        struct nicsim_rxq *queue = dev->data->rx_queues[i];
+
+        if (queue) {
+            atomic_store(&queue->n_packets, 0);
+            atomic_store(&queue->n_bytes, 0);
+        }
+    }
+    for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
+        struct nicsim_txq *queue = dev->data->tx_queues[i];
+
+        if (queue) {
+            atomic_store(&queue->n_packets, 0);
+            atomic_store(&queue->n_bytes, 0);
+        }
+    }
+    nicsim_lock(port);
+    port->counters_base = port->counters;
+    nicsim_unlock(port);
+    return 0;
+}
+
+static int
+flow_ops_get(struct rte_eth_dev *dev, const struct rte_flow_ops **ops)
+{
+    *ops = &nicsim_flow_ops;
+    return 0;
+}
+
+const struct eth_dev_ops nicsim_dev_ops = {
+    .dev_configure = configure,
+    .dev_start = start,
+    .dev_stop = stop,
+    .dev_close = close_port,
+    .dev_reset = reset,
+    .dev_set_link_up = set_link_up,
+    .dev_set_link_down = set_link_down,
+    .dev_infos_get = infos_get,
+    .link_update = link_update,
+    .promiscuous_enable = promiscuous_enable,
+    .promiscuous_disable = promiscuous_disable,
+    .allmulticast_enable = allmulticast_set,
+    .allmulticast_disable = allmulticast_set,
+    .mac_addr_set = mac_addr_set,
+    .mtu_set = mtu_set,
+    .stats_get = stats_get,
+    .stats_reset = stats_reset,
+    .rx_queue_setup = nicsim_rx_queue_setup,
+    .rx_queue_release = nicsim_rx_queue_release,
+    .tx_queue_setup = nicsim_tx_queue_setup,
+    .tx_queue_release = nicsim_tx_queue_release,
+    .rss_hash_update = nicsim_rss_hash_update,
+    .rss_hash_conf_get = nicsim_rss_hash_get,
+    .reta_update = nicsim_reta_update,
+    .reta_query = nicsim_reta_query,
+    .flow_ops_get = flow_ops_get,
+};

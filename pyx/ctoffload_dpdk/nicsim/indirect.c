@@ -1,0 +1,227 @@
+/* Indirect actions: one counter or one age that several rules share. */
+#include <errno.h>
+
+#include "nicsim.h"
+
+#define FAIL(number, type, cause, message)                                                                             \
+    rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+
+#define INJECTED "failed as it was told to"
+#define GONE     "no such indirect action on this port"
+
+static struct rte_flow_action_handle *
+handle_of(const struct nicsim_object *object, uint32_t index)
+{
+    return (struct rte_flow_action_handle *) (uintptr_t) ((uint64_t) object->generation << 32 | (index + 1));
+}
+
+struct nicsim_object *
+nicsim_object_of(struct nicsim_port *port, const struct rte_flow_action_handle *handle, uint32_t *index)
+{
+    uint64_t number = (uintptr_t) handle;
+
+    *index = (uint32_t) number - 1;
+    if (*index >= port->objects_top || port->objects[*index].type == 0 ||
+        port->objects[*index].generation != number >> 32) {
+        return NULL;
+    }
+    return &port->objects[*index];
+}
+
+static struct nicsim_object *
+object_alloc(struct nicsim_port *port, uint32_t *index)
+{
+    if (port->free_object != NICSIM_NO_INDEX) {
+        *index = port->free_object;
+        port->free_object = port->objects[*index].next_free;
+    } else if (port->objects_top < port->config.objects) {
+        *index = port->objects_top++;
+    } else {
+        return NULL;
+    }
+    return &port->objects[*index];
+}
+
+static void
+object_remove(struct nicsim_port *port, uint32_t index, bool lost)
+{
+    struct nicsim_object *object = &port->objects[index];
+
+    if (object->age.state != NICSIM_AGE_OFF) {
+        nicsim_wheel_remove(&port->wheel, &object->age);
+    }
+    object->type = 0;
+    object->generation++;
+    object->next_free = port->free_object;
+    port->free_object = index;
+    nicsim_books_remove(&port->object_books, lost);
+}
+
+void
+nicsim_objects_clear(struct nicsim_port *port)
+{
+    for (uint32_t i = 0; i < port->objects_top && port->object_books.live; i++) {
+        if (port->objects[i].type) {
+            object_remove(port, i, true);
+        }
+    }
+}
+
+static void
+object_fill(struct nicsim_port *port, struct nicsim_object *object, uint32_t index,
+            const struct rte_flow_action *action)
+{
+    const struct rte_flow_action_age *age = action->conf;
+
+    object->packets = 0;
+    object->bytes = 0;
+    object->n_rules = 0;
+    object->type = action->type == RTE_FLOW_ACTION_TYPE_COUNT ? NICSIM_RULE_COUNT : NICSIM_RULE_AGE;
+    memset(&object->age, 0, sizeof object->age);
+    if (object->type == NICSIM_RULE_AGE) {
+        object->age.last_ms = nicsim_clock_ms(&port->sw->clock);
+        object->age.timeout_s = age->timeout;
+        object->age.context = age->context ? age->context : (void *) handle_of(object, index);
+        if (age->timeout) {
+            nicsim_wheel_add(&port->wheel, &object->age);
+        }
+    }
+}
+
+static int
+check_wish(struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
+           const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    int injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_CREATE);
+
+    if (injected) {
+        return FAIL(injected, ACTION, action, INJECTED);
+    }
+    if (conf && conf->egress) {
+        return FAIL(ENOTSUP, ATTR_EGRESS, conf, "egress rules are not supported");
+    }
+    if (action->type != RTE_FLOW_ACTION_TYPE_COUNT && action->type != RTE_FLOW_ACTION_TYPE_AGE) {
+        return FAIL(ENOTSUP, ACTION, action, "only COUNT and AGE can be indirect");
+    }
+    if (action->type == RTE_FLOW_ACTION_TYPE_AGE && !action->conf) {
+        return FAIL(EINVAL, ACTION_CONF, action, "AGE needs a timeout");
+    }
+    return 0;
+}
+
+struct rte_flow_action_handle *
+nicsim_indirect_create(struct rte_eth_dev *dev, const struct rte_flow_indir_action_conf *conf,
+                       const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    struct rte_flow_action_handle *handle = NULL;
+    struct nicsim_object *object;
+    uint32_t index;
+
+    nicsim_lock(port);
+    if (check_wish(port, conf, action, error) == 0) {
+        object = object_alloc(port, &index);
+        if (object) {
+            object_fill(port, object, index, action);
+            nicsim_books_add(&port->object_books);
+            handle = handle_of(object, index);
+        } else {
+            FAIL(ENOSPC, ACTION, action, "no room for further indirect actions");
+        }
+    }
+    nicsim_unlock(port);
+    return handle;
+}
+
+int
+nicsim_indirect_destroy(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle, struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    struct nicsim_object *object;
+    uint32_t index;
+    int rc = 0, injected;
+
+    nicsim_lock(port);
+    injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_DESTROY);
+    object = nicsim_object_of(port, handle, &index);
+    if (injected) {
+        rc = FAIL(injected, ACTION, handle, INJECTED);
+    } else if (!object) {
+        rc = FAIL(ENOENT, ACTION, handle, GONE);
+    } else if (object->n_rules) {
+        rc = FAIL(EBUSY, ACTION, handle, "rules still use it");
+    } else {
+        object_remove(port, index, false);
+    }
+    nicsim_unlock(port);
+    return rc;
+}
+
+static void
+age_update(struct nicsim_port *port, struct nicsim_age *age, const struct rte_flow_update_age *update)
+{
+    if (age->state != NICSIM_AGE_OFF) {
+        nicsim_wheel_remove(&port->wheel, age);
+    }
+    if (update->timeout_valid) {
+        age->timeout_s = update->timeout;
+    }
+    if (update->touch) {
+        age->last_ms = nicsim_clock_ms(&port->sw->clock);
+    }
+    if (age->timeout_s) {
+        nicsim_wheel_add(&port->wheel, age);
+    }
+}
+
+int
+nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle, const void *update,
+                       struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    struct nicsim_object *object;
+    uint32_t index;
+    int rc = 0, injected;
+
+    nicsim_lock(port);
+    injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_UPDATE);
+    object = nicsim_object_of(port, handle, &index);
+    if (injected) {
+        rc = FAIL(injected, ACTION, handle, INJECTED);
+    } else if (!object) {
+        rc = FAIL(ENOENT, ACTION, handle, GONE);
+    } else if (object->type != NICSIM_RULE_AGE) {
+        rc = FAIL(ENOTSUP, ACTION, handle, "a counter cannot be updated");
+    } else if (!update) {
+        rc = FAIL(EINVAL, ACTION_CONF, handle, "no update given");
+    } else {
+        age_update(port, &object->age, update);
+    }
+    nicsim_unlock(port);
+    return rc;
+}
+
+int
+nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_handle *handle, void *data,
+                      struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    struct nicsim_object *object;
+    uint32_t index;
+    int rc = 0, injected;
+
+    nicsim_lock(port);
+    injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_QUERY);
+    object = nicsim_object_of(port, handle, &index);
+    if (injected) {
+        rc = FAIL(injected, ACTION, handle, INJECTED);
+    } else if (!object) {
+        rc = FAIL(ENOENT, ACTION, handle, GONE);
+    } else if (object->type == NICSIM_RULE_COUNT) {
+        nicsim_count_query(&object->packets, &object->bytes, data);
+    } else {
+        nicsim_age_query(port, &object->age, data);
+    }
+    nicsim_unlock(port);
+    return rc;
+}

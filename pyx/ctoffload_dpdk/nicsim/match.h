@@ -1,0 +1,125 @@
+/* Which rule a packet meets: groups of subtables, each of one mask and one priority, all in one table of keys. */
+#ifndef NICSIM_MATCH_H
+#define NICSIM_MATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "table.h"
+
+enum {
+    NICSIM_KEY_TAGGED = 1,   /* has a VLAN tag */
+    NICSIM_KEY_TWO_TAGS = 2, /* has more than one */
+    NICSIM_KEY_L4 = 4,       /* TCP or UDP: complete, in one piece, with right checksums; only then are ports set */
+    NICSIM_KEY_FRAGMENT = 8  /* one piece of several */
+};
+
+/* What can be matched, as a packet has it. Network byte order where a header has it so. */
+struct nicsim_key {
+    uint8_t src[16]; /* IPv4: the first four bytes */
+    uint8_t dst[16];
+    uint16_t src_port;
+    uint16_t dst_port;
+    uint16_t eth_type; /* behind the VLAN tags */
+    uint16_t vlan_tci; /* of the outermost tag */
+    uint16_t in_port;  /* uid of the port whose wire it came in by, host order */
+    uint16_t subtable; /* 0 in a packet's key; set once the mask was applied */
+    uint8_t proto;
+    uint8_t tcp_flags;
+    uint8_t bits; /* NICSIM_KEY_* */
+    uint8_t reserved;
+};
+
+#define NICSIM_KEY_WORDS (sizeof(struct nicsim_key) / sizeof(uint64_t))
+_Static_assert(sizeof(struct nicsim_key) == 48, "a key is six words, so that a rule's first line holds it");
+
+#define NICSIM_MAX_SUBTABLES 256
+#define NICSIM_MAX_GROUPS    4096
+
+/* Rules of one mask and one priority in one group. */
+struct nicsim_subtable {
+    struct nicsim_key mask;
+    uint32_t group; /* index */
+    uint32_t priority;
+    uint32_t n_rules;
+    uint16_t id; /* 1 and up */
+};
+
+/* Where a packet is looked up together: group `number` of a domain. */
+struct nicsim_group {
+    uint32_t number;
+    uint16_t port; /* uid of the port whose ingress domain it is in; 0: the transfer domain of the switch */
+    uint16_t n_subtables;
+    uint32_t n_users; /* subtables in it and rules that jump to it; 0: the index is free */
+    uint16_t subtables[NICSIM_MAX_SUBTABLES]; /* lower priority value first, then the mask with more bits */
+};
+
+/* All of one switch. Locked by the switch. */
+struct nicsim_match {
+    struct nicsim_table table;
+    struct nicsim_subtable *subtables[NICSIM_MAX_SUBTABLES + 1]; /* by id */
+    struct nicsim_group *groups[NICSIM_MAX_GROUPS];              /* by index */
+    uint32_t n_groups;                                           /* indices in use end before */
+};
+
+#define NICSIM_NO_GROUP UINT32_MAX
+
+static inline void
+nicsim_key_mask(struct nicsim_key *out, const struct nicsim_key *key, const struct nicsim_subtable *subtable)
+{
+    uint64_t k[NICSIM_KEY_WORDS], m[NICSIM_KEY_WORDS];
+
+    memcpy(k, key, sizeof k);
+    memcpy(m, &subtable->mask, sizeof m);
+    for (size_t i = 0; i < NICSIM_KEY_WORDS; i++) {
+        k[i] &= m[i];
+    }
+    memcpy(out, k, sizeof k);
+    out->subtable = subtable->id;
+}
+
+static inline bool
+nicsim_key_equal(const struct nicsim_key *a, const struct nicsim_key *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static inline uint64_t
+nicsim_mix(uint64_t a, uint64_t b)
+{
+    __uint128_t product = (__uint128_t) a * b;
+
+    return (uint64_t) product ^ (uint64_t) (product >> 64);
+}
+
+static inline uint32_t
+nicsim_key_hash(const struct nicsim_key *key)
+{
+    /* Odd constants with about as many ones as zeroes, so that a zero word leaves a mixed factor. */
+    static const uint64_t salt[NICSIM_KEY_WORDS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0x165667b19e3779f9u,
+                                                    0xd6e8feb86659fd93u, 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu};
+    uint64_t w[NICSIM_KEY_WORDS], h;
+
+    memcpy(w, key, sizeof w);
+    h = nicsim_mix(w[0] ^ salt[0], w[1] ^ salt[1]);
+    h = nicsim_mix(h ^ w[2] ^ salt[2], w[3] ^ salt[3]);
+    h = nicsim_mix(h ^ w[4] ^ salt[4], w[5] ^ salt[5]);
+    return (uint32_t) (h ^ (h >> 32));
+}
+
+int nicsim_match_init(struct nicsim_match *match);
+void nicsim_match_free(struct nicsim_match *match);
+
+/* Index of a group, NICSIM_NO_GROUP where nothing uses it. */
+uint32_t nicsim_group_find(const struct nicsim_match *match, uint16_t port, uint32_t number);
+/* A group that has one user more from now on. 0, ENOMEM or ENOSPC. */
+int nicsim_group_use(struct nicsim_match *match, uint16_t port, uint32_t number, uint32_t *index);
+void nicsim_group_unuse(struct nicsim_match *match, uint32_t index);
+
+/* The subtable a rule goes into, made where there is none; it has one rule more from now on. 0, ENOMEM or ENOSPC. */
+int nicsim_subtable_use(struct nicsim_match *match, uint16_t port, uint32_t number, uint32_t priority,
+                        const struct nicsim_key *mask, struct nicsim_subtable **subtable);
+void nicsim_subtable_unuse(struct nicsim_match *match, uint16_t id);
+
+#endif /* NICSIM_MATCH_H */

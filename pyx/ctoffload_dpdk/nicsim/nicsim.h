@@ -1,0 +1,405 @@
+/* nicsim.h: the emulated NIC from inside. One file per feature; this one holds what they share.
+ *
+ * A switch holds one or more ports and owns the one lock: whatever is not said to be locked otherwise is locked by
+ * `nicsim_switch.lock`. DPDK's callbacks are called without it.
+ */
+#ifndef NICSIM_H
+#define NICSIM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ethdev_driver.h>
+#include <rte_ethdev.h>
+#include <rte_flow.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_version.h>
+
+#include "age.h"
+#include "match.h"
+#include "nicsim_ctl.h"
+
+#define NICSIM_NAME       "net_nicsim"
+#define NICSIM_MAX_PORTS  64 /* of a switch */
+#define NICSIM_MAX_QUEUES 64
+#define NICSIM_MAX_RSS    64 /* different sets of queues that rules of a port name */
+#define NICSIM_RETA_SIZE  128
+#define NICSIM_RSS_KEY_SIZE 40
+#define NICSIM_MAX_RULES  ((1u << 24) - 1) /* of a port */
+#define NICSIM_MAX_FRAME  9728
+#define NICSIM_NO_INDEX   UINT32_MAX
+
+extern int nicsim_logtype;
+#define NICSIM_LOG(level, ...) RTE_LOG_LINE_(level, __VA_ARGS__)
+#define RTE_LOG_LINE_(level, format, ...)                                                                              \
+    rte_log(RTE_LOG_##level, nicsim_logtype, NICSIM_NAME ": " format "\n", ##__VA_ARGS__)
+
+/* The parameters of one port. */
+struct nicsim_config {
+    uint32_t capacity; /* rules */
+    uint32_t objects;  /* indirect ones */
+    uint32_t queues;
+    uint32_t wire_mib; /* what is kept for reading at most, of what left by the wire */
+    int32_t switch_id; /* -1: one of its own */
+    bool mtsafe;
+    bool loopback;
+    bool manual_clock;
+    bool consume_aged;
+};
+
+enum {
+    NICSIM_RULE_COUNT = 1,
+    NICSIM_RULE_AGE = 2,
+    NICSIM_RULE_MARK = 4,
+    NICSIM_RULE_LIVE = 8
+};
+
+/* One rule. Two cache lines: what a lookup reads, what a hit writes. */
+struct nicsim_rule {
+    struct nicsim_key key; /* masked, with the subtable */
+    uint32_t hash;
+    uint32_t mark;
+    uint32_t generation; /* of this index; part of the handle */
+    uint16_t fate_arg;   /* queue, RSS set, slot of a port or index of a group */
+    uint8_t fate;        /* enum nicsim_fate */
+    uint8_t flags;       /* NICSIM_RULE_* */
+
+    uint64_t packets; /* free: index of the next free one */
+    uint64_t bytes;
+    struct nicsim_age age;
+    uint32_t count_object; /* NICSIM_NO_INDEX: the rule's own */
+    uint32_t age_object;
+} __rte_cache_aligned;
+
+_Static_assert(sizeof(struct nicsim_rule) == 128, "a rule is two cache lines");
+
+/* One indirect COUNT or AGE. */
+struct nicsim_object {
+    uint64_t packets;
+    uint64_t bytes;
+    struct nicsim_age age;
+    uint32_t n_rules; /* that use it */
+    uint32_t generation;
+    uint32_t next_free;
+    uint8_t type; /* 0: free, else NICSIM_RULE_COUNT or NICSIM_RULE_AGE */
+};
+
+/* Queues that one or more rules spread over. */
+struct nicsim_rss {
+    uint32_t n_rules; /* 0: free */
+    uint16_t n;
+    uint16_t queues[NICSIM_MAX_QUEUES];
+};
+
+/* A ring towards the host: one writer (the switch, locked), one reader (the queue's thread). */
+struct nicsim_rxq {
+    struct nicsim_port *port;
+    struct rte_mempool *pool;
+    struct rte_mbuf **ring;
+    uint32_t mask;
+    uint16_t index;
+    uint16_t n_desc;
+    uint32_t room;    /* bytes of a buffer */
+    bool scatter;     /* a packet may take several buffers */
+    uint64_t offloads;
+    _Atomic uint64_t n_packets;
+    _Atomic uint64_t n_bytes;
+    _Atomic uint32_t head __rte_cache_aligned; /* next to be written */
+    _Atomic uint32_t tail __rte_cache_aligned; /* next to be read */
+};
+
+struct nicsim_txq {
+    struct nicsim_port *port;
+    uint16_t index;
+    _Atomic uint64_t n_packets;
+    _Atomic uint64_t n_bytes;
+};
+
+/* What left by the wire and was not received yet: a growing buffer, read from the front. */
+struct nicsim_wire {
+    uint64_t max_bytes; /* 0: nothing is kept */
+    uint8_t *data;
+    uint64_t data_size, data_used, data_read;
+    struct nicsim_wire_packet {
+        uint64_t offset;
+        int64_t time_ms;
+        uint32_t length;
+    } *packets;
+    uint64_t packets_size, n_packets, n_read;
+};
+
+struct nicsim_fault {
+    uint32_t n;
+    int error;
+};
+
+struct nicsim_books_of {
+    uint64_t live, created, destroyed, lost, most;
+};
+
+struct nicsim_port {
+    struct nicsim_switch *sw;
+    struct rte_eth_dev *dev; /* NULL once removed */
+    struct nicsim_config config;
+    uint16_t port_id; /* of ethdev */
+    uint16_t uid;     /* never used again in this process */
+    uint8_t slot;     /* in the switch */
+    bool is_started;
+    bool is_link_up; /* as far as the administrator says */
+    bool is_isolated;
+    bool is_promiscuous;
+    bool is_event_due;  /* the aged list got new entries since the last event */
+    bool is_event_sent; /* no further one before the list is read */
+    uint16_t mtu;
+    uint16_t n_rxq;
+    uint8_t mac[6];
+    uint32_t n_references; /* the driver's and the controls' */
+
+    void *rules_memory; /* of the rules, which lie aligned in it */
+    struct nicsim_rule *rules;
+    uint32_t top, free_rule; /* indices from `top` were never used */
+    struct nicsim_books_of rule_books;
+    struct nicsim_object *objects;
+    uint32_t objects_top, free_object;
+    struct nicsim_books_of object_books;
+    struct nicsim_rss rss[NICSIM_MAX_RSS];
+    uint16_t reta[NICSIM_RETA_SIZE];
+    uint8_t rss_key[NICSIM_RSS_KEY_SIZE];
+    uint64_t rss_hf;
+    struct nicsim_wheel wheel;
+
+    struct nicsim_rxq *rxq[NICSIM_MAX_QUEUES];
+    struct nicsim_counters counters;
+    struct nicsim_counters counters_base; /* where ethdev's statistics start */
+    struct nicsim_wire wire;
+    struct nicsim_fault faults[NICSIM_N_CALLS];
+    _Atomic uint32_t n_burst_faults; /* 0: rx and tx need not look */
+};
+
+/* The clock: real, or moved by hand. Read without the lock. */
+struct nicsim_clock {
+    _Atomic bool is_manual;
+    _Atomic int64_t manual_ms;
+    int64_t start_ms; /* the real one counts from here */
+};
+
+struct nicsim_switch {
+    pthread_mutex_t lock;
+    int32_t id; /* -1: of one port alone */
+    uint32_t n_ports;
+    uint32_t n_references; /* ports, with or without a device; locked by the list of switches */
+    struct nicsim_switch *next;
+    struct nicsim_clock clock;
+    struct nicsim_match match;
+    struct nicsim_port *ports[NICSIM_MAX_PORTS]; /* by slot */
+};
+
+/* What ethdev keeps for the driver. */
+struct nicsim_private {
+    struct nicsim_port *port;
+};
+
+static inline struct nicsim_port *
+nicsim_port_of(const struct rte_eth_dev *dev)
+{
+    return ((struct nicsim_private *) dev->data->dev_private)->port;
+}
+
+static inline void
+nicsim_lock(struct nicsim_port *port)
+{
+    pthread_mutex_lock(&port->sw->lock);
+}
+
+static inline void
+nicsim_unlock(struct nicsim_port *port)
+{
+    pthread_mutex_unlock(&port->sw->lock);
+}
+
+/* A rule is named by its port's slot and its index; 0 names none. */
+static inline uint32_t
+nicsim_rule_ref(const struct nicsim_port *port, uint32_t index)
+{
+    return (uint32_t) port->slot << 24 | (index + 1);
+}
+
+static inline struct nicsim_rule *
+nicsim_rule_at(const struct nicsim_switch *sw, uint32_t ref)
+{
+    return &sw->ports[ref >> 24]->rules[(ref & 0xffffff) - 1];
+}
+
+/* driver.c */
+/* True where the process runs the DPDK this driver was built for. */
+bool nicsim_version_fits(void);
+
+/* The port a rule was made on. */
+static inline struct nicsim_port *
+nicsim_rule_port(const struct nicsim_switch *sw, const struct nicsim_rule *rule)
+{
+    return sw->ports[rule->age.owner];
+}
+
+/* devargs.c */
+int nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config);
+
+/* switch.c */
+int nicsim_port_new(const struct nicsim_config *config, struct rte_eth_dev *dev, struct nicsim_port **port);
+void nicsim_port_leave(struct nicsim_port *port);
+void nicsim_port_unref(struct nicsim_port *port);
+/* The port of an ethdev number with one reference more, or NULL. */
+struct nicsim_port *nicsim_port_get(uint16_t port_id);
+
+/* clock.c */
+void nicsim_clock_init(struct nicsim_clock *clock, bool manual);
+int64_t nicsim_clock_ms(const struct nicsim_clock *clock);
+int nicsim_clock_set(struct nicsim_clock *clock, int64_t now_ms);
+void nicsim_clock_make_manual(struct nicsim_clock *clock, bool manual);
+
+/* ethdev.c */
+extern const struct eth_dev_ops nicsim_dev_ops;
+/* Up, started and there: packets may pass. */
+bool nicsim_port_passes(const struct nicsim_port *port);
+/* Takes the lock itself. 0 or -ENODEV. */
+int nicsim_port_set_link(struct nicsim_port *port, bool up);
+
+/* queue.c */
+uint16_t nicsim_rx_burst(void *queue, struct rte_mbuf **packets, uint16_t n);
+uint16_t nicsim_tx_burst(void *queue, struct rte_mbuf **packets, uint16_t n);
+int nicsim_rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc, unsigned int socket,
+                          const struct rte_eth_rxconf *conf, struct rte_mempool *pool);
+int nicsim_tx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc, unsigned int socket,
+                          const struct rte_eth_txconf *conf);
+void nicsim_rx_queue_release(struct rte_eth_dev *dev, uint16_t index);
+void nicsim_tx_queue_release(struct rte_eth_dev *dev, uint16_t index);
+/* Throws away what the host did not read. */
+void nicsim_rxq_drain(struct nicsim_rxq *queue);
+uint32_t nicsim_rxq_pending(const struct nicsim_rxq *queue);
+
+/* packet.c */
+struct nicsim_packet {
+    const uint8_t *data;
+    uint32_t length;
+    uint32_t rss;
+    uint64_t ol_flags; /* what is known of its checksums */
+    uint32_t packet_type;
+    struct nicsim_key key;
+};
+/* Reads the headers into the key; data and length are set. */
+void nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port);
+
+/* pipeline.c */
+void nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n);
+#define NICSIM_BURST 32
+
+/* host.c */
+struct nicsim_delivery {
+    uint16_t queue;
+    bool has_mark;
+    uint32_t mark;
+};
+/* Hands a packet to a queue of the host. Returns false where it was dropped, and why in *drop. */
+bool nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet,
+                         const struct nicsim_delivery *delivery, enum nicsim_drop *drop);
+
+/* wire.c */
+void nicsim_wire_out(struct nicsim_port *port, const uint8_t *data, uint32_t length);
+/* Takes the lock itself. 0, or -ENODEV where the port is gone. */
+int nicsim_wire_in(struct nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length,
+                   uint32_t n);
+void nicsim_wire_free(struct nicsim_wire *wire);
+int64_t nicsim_wire_receive(struct nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint64_t *offset,
+                            uint32_t *length, int64_t *time_ms, uint64_t n_packets);
+
+/* rule.c: what a caller asks for, understood */
+struct nicsim_spec {
+    struct nicsim_key key;
+    struct nicsim_key mask;
+    uint32_t group;
+    uint32_t priority;
+    uint32_t jump_group;
+    uint32_t mark;
+    uint32_t timeout_s;
+    uint32_t count_object;
+    uint32_t age_object;
+    void *context;
+    const struct rte_flow_action_rss *rss;
+    uint16_t fate_arg;
+    uint8_t fate;
+    uint8_t flags;
+    bool transfer;
+};
+int nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, const struct rte_flow_item *items,
+                      const struct rte_flow_action *actions, struct nicsim_spec *spec, struct rte_flow_error *error);
+/* item.c, action.c */
+int nicsim_items_parse(struct nicsim_port *port, const struct rte_flow_item *items, struct nicsim_spec *spec,
+                       struct rte_flow_error *error);
+int nicsim_actions_parse(struct nicsim_port *port, const struct rte_flow_action *actions, struct nicsim_spec *spec,
+                         struct rte_flow_error *error);
+
+/* flow.c */
+extern const struct rte_flow_ops nicsim_flow_ops;
+/* All rules of the port go; lost: nobody asked for it. */
+void nicsim_rules_clear(struct nicsim_port *port, bool lost);
+/* A port leaves the switch: rules of other ports that send to it send nowhere. */
+void nicsim_rules_forget_port(struct nicsim_switch *sw, const struct nicsim_port *gone);
+struct rte_flow *nicsim_rule_handle(const struct nicsim_rule *rule, uint32_t index);
+
+/* count.c */
+/* A packet met the rule: its counter and its age, or those of the objects it uses. */
+void nicsim_rule_hit(struct nicsim_switch *sw, struct nicsim_rule *rule, uint32_t length, int64_t now_ms);
+void nicsim_count_query(uint64_t *packets, uint64_t *bytes, struct rte_flow_query_count *out);
+
+/* aged.c */
+void nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct rte_flow_query_age *out);
+int nicsim_aged_get(struct rte_eth_dev *dev, void **contexts, uint32_t n, struct rte_flow_error *error);
+/* Turns the wheels of all ports of the switch; the events that follow are due. */
+void nicsim_aged_turn(struct nicsim_switch *sw);
+/* Sends the events that are due; called without the lock. */
+void nicsim_aged_notify(struct nicsim_switch *sw);
+/* Sees to it that a timer turns the wheels while the clock is real and a port is started. Called without the lock. */
+void nicsim_aged_set_timer(struct nicsim_switch *sw);
+
+/* rss.c */
+int nicsim_rss_use(struct nicsim_port *port, const struct rte_flow_action_rss *rss, uint16_t *index);
+void nicsim_rss_unuse(struct nicsim_port *port, uint16_t index);
+void nicsim_reta_reset(struct nicsim_port *port);
+int nicsim_reta_update(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *conf, uint16_t size);
+int nicsim_reta_query(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *conf, uint16_t size);
+int nicsim_rss_hash_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf);
+int nicsim_rss_hash_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf);
+
+/* indirect.c */
+struct nicsim_object *nicsim_object_of(struct nicsim_port *port, const struct rte_flow_action_handle *handle,
+                                       uint32_t *index);
+struct rte_flow_action_handle *nicsim_indirect_create(struct rte_eth_dev *dev,
+                                                      const struct rte_flow_indir_action_conf *conf,
+                                                      const struct rte_flow_action *action,
+                                                      struct rte_flow_error *error);
+int nicsim_indirect_destroy(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle,
+                            struct rte_flow_error *error);
+int nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle, const void *update,
+                           struct rte_flow_error *error);
+int nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_handle *handle, void *data,
+                          struct rte_flow_error *error);
+/* The port goes: so do its objects. */
+void nicsim_objects_clear(struct nicsim_port *port);
+
+/* fault.c */
+/* The errno with which this call is to fail now, 0 for none. */
+int nicsim_fault_take(struct nicsim_port *port, enum nicsim_call call);
+int nicsim_fault_set(struct nicsim_port *port, enum nicsim_call call, uint32_t n, int error);
+/* The same for bursts, without the lock where no fault is set. */
+bool nicsim_fault_in_burst(struct nicsim_port *port, enum nicsim_call call);
+
+/* audit.c */
+void nicsim_books_add(struct nicsim_books_of *books);
+void nicsim_books_remove(struct nicsim_books_of *books, bool lost);
+void nicsim_audit(const struct nicsim_port *port, struct nicsim_audit *audit);
+int64_t nicsim_audit_rules(const struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
+
+#endif /* NICSIM_H */

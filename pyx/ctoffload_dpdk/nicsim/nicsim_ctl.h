@@ -1,0 +1,177 @@
+/* nicsim_ctl.h: the wire side, the clock and the books of the emulated NIC, as a test or a demo reaches them.
+ *
+ * The driver exports one function, nicsim_ctl_get(), found with dlsym(). All calls of the table may be made from any
+ * thread, at any time; each returns 0 or a negative errno unless it says otherwise.
+ */
+#ifndef NICSIM_CTL_H
+#define NICSIM_CTL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NICSIM_CTL_VERSION 1
+
+/* Why the NIC dropped a packet that came in from the wire. */
+enum nicsim_drop {
+    NICSIM_DROP_RULE = 0,      /* a rule said so */
+    NICSIM_DROP_RX_FULL,       /* the host did not take its packets from the ring in time */
+    NICSIM_DROP_NO_MBUF,       /* the queue's mempool was empty */
+    NICSIM_DROP_LINK_DOWN,     /* the link was taken down */
+    NICSIM_DROP_NOT_STARTED,   /* the port was not started, or stopped before the host read the packet */
+    NICSIM_DROP_TOO_LONG,      /* longer than the MTU, or than a buffer without scattering */
+    NICSIM_DROP_NOT_OURS,      /* for another MAC address, and not promiscuous */
+    NICSIM_DROP_ISOLATED,      /* no rule matched an isolated port */
+    NICSIM_DROP_OUT_PORT_DOWN, /* to be forwarded to a port that is stopped, down or gone */
+    NICSIM_DROP_LOOP,          /* too many jumps from group to group */
+    NICSIM_N_DROPS
+};
+
+/* At every moment wire_in + nic_received = nic_forwarded + sum(nic_dropped) + host_rx, and over the ports of a switch
+ * sum(host_tx) + sum(nic_forwarded) = sum(wire_out) + sum(wire_out_dropped) + sum(nic_received). */
+struct nicsim_counters {
+    uint64_t wire_in;
+    uint64_t nic_forwarded; /* sent to the wire of a port, or to the host of another port, by a rule */
+    uint64_t nic_received;  /* came to this port's host by a rule from the wire of another port */
+    uint64_t nic_dropped[NICSIM_N_DROPS];
+    uint64_t host_rx;      /* handed to a host queue */
+    uint64_t host_pending; /* of host_rx: still waiting in a ring */
+    uint64_t host_tx;      /* taken from the host */
+    uint64_t wire_out;
+    uint64_t wire_out_dropped; /* the link was down, or what is kept for reading was full */
+};
+
+struct nicsim_books {
+    uint64_t live;
+    uint64_t created;
+    uint64_t destroyed;
+    uint64_t lost; /* gone with the port's stop or removal, nobody asked for it */
+    uint64_t most; /* high-water mark of live */
+    uint64_t capacity;
+};
+
+struct nicsim_audit {
+    struct nicsim_books rules;
+    struct nicsim_books objects;
+    uint64_t bytes_per_rule;
+    uint64_t aged; /* length of the aged list */
+};
+
+/* What a rule does with a packet in the end. */
+enum nicsim_fate {
+    NICSIM_FATE_NONE = 0,
+    NICSIM_FATE_QUEUE,      /* fate_arg: the queue */
+    NICSIM_FATE_RSS,        /* fate_arg: number of queues */
+    NICSIM_FATE_DROP,
+    NICSIM_FATE_WIRE,       /* fate_arg: the port whose wire it leaves by */
+    NICSIM_FATE_HOST,       /* fate_arg: the port whose host gets it */
+    NICSIM_FATE_JUMP,       /* fate_arg: the group */
+    NICSIM_FATE_GONE        /* its port is no longer there: packets are dropped */
+};
+
+/* Which fields a rule matches. */
+enum nicsim_match_field {
+    NICSIM_MATCH_SRC = 1,
+    NICSIM_MATCH_DST = 2,
+    NICSIM_MATCH_SRC_PORT = 4,
+    NICSIM_MATCH_DST_PORT = 8,
+    NICSIM_MATCH_PROTO = 16,
+    NICSIM_MATCH_ETH_TYPE = 32,
+    NICSIM_MATCH_VLAN = 64,
+    NICSIM_MATCH_IN_PORT = 128,
+    NICSIM_MATCH_TCP_FLAGS = 256,
+    NICSIM_MATCH_FRAGMENT = 512
+};
+
+/* One live rule. Host byte order, except addresses. 136 bytes. */
+struct nicsim_rule_info {
+    uint64_t handle; /* the rte_flow pointer, as a number */
+    uint64_t context;
+    uint64_t packets;
+    uint64_t bytes;
+    int64_t last_hit_ms; /* on the NIC's clock; the creation where no packet came yet */
+    uint8_t src[16];
+    uint8_t dst[16];
+    uint32_t fields; /* NICSIM_MATCH_* */
+    uint32_t group;
+    uint32_t priority;
+    uint32_t timeout_s;
+    uint32_t mark;
+    uint32_t fate_arg;
+    uint16_t src_port;
+    uint16_t dst_port;
+    uint16_t eth_type;
+    uint16_t vlan_tci;
+    uint16_t in_port; /* ethdev number */
+    uint8_t proto;
+    uint8_t fate;
+    uint8_t transfer;
+    uint8_t has_count;
+    uint8_t has_age;
+    uint8_t is_aged;
+    uint8_t has_mark;
+    uint8_t reserved[9];
+};
+
+/* Calls that can be made to fail. */
+enum nicsim_call {
+    NICSIM_CALL_VALIDATE = 0,
+    NICSIM_CALL_CREATE,
+    NICSIM_CALL_DESTROY,
+    NICSIM_CALL_QUERY,
+    NICSIM_CALL_FLUSH,
+    NICSIM_CALL_AGED,
+    NICSIM_CALL_ISOLATE,
+    NICSIM_CALL_INDIRECT_CREATE,
+    NICSIM_CALL_INDIRECT_DESTROY,
+    NICSIM_CALL_INDIRECT_UPDATE,
+    NICSIM_CALL_INDIRECT_QUERY,
+    NICSIM_CALL_CONFIGURE,
+    NICSIM_CALL_START,
+    NICSIM_CALL_STOP,
+    NICSIM_CALL_RX, /* a burst that yields nothing */
+    NICSIM_CALL_TX, /* a burst of which nothing is taken */
+    NICSIM_N_CALLS
+};
+
+struct nicsim_port;
+
+struct nicsim_ctl {
+    uint32_t version;
+    uint32_t size;
+
+    /* The port behind an ethdev number; -ENODEV where it is no port of this driver. The reference stays valid until
+     * close(); once the port is removed, what changes it answers -ENODEV, its counters and books can still be read. */
+    int (*open)(uint16_t port_id, struct nicsim_port **port);
+    void (*close)(struct nicsim_port *port);
+
+    /* n packets arrive on the port's wire; they have run through the NIC on return. Packet i is data + offset[i]. */
+    int (*wire_send)(struct nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length,
+                     uint32_t n);
+    /* Keeps what leaves by the wire, up to so many bytes, for wire_receive(); 0: keeps nothing. */
+    int (*wire_keep)(struct nicsim_port *port, uint64_t max_bytes);
+    /* How much is there to be received. */
+    int (*wire_pending)(struct nicsim_port *port, uint64_t *n_packets, uint64_t *n_bytes);
+    /* Takes the oldest packets, as many as fit. Returns their number. time_ms may be NULL. */
+    int64_t (*wire_receive)(struct nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint64_t *offset,
+                            uint32_t *length, int64_t *time_ms, uint64_t n_packets);
+
+    int (*counters)(struct nicsim_port *port, struct nicsim_counters *counters);
+    int (*audit)(struct nicsim_port *port, struct nicsim_audit *audit);
+    /* Live rules of the port. Returns how many there are; writes no more than `max` of them. */
+    int64_t (*rules)(struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
+
+    /* The next n calls of that kind fail with a positive errno; n = 0 takes that back. */
+    int (*fail_next)(struct nicsim_port *port, enum nicsim_call call, uint32_t n, int error);
+    /* How many of them are still to come. */
+    int64_t (*fail_left)(struct nicsim_port *port, enum nicsim_call call);
+    int (*link)(struct nicsim_port *port, int up);
+
+    /* The clock of the port's switch, milliseconds. Going back is -EINVAL, moving a real clock -EPERM. */
+    int (*clock_now)(struct nicsim_port *port, int64_t *now_ms);
+    int (*clock_set)(struct nicsim_port *port, int64_t now_ms);
+    int (*clock_manual)(struct nicsim_port *port, int manual);
+};
+
+typedef const struct nicsim_ctl *nicsim_ctl_get_function(uint32_t version);
+
+#endif /* NICSIM_CTL_H */
