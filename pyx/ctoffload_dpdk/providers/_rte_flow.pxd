@@ -48,7 +48,9 @@ cdef struct Entry:
     uint32_t port[2]         # ids in the layer
     uint8_t in_use
     uint8_t hinted           # its ageing was reported since it was last queried
-    uint8_t retrying
+    uint8_t retrying         # a rule could not be destroyed: each poll tries again
+    uint8_t lost             # its port went: the worker says so at its next poll
+    uint8_t forgotten        # the layer knows of it no more: freed with its last rule
 
 cdef struct Counts:
     uint64_t rules_created
@@ -78,4 +80,5 @@ cdef struct Provider:
     uint32_t free            # index + 1; 0: none
     uint32_t retry           # index + 1; 0: none
     uint32_t n_accepted
+    bint some_lost           # an entry is marked lost
     Counts counts

@@ -334,6 +334,7 @@ cdef int op_del(Provider *p, ct_offload_op *op) noexcept nogil:
     cdef Entry *entry = entry_of(p, op.handle)
     if entry == NULL:
         return ENOENT
+    entry.lost = 0           # asked to remove it before it was said: the answer says it all
     if entry.retrying or destroy_rules(p, entry) != 0:
         retry_later(p, entry, op.op_id)
         return EINPROGRESS
@@ -355,7 +356,9 @@ cdef void retry_removals(Provider *p) noexcept nogil:
             rest = link
         else:
             entry.retrying = 0
-            if entry.op_id:
+            if entry.forgotten:
+                entry_free(p, entry)
+            elif entry.op_id:
                 memset(&result, 0, sizeof(result))
                 result.op_id = entry.op_id
                 result.conn_id = entry.conn_id
@@ -455,11 +458,29 @@ cdef void report_aged(Provider *p, uint16_t ethdev) noexcept nogil:
             p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_AGED)
 
 
+cdef void report_lost(Provider *p) noexcept nogil:
+    """Says which connections lost their port. Ports go on the caller's thread, events are made on the worker's."""
+    cdef uint32_t i
+    cdef Entry *entry
+    p.some_lost = False
+    for i in range(p.n_entries):
+        entry = &p.entries[i]
+        if not entry.in_use or not entry.lost:
+            continue
+        entry.lost = 0
+        entry.forgotten = 1
+        p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_LOST)
+        if not entry.retrying:
+            entry_free(p, entry)
+
+
 cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
     cdef Provider *p = <Provider *> user
     cdef uint32_t i
     pthread_mutex_lock(&p.lock)
     p.now_ms = now_ms
+    if p.some_lost:
+        report_lost(p)
     if p.retry:
         retry_removals(p)
     if now_ms >= p.next_aged_ms:
@@ -510,7 +531,7 @@ cdef c_bool port_add(void *user, ct_offload_port port, const char *name) noexcep
 
 
 cdef void port_del(void *user, ct_offload_port port) noexcept nogil:
-    """Takes out what leads from or to this port and says that it is lost; its connections go on in software."""
+    """Takes out what leads from or to this port and marks it lost; its connections go on in software."""
     cdef Provider *p = <Provider *> user
     cdef uint32_t i
     cdef Entry *entry
@@ -522,8 +543,8 @@ cdef void port_del(void *user, ct_offload_port port) noexcept nogil:
                 continue
             if destroy_rules(p, entry) != 0:
                 retry_later(p, entry, 0)
-            if p.host != NULL:
-                p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_LOST)
+            entry.lost = 1
+            p.some_lost = True
         p.ports[port.id].used = False
     pthread_mutex_unlock(&p.lock)
 
