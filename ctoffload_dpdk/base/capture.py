@@ -104,6 +104,11 @@ def write_capture(path: str | os.PathLike[str], packets: Packets) -> None:
         raise _os_error(os.fspath(path), "write", error) from None
 
 
+def link_name(link_type: int) -> str:
+    """The name of a link type as tcpdump has it, "unknown" where this reader does not know it."""
+    return LINK_TYPES.get(link_type, "unknown")
+
+
 def _load(name: str) -> NDArray[np.uint8]:
     """The bytes of a file: copied where it is small or no regular file, else mapped."""
     try:
@@ -204,7 +209,7 @@ def _why(name: str, walker: _capture.Walker, data: NDArray[np.uint8], n: int) ->
         value=walker.value,
         limit=walker.limit,
         format=walker.format,
-        kind=LINK_TYPES.get(walker.value, "unknown"),
+        kind=link_name(walker.value),
     )
     return CaptureError(f"{name}: {message}", hint=hint)
 

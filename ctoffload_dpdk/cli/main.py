@@ -1,0 +1,127 @@
+"""The command `ctoffload`: finds the sub-command, turns every error into words and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ctoffload_dpdk._version import __version__
+from ctoffload_dpdk.base.errors import CtoffloadError, UsageError, errno_name
+from ctoffload_dpdk.cli.output import output_options, show_error
+
+FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+# name: (module, command object, what it does); a module is imported only when its command runs.
+COMMANDS = {
+    "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
+    "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which NICs the drivers in a file serve."),
+    "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
+    "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@output_options
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Connection tracking offload to NICs through DPDK rte_flow."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line. Returns the exit status: 0, 1 failure, 2 wrong usage, 130 interrupted, 141 broken pipe."""
+    try:
+        result = cli.main(list(arguments), prog_name="ctoffload", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        if os.environ.get("CTOFFLOAD_TRACEBACK") == "1" and not isinstance(error, click.ClickException | UsageError):
+            raise
+        status, facts = explain(error)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            click.echo(error.format_message(), err=True)
+        elif facts:
+            options = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+            pretty = "--pretty" in options
+            show_error(facts, json=pretty or not options.isdisjoint({"-j", "--json"}), pretty=pretty)
+        _discard_output()
+        return status
+    return result if isinstance(result, int) else 0
+
+
+def explain(error: BaseException) -> tuple[int, dict[str, str | int]]:  # noqa: PLR0911 - one line per kind of error
+    """Exit status and facts of what stopped the command; no facts where nothing is to be said."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code, {}
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return INTERRUPTED, {}
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE, {}
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILURE, {}
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "ctoffload"
+        return USAGE, {"error": "UsageError", "message": error.format_message(), "hint": f"see: {command} --help"}
+    if isinstance(error, click.ClickException):
+        return error.exit_code, {"error": type(error).__name__, "message": error.format_message()}
+    if isinstance(error, CtoffloadError):
+        return USAGE if isinstance(error, UsageError) else FAILURE, error.as_dict()
+    if isinstance(error, MemoryError):
+        return FAILURE, {"error": "MemoryError", "message": "too little memory"}
+    if isinstance(error, OSError) and error.errno:
+        what = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str) else ""
+        facts: dict[str, str | int] = {"error": "OSError", "message": f"{what}{error.strerror}", "errno": error.errno}
+        return FAILURE, {**facts, "errno_name": errno_name(error.errno)}
+    return FAILURE, bug(error)
+
+
+def bug(error: BaseException) -> dict[str, str | int]:
+    """What is said of an exception nobody foresaw."""
+    at = error.__traceback__
+    while at and at.tb_next:
+        at = at.tb_next
+    place = f" ({at.tb_frame.f_code.co_filename} line {at.tb_lineno})" if at else ""
+    return {
+        "error": "Bug",
+        "message": f"a bug in ctoffload: {type(error).__name__}: {error}{place}",
+        "hint": "run it again with CTOFFLOAD_TRACEBACK=1 and report what it prints",
+    }
+
+
+def _discard_output() -> None:
+    """What is still buffered goes nowhere, or Python would complain at exit of the pipe or disk that is at fault."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
