@@ -185,8 +185,7 @@ static const struct nicsim_ctl table = {
     .clock_manual = ctl_clock_manual,
 };
 
-/* NULL for another version of the table, or where DPDK is another one than the driver's. */
-__attribute__((visibility("default"))) const struct nicsim_ctl *nicsim_ctl_get(uint32_t version);
+__attribute__((visibility("default"))) nicsim_ctl_get_function nicsim_ctl_get;
 
 const struct nicsim_ctl *
 nicsim_ctl_get(uint32_t version)

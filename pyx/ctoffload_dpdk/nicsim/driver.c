@@ -26,6 +26,15 @@ nicsim_version_fits(void)
     return strcmp(rte_version(), BUILT_FOR) == 0;
 }
 
+__attribute__((visibility("default"))) nicsim_versions_function nicsim_versions;
+
+void
+nicsim_versions(const char **built_for, const char **running)
+{
+    *built_for = BUILT_FOR;
+    *running = rte_version();
+}
+
 static int
 fill_device(struct rte_eth_dev *dev, struct nicsim_port *port)
 {

@@ -82,7 +82,7 @@ enum nicsim_match_field {
     NICSIM_MATCH_FRAGMENT = 512
 };
 
-/* One live rule. Host byte order, except addresses. 136 bytes. */
+/* One live rule. Host byte order, except addresses. 128 bytes. */
 struct nicsim_rule_info {
     uint64_t handle; /* the rte_flow pointer, as a number */
     uint64_t context;
@@ -109,7 +109,7 @@ struct nicsim_rule_info {
     uint8_t has_age;
     uint8_t is_aged;
     uint8_t has_mark;
-    uint8_t reserved[9];
+    uint8_t reserved[15];
 };
 
 /* Calls that can be made to fail. */
@@ -132,6 +132,8 @@ enum nicsim_call {
     NICSIM_CALL_TX, /* a burst of which nothing is taken */
     NICSIM_N_CALLS
 };
+
+_Static_assert(sizeof(struct nicsim_rule_info) == 128, "numpy reads an array of them");
 
 struct nicsim_port;
 
@@ -172,6 +174,9 @@ struct nicsim_ctl {
     int (*clock_manual)(struct nicsim_port *port, int manual);
 };
 
+/* "nicsim_ctl_get": NULL for another version of the table, or in a process that runs another DPDK. */
 typedef const struct nicsim_ctl *nicsim_ctl_get_function(uint32_t version);
+/* "nicsim_versions": the DPDK it was built for and the one that runs, as "DPDK 22.11.11". */
+typedef void nicsim_versions_function(const char **built_for, const char **running);
 
 #endif /* NICSIM_CTL_H */

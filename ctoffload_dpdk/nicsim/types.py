@@ -1,0 +1,128 @@
+"""What the emulated NIC tells of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from ctoffload_dpdk.base.errors import CtoffloadError
+
+# Why the NIC dropped a packet, in the order of enum nicsim_drop.
+DROPS = (
+    "rule",
+    "rx_full",
+    "no_mbuf",
+    "link_down",
+    "not_started",
+    "too_long",
+    "not_ours",
+    "isolated",
+    "out_port_down",
+    "loop",
+)
+
+# What a rule does in the end, by the number in `fate`.
+FATES = ("none", "queue", "rss", "drop", "wire", "host", "jump", "gone")
+
+# struct nicsim_rule_info: one live rule. Host byte order, addresses as in a packet (IPv4: the first 4 bytes).
+RULE_DTYPE = np.dtype(
+    [
+        ("handle", np.uint64),
+        ("context", np.uint64),
+        ("packets", np.uint64),
+        ("bytes", np.uint64),
+        ("last_hit_ms", np.int64),
+        ("src", np.uint8, 16),
+        ("dst", np.uint8, 16),
+        ("fields", np.uint32),
+        ("group", np.uint32),
+        ("priority", np.uint32),
+        ("timeout_s", np.uint32),
+        ("mark", np.uint32),
+        ("fate_arg", np.uint32),
+        ("src_port", np.uint16),
+        ("dst_port", np.uint16),
+        ("eth_type", np.uint16),
+        ("vlan_tci", np.uint16),
+        ("in_port", np.uint16),
+        ("proto", np.uint8),
+        ("fate", np.uint8),
+        ("transfer", np.bool_),
+        ("has_count", np.bool_),
+        ("has_age", np.bool_),
+        ("is_aged", np.bool_),
+        ("has_mark", np.bool_),
+        ("reserved", np.uint8, 15),
+    ]
+)
+
+
+class NicsimError(CtoffloadError):
+    """The emulated NIC could not be loaded, or refused."""
+
+
+class Call(StrEnum):
+    """Calls that can be made to fail, in the order of enum nicsim_call. rx, tx: a burst that moves nothing."""
+
+    VALIDATE = "validate"
+    CREATE = "create"
+    DESTROY = "destroy"
+    QUERY = "query"
+    FLUSH = "flush"
+    AGED = "aged"
+    ISOLATE = "isolate"
+    INDIRECT_CREATE = "indirect_create"
+    INDIRECT_DESTROY = "indirect_destroy"
+    INDIRECT_UPDATE = "indirect_update"
+    INDIRECT_QUERY = "indirect_query"
+    CONFIGURE = "configure"
+    START = "start"
+    STOP = "stop"
+    RX = "rx"
+    TX = "tx"
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Packets of one port since it was made.
+
+    At every moment `wire_in + nic_received == nic_forwarded + sum(nic_dropped.values()) + host_rx`, and over the ports
+    of a switch the sums of `host_tx + nic_forwarded` and of `wire_out + wire_out_dropped + nic_received` are equal.
+
+    nic_forwarded: sent to the wire or the host of another port by a rule; nic_received: came to this port's host from
+    another port's wire by a rule; nic_dropped: by reason; host_rx: handed to a queue; host_pending: of these, unread.
+    """
+
+    wire_in: int
+    nic_forwarded: int
+    nic_received: int
+    nic_dropped: dict[str, int]
+    host_rx: int
+    host_pending: int
+    host_tx: int
+    wire_out: int
+    wire_out_dropped: int
+
+
+@dataclass(frozen=True)
+class Books:
+    """created = live + destroyed + lost; most: high-water mark of live. lost: gone with a stop or removal."""
+
+    live: int
+    created: int
+    destroyed: int
+    lost: int
+    most: int
+    capacity: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Rules and indirect objects of a port; aged: length of the aged list."""
+
+    rules: Books
+    objects: Books
+    bytes_per_rule: int
+    aged: int

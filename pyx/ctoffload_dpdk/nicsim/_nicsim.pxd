@@ -1,0 +1,14 @@
+# The emulated NIC for other compiled rooms: `nic.ctl.wire_send(nic.port, ...)` needs neither Python nor the GIL.
+from libc.stdint cimport uint16_t
+
+from ctoffload_dpdk.nicsim.libnicsim cimport nicsim_ctl, nicsim_port
+
+# The controls, or NULL before load().
+cdef const nicsim_ctl *controls() noexcept nogil
+
+cdef class Nic:
+    cdef const nicsim_ctl *ctl
+    cdef nicsim_port *port      # a reference; NULL once closed
+    cdef readonly uint16_t port_id
+    cdef int require_open(self) except -1
+    cdef int check(self, int rc, str op) except -1

@@ -1,0 +1,290 @@
+"""The wire side, the clock and the books of an emulated NIC. Loads the driver on demand and links nothing of DPDK."""
+
+import errno as _errno
+import os
+from pathlib import Path
+
+import numpy as np
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlerror, dlopen, dlsym
+
+from ctoffload_dpdk.nicsim.libnicsim cimport (
+    NICSIM_CTL_VERSION,
+    nicsim_audit,
+    nicsim_books,
+    nicsim_call,
+    nicsim_counters,
+    nicsim_ctl,
+    nicsim_ctl_get_function,
+    nicsim_port,
+    nicsim_rule_info,
+    nicsim_versions_function,
+)
+
+from ctoffload_dpdk.base.errors import ClosedError, UsageError, check
+from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.nicsim.types import DROPS, RULE_DTYPE, Audit, Books, Call, Counters, NicsimError
+
+cdef const nicsim_ctl *loaded = NULL
+
+DRIVER = "librte_net_nicsim.so"
+
+
+def driver_path():
+    """Path of the driver, a shared library that any DPDK process of its version can load. Raises NicsimError if not built."""
+    path = Path(__file__).parent / DRIVER
+    if not path.is_file():
+        raise NicsimError(
+            f"the emulated NIC's driver is not built: there is no {path}",
+            hint="fetch DPDK's driver headers (python -m build_support.dpdk_source), then build again (make build)",
+        )
+    return path
+
+
+def load():
+    """Loads the driver into this process, before or after EAL started. Does nothing the second time.
+
+    Raises NicsimError where it is not built, cannot be loaded, or was built for another DPDK than this process runs.
+    """
+    global loaded
+    cdef bytes path
+    cdef void *handle
+    cdef const char *why
+    if loaded != NULL:
+        return
+    path = os.fsencode(driver_path())
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL)
+    if handle == NULL:
+        why = dlerror()
+        raise NicsimError(
+            f"the emulated NIC's driver cannot be loaded: {why.decode(errors='replace')}",
+            hint="it was built for another DPDK: build again against the installed one",
+        )
+    loaded = controls_of(handle)
+
+
+cdef const nicsim_ctl *controls_of(void *handle) except NULL:
+    cdef nicsim_ctl_get_function *get = <nicsim_ctl_get_function *> dlsym(handle, "nicsim_ctl_get")
+    cdef nicsim_versions_function *versions = <nicsim_versions_function *> dlsym(handle, "nicsim_versions")
+    cdef const char *built_for = NULL
+    cdef const char *running = NULL
+    cdef const nicsim_ctl *found
+    if get == NULL or versions == NULL:
+        raise NicsimError(f"{driver_path()} is not the emulated NIC's driver", hint="build it again (make build)")
+    versions(&built_for, &running)
+    found = get(NICSIM_CTL_VERSION)
+    if found == NULL:
+        raise NicsimError(
+            f"the emulated NIC's driver was built for {built_for.decode()}, this process runs {running.decode()}",
+            hint="build it again against the DPDK that runs (make build)",
+        )
+    return found
+
+
+cdef const nicsim_ctl *controls() noexcept nogil:
+    return loaded
+
+
+cdef class Nic:
+    """One port of an emulated NIC, seen from its wire.
+
+    Made by `Nic.create`, or from the number of a port that exists. Valid until close(); once the port is removed, its
+    counters and books can still be read and what changes it raises NicsimError (ENODEV).
+    """
+
+    def __init__(self, int port_id, *, uint64_t keep_bytes=256 << 20):
+        """port_id: ethdev's number; keep_bytes: how much of what leaves by the wire is kept for wire_receive()."""
+        load()
+        if not 0 <= port_id <= 0xFFFF:
+            raise UsageError(f"Nic: {port_id} is no port number")
+        self.ctl = loaded
+        self.port_id = port_id
+        rc = self.ctl.open(self.port_id, &self.port)
+        self.check(rc, "open")
+        self.check(self.ctl.wire_keep(self.port, keep_bytes), "wire_keep")
+
+    @classmethod
+    def create(cls, eal, name="net_nicsim0", **parameters):
+        """Plugs a port in and returns its Nic.
+
+        parameters: the driver's, such as capacity=1000, switch=1, clock="manual"; a wrong one raises EalError with the list
+        of what is allowed.
+        """
+        load()
+        args = ",".join(f"{key}={int(value) if isinstance(value, bool) else value}" for key, value in parameters.items())
+        return cls(eal.add_vdev(name, args)[0])
+
+    def __dealloc__(self):
+        if self.port != NULL:
+            self.ctl.close(self.port)
+            self.port = NULL
+
+    def close(self):
+        """Gives the reference back; the port itself stays. A second time does nothing."""
+        if self.port != NULL:
+            self.ctl.close(self.port)
+            self.port = NULL
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def __repr__(self):
+        return f"<Nic port {self.port_id}{' closed' if self.port == NULL else ''}>"
+
+    cdef int require_open(self) except -1:
+        if self.port == NULL:
+            raise ClosedError(f"the Nic of port {self.port_id} was closed")
+        return 0
+
+    cdef int check(self, int rc, str op) except -1:
+        if rc < 0:
+            what = "" if rc != -_errno.ENODEV else "found no emulated NIC there"
+            check(rc, op, what=what, port=f"port {self.port_id}", error=NicsimError)
+        return 0
+
+    def wire_send(self, packets):
+        """Packets arrive on the wire; on return each was forwarded, dropped, or lies in a queue of the host."""
+        self.require_open()
+        cdef const uint8_t[::1] data = np.ascontiguousarray(packets.data)
+        cdef const uint64_t[::1] offset = np.ascontiguousarray(packets.offset, np.uint64)
+        cdef const uint32_t[::1] length = np.ascontiguousarray(packets.length, np.uint32)
+        cdef uint32_t n = offset.shape[0]
+        cdef int rc
+        if n == 0 or data.shape[0] == 0:
+            return
+        with nogil:
+            rc = self.ctl.wire_send(self.port, &data[0], &offset[0], &length[0], n)
+        self.check(rc, "wire_send")
+
+    def wire_receive(self):
+        """Takes what left by the wire since the last call, oldest first; time_ns is the NIC's clock."""
+        self.require_open()
+        cdef uint64_t n_packets = 0
+        cdef uint64_t n_bytes = 0
+        cdef int64_t n
+        self.check(self.ctl.wire_pending(self.port, &n_packets, &n_bytes), "wire_receive")
+        if n_packets == 0:
+            return Packets.of([])
+        data = np.empty(max(n_bytes, 1), np.uint8)
+        offset, length = np.empty(n_packets, np.uint64), np.empty(n_packets, np.uint32)
+        time_ms = np.empty(n_packets, np.int64)
+        cdef uint8_t[::1] data_view = data
+        cdef uint64_t[::1] offset_view = offset
+        cdef uint32_t[::1] length_view = length
+        cdef int64_t[::1] time_view = time_ms
+        with nogil:
+            n = self.ctl.wire_receive(self.port, &data_view[0], n_bytes, &offset_view[0], &length_view[0],
+                                      &time_view[0], n_packets)
+        return Packets(data, offset[:n], length[:n], time_ms[:n] * 1_000_000)
+
+    def counters(self):
+        """What passed since the port was made, and where it went. See `Counters`."""
+        self.require_open()
+        cdef nicsim_counters c
+        self.check(self.ctl.counters(self.port, &c), "counters")
+        return Counters(
+            wire_in=c.wire_in,
+            nic_forwarded=c.nic_forwarded,
+            nic_received=c.nic_received,
+            nic_dropped={name: c.nic_dropped[i] for i, name in enumerate(DROPS)},
+            host_rx=c.host_rx,
+            host_pending=c.host_pending,
+            host_tx=c.host_tx,
+            wire_out=c.wire_out,
+            wire_out_dropped=c.wire_out_dropped,
+        )
+
+    def audit(self):
+        """The books of rules and indirect objects. See `Audit`."""
+        self.require_open()
+        cdef nicsim_audit a
+        self.check(self.ctl.audit(self.port, &a), "audit")
+        return Audit(books_of(&a.rules), books_of(&a.objects), a.bytes_per_rule, a.aged)
+
+    def rules(self):
+        """Every live rule of the port as a structured array of RULE_DTYPE: what it matches, does, counted, and its age."""
+        self.require_open()
+        cdef uint8_t[::1] view
+        cdef nicsim_rule_info *info
+        cdef uint64_t room = 0
+        cdef int64_t n
+        with nogil:
+            n = self.ctl.rules(self.port, NULL, 0)
+        while n > <int64_t> room:
+            room = n
+            found = np.zeros(room, RULE_DTYPE)
+            view = found.view(np.uint8)
+            info = <nicsim_rule_info *> &view[0]
+            with nogil:
+                n = self.ctl.rules(self.port, info, room)
+        self.check(n if n < 0 else 0, "rules")
+        return found[:n] if room else np.zeros(0, RULE_DTYPE)
+
+    def fail_next(self, call, uint32_t n=1, int error=_errno.EIO):
+        """The next n calls of this kind fail with that errno; n = 0 takes it back. See `Call` for the kinds."""
+        self.require_open()
+        cdef nicsim_call number = call_number(call)
+        self.check(self.ctl.fail_next(self.port, number, n, error), "fail_next")
+
+    def fail_left(self, call):
+        """How many of the calls that are to fail were not made yet."""
+        self.require_open()
+        cdef int64_t n = self.ctl.fail_left(self.port, call_number(call))
+        self.check(n if n < 0 else 0, "fail_left")
+        return n
+
+    def set_link(self, bint up):
+        """Plugs the cable in or pulls it; the host gets a link event."""
+        self.require_open()
+        cdef int rc
+        with nogil:
+            rc = self.ctl.link(self.port, up)
+        self.check(rc, "set_link")
+
+    def now_ms(self):
+        """The NIC's clock, milliseconds since its switch was made."""
+        self.require_open()
+        cdef int64_t now = 0
+        self.check(self.ctl.clock_now(self.port, &now), "now_ms")
+        return now
+
+    def set_ms(self, int64_t now_ms):
+        """Moves a clock that is run by hand forward to this time: rules age, events are sent. All ports of a switch share it."""
+        self.require_open()
+        cdef int rc
+        with nogil:
+            rc = self.ctl.clock_set(self.port, now_ms)
+        if rc == -_errno.EPERM:
+            raise UsageError("the NIC's clock is real; make the port with clock=manual, or call run_clock_by_hand()")
+        if rc == -_errno.EINVAL:
+            raise UsageError(f"the NIC's clock stands at {self.now_ms()} ms; it cannot go back to {now_ms} ms")
+        self.check(rc, "set_ms")
+
+    def advance_ms(self, int64_t ms):
+        """Moves a clock that is run by hand forward by so many milliseconds. Returns its new time."""
+        now = self.now_ms() + ms
+        self.set_ms(now)
+        return now
+
+    def run_clock_by_hand(self, bint by_hand=True):
+        """From now on the clock moves only by set_ms() and advance_ms(); False lets it run again from where it stands."""
+        self.require_open()
+        cdef int rc
+        with nogil:
+            rc = self.ctl.clock_manual(self.port, by_hand)
+        self.check(rc, "run_clock_by_hand")
+
+
+cdef object books_of(const nicsim_books *books):
+    return Books(books.live, books.created, books.destroyed, books.lost, books.most, books.capacity)
+
+
+cdef nicsim_call call_number(object call) except *:
+    try:
+        return <nicsim_call> <int> list(Call).index(Call(call))
+    except ValueError:
+        raise UsageError(f"no call {call!r}; there are: {', '.join(Call)}") from None

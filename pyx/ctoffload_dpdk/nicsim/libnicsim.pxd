@@ -1,0 +1,66 @@
+# nicsim_ctl.h as it is declared there; the C compiler lays the structs out.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "nicsim_ctl.h" nogil:
+    enum:
+        NICSIM_CTL_VERSION
+        NICSIM_N_DROPS
+        NICSIM_N_CALLS
+
+    struct nicsim_counters:
+        uint64_t wire_in
+        uint64_t nic_forwarded
+        uint64_t nic_received
+        uint64_t nic_dropped[10]
+        uint64_t host_rx
+        uint64_t host_pending
+        uint64_t host_tx
+        uint64_t wire_out
+        uint64_t wire_out_dropped
+
+    struct nicsim_books:
+        uint64_t live
+        uint64_t created
+        uint64_t destroyed
+        uint64_t lost
+        uint64_t most
+        uint64_t capacity
+
+    struct nicsim_audit:
+        nicsim_books rules
+        nicsim_books objects
+        uint64_t bytes_per_rule
+        uint64_t aged
+
+    struct nicsim_rule_info:
+        pass
+
+    enum nicsim_call:
+        pass
+
+    struct nicsim_port:
+        pass
+
+    struct nicsim_ctl:
+        uint32_t version
+        uint32_t size
+        int (*open)(uint16_t port_id, nicsim_port **port) noexcept nogil
+        void (*close)(nicsim_port *port) noexcept nogil
+        int (*wire_send)(nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length, uint32_t n) noexcept nogil
+        int (*wire_keep)(nicsim_port *port, uint64_t max_bytes) noexcept nogil
+        int (*wire_pending)(nicsim_port *port, uint64_t *n_packets, uint64_t *n_bytes) noexcept nogil
+        int64_t (*wire_receive)(nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint64_t *offset, uint32_t *length,
+                                int64_t *time_ms, uint64_t n_packets) noexcept nogil
+        int (*counters)(nicsim_port *port, nicsim_counters *counters) noexcept nogil
+        int (*audit)(nicsim_port *port, nicsim_audit *audit) noexcept nogil
+        int64_t (*rules)(nicsim_port *port, nicsim_rule_info *info, uint64_t max) noexcept nogil
+        int (*fail_next)(nicsim_port *port, nicsim_call call, uint32_t n, int error) noexcept nogil
+        int64_t (*fail_left)(nicsim_port *port, nicsim_call call) noexcept nogil
+        int (*link)(nicsim_port *port, int up) noexcept nogil
+        int (*clock_now)(nicsim_port *port, int64_t *now_ms) noexcept nogil
+        int (*clock_set)(nicsim_port *port, int64_t now_ms) noexcept nogil
+        int (*clock_manual)(nicsim_port *port, int manual) noexcept nogil
+
+    ctypedef const nicsim_ctl *nicsim_ctl_get_function(uint32_t version) noexcept nogil
+    ctypedef void nicsim_versions_function(const char **built_for, const char **running) noexcept nogil
