@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
 #include <rte_mbuf.h>
@@ -29,6 +30,13 @@
 #else
 #define DPDK_ETH_DEV_BONDING_MEMBER RTE_ETH_DEV_BONDED_SLAVE
 #endif
+
+/* A device's arguments: reached through an unnamed union, which Cython cannot name. */
+static inline const char *
+dpdk_devargs_text(const struct rte_devargs *devargs)
+{
+    return devargs == NULL ? NULL : devargs->args;
+}
 
 /* Packet data; rte_pktmbuf_mtod is a macro that takes a type. */
 static inline uint8_t *

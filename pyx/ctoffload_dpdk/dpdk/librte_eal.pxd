@@ -96,6 +96,8 @@ cdef extern from "rte_log.h" nogil:
     int rte_log_set_level(uint32_t logtype, uint32_t level)
     int rte_log_set_level_pattern(const char *pattern, uint32_t level)
     int rte_log_set_level_regexp(const char *regex, uint32_t level)
+    int rte_log_cur_msg_loglevel()
+    int rte_log_cur_msg_logtype()
     void rte_log_dump(FILE *f)
     int rte_log(uint32_t level, uint32_t logtype, const char *format, ...)
     uint32_t RTE_LOGTYPE_USER1
@@ -154,3 +156,8 @@ cdef extern from "rte_malloc.h" nogil:
     void *rte_malloc(const char *type, size_t size, unsigned int align)
     void rte_free(void *ptr)
     int rte_malloc_get_socket_stats(int socket, rte_malloc_socket_stats *socket_stats)
+
+
+cdef extern from "dpdk_compat.h" nogil:
+    # The driver's arguments of a device, NULL where it has none.
+    const char *dpdk_devargs_text(const rte_devargs *devargs)

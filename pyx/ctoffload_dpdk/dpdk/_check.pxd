@@ -1,0 +1,9 @@
+# The one place of this room where a return code becomes an exception.
+from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_error
+
+# Each returns rc where it is not negative, else raises: EalError, PortError, FlowError.
+cdef int check_eal(int rc, str op, str what=*, str message=*) except -1
+cdef int check_port(int rc, str op, str port, str message=*, str hint=*) except -1
+cdef int check_flow(int rc, str op, str port, rte_flow_error *error, str what=*, str hint=*) except -1
+# The negative errno of a call that answered NULL.
+cdef int last_error() noexcept nogil

@@ -1,0 +1,28 @@
+# A port as a device: which one it is, its set-up, its life.
+from libc.stdint cimport uint16_t, uint64_t
+
+from ctoffload_dpdk.dpdk._eal cimport Eal
+from ctoffload_dpdk.dpdk._owned cimport Owned
+
+cdef class Device(Owned):
+    cdef readonly uint16_t id
+    cdef readonly str name
+    cdef readonly str driver
+    cdef readonly Eal eal
+    cdef readonly bint is_started
+    cdef readonly int n_rx_queues
+    cdef readonly int n_tx_queues
+    # Rules of an older epoch are gone: the port was stopped, reset or flushed since.
+    cdef uint64_t rules_epoch
+    cdef bint keeps_rules
+    cdef int n_busy         # threads inside a call that must not lose the port
+    cdef dict pools         # queue -> Mempool
+    cdef object flow_lock   # DPDK does not lock indirect actions and configuration
+    cdef int attach(self, Eal eal, uint16_t port_id) except -1
+    cdef int check(self, int rc, str op, object mark=*) except -1
+    cdef int enter(self) except -1
+    cdef void leave(self) noexcept
+    cdef void lose_rules(self)
+    cdef int before_stop(self) except -1
+    cdef void set_pool(self, object queue, object pool)
+    cdef int tell_name(self) except -1
