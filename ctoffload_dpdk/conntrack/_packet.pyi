@@ -1,0 +1,36 @@
+from enum import IntEnum, IntFlag
+
+class CtState(IntFlag):
+    CS_NEW = 0x01
+    CS_ESTABLISHED = 0x02
+    CS_RELATED = 0x04
+    CS_REPLY_DIR = 0x08
+    CS_INVALID = 0x10
+    CS_TRACKED = 0x20
+    CS_SRC_NAT = 0x40
+    CS_DST_NAT = 0x80
+
+class PacketFlags(IntFlag):
+    PKT_L3_GOOD = 1
+    PKT_L3_BAD = 2
+    PKT_L4_GOOD = 4
+    PKT_L4_BAD = 8
+
+class Refusal(IntEnum):
+    REFUSED_NOT = 0
+    REFUSED_NOT_IP = 1
+    REFUSED_L3_HEADER = 2
+    REFUSED_L3_CHECKSUM = 3
+    REFUSED_FRAGMENT = 4
+    REFUSED_L4_HEADER = 5
+    REFUSED_L4_CHECKSUM = 6
+    REFUSED_PORT_ZERO = 7
+    REFUSED_ICMP_TYPE = 8
+    REFUSED_ICMP_INNER = 9
+    REFUSED_NO_CONNECTION = 10
+    REFUSED_TCP_FLAGS = 11
+    REFUSED_TCP_WINDOW = 12
+    REFUSED_LIMIT = 13
+    REFUSED_ZONE_LIMIT = 14
+    REFUSED_NO_MEMORY = 15
+    N_REFUSALS = 16

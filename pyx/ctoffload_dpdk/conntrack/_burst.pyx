@@ -1,0 +1,288 @@
+"""A burst of packets through the engine: parse, look up, judge, act."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from ctoffload_dpdk.conntrack._hardware cimport (
+    hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_in_nic,
+)
+from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
+from ctoffload_dpdk.conntrack._life cimport (
+    EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
+)
+from ctoffload_dpdk.conntrack._others cimport (
+    UPDATE_INVALID, UPDATE_NEW, UPDATE_VALID_NEW, others_may_begin, others_update,
+)
+from ctoffload_dpdk.conntrack._packet cimport (
+    CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_TRACKED, REFUSED_NO_CONNECTION, REFUSED_NOT, Action,
+    Packet, Verdict,
+)
+from ctoffload_dpdk.conntrack._parse cimport parse_burst
+from ctoffload_dpdk.conntrack._state cimport (
+    BURST, CAUSE_CLOSED, CAUSE_REPLACED, CONN_LABELLED, CONN_LIVE, CONN_SWAPPED, LIST_DUE, MAX_PORTS, N_PORT_HINTS, Conn,
+    Label, Port, Shard,
+)
+from ctoffload_dpdk.conntrack._table cimport bucket_of, conn_prefetch, index_candidate, index_find
+from ctoffload_dpdk.conntrack._tcp cimport tcp_may_begin, tcp_update
+from ctoffload_dpdk.conntrack._wheel cimport list_pop, wheel_put, wheel_turn
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID
+
+cdef enum:
+    PROTO_TCP = 6
+    SLICE = 64               # connections looked at between two looks at the clock
+    OFFERS = 4096            # slots looked at in one slice after a switching
+    RELEASES = 64            # ended connections looked at in one slice of expiry
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+# The index under which a port is remembered in connections: 16 bits in place of 64. 0 where no more fit.
+cdef uint32_t find_port(Shard *shard, uint32_t port_id, uint32_t generation) noexcept nogil:
+    cdef uint16_t *hint = &shard.port_hints[port_id % N_PORT_HINTS]
+    cdef Port *port = &shard.ports[hint[0]]
+    cdef uint32_t i
+    if port.id == port_id and port.generation == generation:
+        return hint[0]
+    for i in range(1, shard.n_ports + 1):
+        if shard.ports[i].id == port_id and shard.ports[i].generation == generation:
+            hint[0] = <uint16_t> i
+            return i
+    if shard.n_ports == MAX_PORTS - 1:
+        return 0
+    shard.n_ports += 1
+    shard.ports[shard.n_ports].id = port_id
+    shard.ports[shard.n_ports].generation = generation
+    hint[0] = <uint16_t> shard.n_ports
+    return shard.n_ports
+
+
+cdef inline void remember_port(Shard *shard, Conn *conn, const Packet *packet, bint reply) noexcept nogil:
+    cdef const Port *last = &shard.ports[shard.last_port]
+    if packet.port_id != last.id or packet.port_generation != last.generation:
+        shard.last_port = find_port(shard, packet.port_id, packet.port_generation)
+    if reply:
+        conn.port_reply = <uint16_t> shard.last_port
+    else:
+        conn.port_orig = <uint16_t> shard.last_port
+
+
+# --- look up ---------------------------------------------------------------------------------------------------------
+
+cdef inline void look_up(Shard *shard, const Parsed *parsed, uint32_t n, uint32_t *candidates) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        if likely(not parsed[i].refusal, True):
+            prefetch(bucket_of(&shard.index, parsed[i].hash))
+    for i in range(n):
+        candidates[i] = 0
+        if likely(not parsed[i].refusal, True):
+            candidates[i] = index_candidate(&shard.index, parsed[i].hash)
+            if candidates[i]:
+                conn_prefetch(&shard.conns[candidates[i]])
+
+
+# The connection now: an earlier packet of the burst may have begun, ended or replaced it.
+cdef inline uint32_t find(Shard *shard, const Parsed *parsed, uint32_t candidate, uint32_t inserted) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[candidate]
+    if likely(candidate and conn.flags & CONN_LIVE and key_equal(&conn.key, &parsed.key), True):
+        return candidate
+    if candidate or shard.inserted != inserted:
+        return index_find(shard, &parsed.key, parsed.hash)
+    return 0
+
+
+# --- judge -----------------------------------------------------------------------------------------------------------
+
+cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, int64_t now_ms,
+                    Verdict *verdict) noexcept nogil:
+    cdef uint32_t slot
+    if parsed.key.proto == PROTO_TCP:
+        verdict.reason = tcp_may_begin(parsed)
+    else:
+        verdict.reason = REFUSED_NOT if others_may_begin(parsed) else REFUSED_NO_CONNECTION
+    if verdict.reason:
+        verdict.state = CS_INVALID
+        return 0
+    verdict.state = CS_NEW
+    if not action.commit:
+        return 0
+    slot = conn_begin(shard, parsed, action, now_ms, &verdict.reason)
+    if slot:
+        remember_port(shard, &shard.conns[slot], packet, False)
+        if shard.offload != NULL:
+            hardware_begin(shard, slot)
+        if shard.events.ring != NULL:
+            tell(shard, slot, EVENT_NEW, 0, now_ms)
+    return slot
+
+
+# No connection, or one whose time is up: a new one takes its place.
+cdef uint32_t judge_new(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
+                        int64_t now_ms, Verdict *verdict) noexcept nogil:
+    if parsed.related:
+        verdict.state = CS_INVALID
+        verdict.reason = REFUSED_NO_CONNECTION
+        return 0
+    if stale and action.commit:
+        conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
+    return begin(shard, packet, parsed, action, now_ms, verdict)
+
+
+cdef inline uint8_t step(Shard *shard, uint32_t slot, const Parsed *parsed, bint reply, int64_t now_ms,
+                         uint8_t *refusal) noexcept nogil:
+    cdef uint8_t before = shard.conns[slot].state
+    cdef uint8_t update
+    if parsed.key.proto == PROTO_TCP:
+        update = tcp_update(shard, slot, parsed, reply, now_ms, refusal)
+    else:
+        update = others_update(shard, slot, parsed.key.proto, reply, now_ms)
+    if shard.events.ring != NULL and shard.conns[slot].state != before and update != UPDATE_NEW:
+        tell(shard, slot, EVENT_UPDATE, 0, now_ms)
+    return update
+
+
+cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action,
+                                 uint32_t slot, bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef uint8_t update
+    if parsed.related:
+        verdict.state = CS_RELATED | (CS_REPLY_DIR if reply else 0)
+        return slot
+    update = step(shard, slot, parsed, reply, now_ms, &verdict.reason)
+    if update == UPDATE_NEW:
+        conn_end(shard, slot, CAUSE_REPLACED if action.commit else CAUSE_CLOSED, now_ms)
+        return begin(shard, packet, parsed, action, now_ms, verdict)
+    if update == UPDATE_INVALID:
+        verdict.state = CS_INVALID
+        return slot
+    if update == UPDATE_VALID_NEW:
+        verdict.state = CS_NEW
+    else:
+        verdict.state = CS_ESTABLISHED | (CS_REPLY_DIR if reply else 0)
+    remember_port(shard, conn, packet, reply)
+    if shard.offload != NULL:
+        hardware_packet(shard, slot, parsed, update, reply, now_ms)
+    return slot
+
+
+cdef inline uint32_t judge(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t slot,
+                           int64_t now_ms, Verdict *verdict, bint *reply) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    reply[0] = False
+    if not slot:
+        return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
+    if now_ms >= conn.expires_ms and not is_in_nic(shard, slot):
+        return judge_new(shard, packet, parsed, action, slot, now_ms, verdict)
+    reply[0] = parsed.swapped != (conn.flags & CONN_SWAPPED != 0)
+    if action.force and reply[0]:
+        reply[0] = False
+        conn_end(shard, slot, CAUSE_REPLACED, now_ms)
+        return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
+    return judge_known(shard, packet, parsed, action, slot, reply[0], now_ms, verdict)
+
+
+# --- act -------------------------------------------------------------------------------------------------------------
+
+cdef void set_metadata(Shard *shard, uint32_t slot, const Action *action, int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Label *label = &shard.labels[slot]
+    cdef uint32_t mark = conn.mark
+    cdef uint64_t word
+    cdef bint changed = False
+    cdef int i
+    if action.mark_mask:
+        conn.mark = action.mark | (conn.mark & ~action.mark_mask)
+        changed = conn.mark != mark
+    for i in range(2):
+        if action.label_mask[i]:
+            word = action.label[i] | (label.word[i] & ~action.label_mask[i])
+            changed = changed or word != label.word[i]
+            label.word[i] = word
+            conn.flags |= CONN_LABELLED
+    if changed and shard.events.ring != NULL:
+        tell(shard, slot, EVENT_UPDATE, 0, now_ms)
+
+
+cdef inline void act(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t slot,
+                     bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    if verdict.reason:
+        shard.counters.refused[verdict.reason] += 1
+    if verdict.state == CS_INVALID:
+        shard.counters.invalid += 1
+    verdict.state |= CS_TRACKED
+    if not slot:
+        return
+    if action.mark_mask or action.label_mask[0] or action.label_mask[1]:
+        set_metadata(shard, slot, action, now_ms)
+    verdict.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
+    verdict.mark = conn.mark
+    if likely(not parsed.related and not verdict.state & CS_INVALID, True):
+        conn.packets[reply] += 1
+        conn.bytes[reply] += packet.length
+
+
+cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *action, int64_t now_ms,
+                Verdict *verdicts) noexcept nogil:
+    cdef Parsed parsed[BURST]
+    cdef uint32_t candidates[BURST]
+    cdef uint32_t inserted = shard.inserted
+    cdef uint32_t i, slot
+    cdef bint reply
+    if now_ms < shard.now_ms:
+        now_ms = shard.now_ms
+    shard.now_ms = now_ms
+    shard.counters.packets += n
+    parse_burst(packets, n, &shard.seed, shard.ovs_compat, parsed)
+    look_up(shard, parsed, n, candidates)
+    for i in range(n):
+        verdicts[i].conn_id = 0
+        verdicts[i].mark = 0
+        verdicts[i].state = CS_INVALID
+        verdicts[i].reason = parsed[i].refusal
+        slot = 0
+        reply = False
+        if likely(not parsed[i].refusal, True):
+            slot = find(shard, &parsed[i], candidates[i], inserted)
+            slot = judge(shard, &packets[i], &parsed[i], action, slot, now_ms, &verdicts[i], &reply)
+        act(shard, &packets[i], &parsed[i], action, slot, reply, now_ms, &verdicts[i])
+
+
+# --- expiry ----------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t clock_us() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t> now.tv_sec * 1000000 + now.tv_nsec // 1000
+
+
+cdef void look_at_due(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    if conn.expires_ms > now_ms:
+        wheel_put(shard, slot, conn.expires_ms)
+        return
+    # conn_end takes it off a list, and asking the NIC puts it on the wheel again
+    wheel_put(shard, slot, now_ms)
+    if not hardware_defers_expiry(shard, slot, now_ms):
+        conn_end(shard, slot, cause_of_timeout(shard, slot), now_ms)
+
+
+cdef uint32_t expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil:
+    cdef int64_t end_us = clock_us() + budget_us
+    cdef uint32_t looked = 0
+    cdef uint32_t slot
+    if now_ms < shard.now_ms:
+        now_ms = shard.now_ms
+    shard.now_ms = now_ms
+    release_held(shard, RELEASES)
+    if shard.offload != NULL:
+        hardware_offer_again(shard, OFFERS)
+    wheel_turn(shard, now_ms)
+    while True:
+        slot = list_pop(shard, LIST_DUE)
+        if not slot:
+            return looked
+        look_at_due(shard, slot, now_ms)
+        looked += 1
+        if looked % SLICE == 0 and clock_us() >= end_us:
+            return looked

@@ -1,0 +1,611 @@
+"""The software connection tracker: one shard, and Python's view of it."""
+
+import errno as _errno
+import ipaddress
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
+from ctoffload_dpdk.base.packets import Packets
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from ctoffload_dpdk.conntrack._burst cimport burst, expire
+from ctoffload_dpdk.conntrack._hardware cimport hardware_table
+from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
+from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
+from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
+from ctoffload_dpdk.conntrack._state cimport (
+    BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, Conn, Port, Record,
+    Zone,
+)
+from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, table_close, table_open
+from ctoffload_dpdk.conntrack._timeouts cimport N_TIMEOUT_CLASSES, policy_index, policy_reset, timeouts_close, timeouts_open
+from ctoffload_dpdk.conntrack._wheel cimport wheel_open
+from ctoffload_dpdk.offload._layer cimport OffloadLayer
+from ctoffload_dpdk.offload._shard cimport shard_attach
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT
+
+cdef enum:
+    MAX_CAPACITY = 0x7ffffffe
+    CHUNK = 4096             # packets handed over at a time
+    DEFAULT_UNCONFIRMED_RST_MS = 900000
+
+VERDICT = np.dtype([("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1")], align=True)
+
+CONNECTION = np.dtype([
+    ("conn_id", "u8"), ("time_ms", "i8"), ("timeout_ms", "i8"), ("packets", "u8", 2), ("bytes", "u8", 2),
+    ("label", "u8", 2), ("src", "u1", 16), ("dst", "u1", 16), ("mark", "u4"), ("port", "u4", 2),
+    ("timeout_policy", "u4"), ("src_port", "u2"), ("dst_port", "u2"), ("zone", "u2"), ("reason", "u2"), ("family", "u1"),
+    ("proto", "u1"), ("kind", "u1"), ("cause", "u1"), ("flags", "u1"), ("timeout", "u1"), ("tcp_state", "u1", 2),
+    ("wscale", "u1", 2), ("phase", "u1"), ("offload", "u1"), ("reserved", "u1", 6),
+], align=True)
+
+if VERDICT.itemsize != sizeof(Verdict) or CONNECTION.itemsize != sizeof(Record):
+    raise ImportError(f"conntrack: numpy has {VERDICT.itemsize} and {CONNECTION.itemsize} bytes, "
+                      f"C has {sizeof(Verdict)} and {sizeof(Record)}")
+
+# By timeout class, with OVS's names.
+TIMEOUT_NAMES = (
+    "tcp_syn_sent", "tcp_syn_recv", "tcp_established", "tcp_fin_wait", "tcp_time_wait", "tcp_close", "udp_first",
+    "udp_single", "udp_multiple", "icmp_first", "icmp_reply",
+)
+
+# By Refusal.
+REFUSAL_NAMES = (
+    "none", "not-ip", "l3-header", "l3-checksum", "fragment", "l4-header", "l4-checksum", "port-zero", "icmp-type",
+    "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory",
+)
+
+STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Totals since the tracker was made. created = live + expired + closed + flushed + replaced at any time.
+
+    refused: by reason, packets that are invalid or got no connection; held: ended connections whose slot waits for a
+    provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
+    a back-off; queries and no_samples: questions to the NIC, and those without an answer.
+    """
+
+    packets: int
+    invalid: int
+    created: int
+    live: int
+    expired: int
+    closed: int
+    flushed: int
+    replaced: int
+    held: int
+    events_lost: int
+    relaxed: int
+    unconfirmed_rst: int
+    back_in: int
+    queries: int
+    no_samples: int
+    refused: dict[str, int]
+
+
+def states_text(state: int) -> str:
+    """ct_state as OVS words it: "est|rpl|trk"; "0" for none."""
+    return "|".join(word for bit, word in enumerate(STATE_WORDS) if state >> bit & 1) or "0"
+
+
+# --- what a loop calls -----------------------------------------------------------------------------------------------
+
+cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action *action, int64_t now_ms,
+                   Verdict *verdicts) noexcept nogil:
+    cdef uint32_t done = 0
+    while done < n:
+        burst(shard, packets + done, min(n - done, <uint32_t> BURST), action, now_ms, verdicts + done)
+        done += BURST
+
+
+cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil:
+    return expire(shard, now_ms, budget_us)
+
+
+cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
+    shard.offload = offload
+    if offload != NULL:
+        shard_attach(offload, hardware_table(shard))
+
+
+# --- making and freeing a shard --------------------------------------------------------------------------------------
+
+cdef void shard_close(Shard *shard) noexcept nogil:
+    if shard == NULL:
+        return
+    table_close(shard)
+    timeouts_close(shard)
+    area_close(&shard.zone_area)
+    free(shard.ports)
+    free(shard.events.ring)
+    free(shard)
+
+
+cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept nogil:
+    cdef int error
+    shard.ports = <Port *> calloc(MAX_PORTS, sizeof(Port))
+    if shard.ports == NULL:
+        return _ENOMEM
+    shard.ports[0].id = CT_OFFLOAD_NO_PORT
+    error = timeouts_open(shard) or area_open(&shard.zone_area, N_ZONES * sizeof(Zone)) or table_open(shard, capacity)
+    if error:
+        return error
+    shard.zones = <Zone *> shard.zone_area.base
+    shard.max_connections = capacity
+    shard.epoch_ms = shard.now_ms = now_ms
+    shard.unconfirmed_rst_ms = DEFAULT_UNCONFIRMED_RST_MS
+    wheel_open(shard, now_ms)
+    return 0
+
+
+cdef int _ENOMEM = _errno.ENOMEM
+
+
+cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy) except *:
+    cdef Action action
+    action.commit = commit
+    action.force = force
+    action.mark = mark & 0xffffffff
+    action.mark_mask = mark_mask & 0xffffffff
+    for i in range(2):
+        action.label[i] = label >> (64 * i) & 0xffffffffffffffff
+        action.label_mask[i] = label_mask >> (64 * i) & 0xffffffffffffffff
+    action.timeout_policy = timeout_policy
+    return action
+
+
+def _per_packet(value, n, dtype, what):
+    """One value per packet: an array as it is, a number for all."""
+    array = np.asarray(value, dtype)
+    if array.ndim == 0:
+        return np.full(n, array, dtype)
+    if array.shape != (n,):
+        raise UsageError(f"process: {array.size} values of {what} for {n} packets")
+    return np.ascontiguousarray(array)
+
+
+def _monotonic_ms():
+    return time.monotonic_ns() // 1_000_000
+
+
+cdef class Conntrack:
+    """One shard of connection tracking. Belongs to one thread: every method is called on the thread that runs it.
+
+    max_connections: most connections at once; memory for them is reserved, and used as they come. ovs_compat: where OVS's
+    verdict is a defect, give it all the same. layer: the offload layer it becomes a shard of; without one nothing is
+    offloaded. establish_at_reply: TCP is handed over at the SYN-ACK in place of the end of the handshake.
+    Times are milliseconds of any clock that does not run backwards; left out, the monotonic one.
+    Raises CtoffloadError ENOMEM where the kernel refuses the address space.
+    """
+
+    def __cinit__(self, max_connections: int = 3_000_000, *, shard: int = 0, ovs_compat: bool = False,
+                  establish_at_reply: bool = False, layer: OffloadLayer | None = None, now_ms: int | None = None,
+                  events: int = 0):
+        cdef int error
+        cdef bytes seed = os.urandom(sizeof(Seed))
+        cdef int64_t start_ms = _monotonic_ms() if now_ms is None else now_ms
+        cdef uint32_t capacity
+        self.is_closed = True
+        if not 1 <= max_connections <= MAX_CAPACITY:
+            raise UsageError(f"Conntrack: max_connections {max_connections} is not between 1 and {MAX_CAPACITY}",
+                             errno=_errno.EINVAL)
+        if not 0 <= shard <= 254:
+            raise UsageError(f"Conntrack: shard {shard} is not between 0 and 254", errno=_errno.EINVAL)
+        capacity = max_connections
+        self.shard = <Shard *> calloc(1, sizeof(Shard))
+        if self.shard == NULL:
+            raise MemoryError
+        error = shard_fill(self.shard, capacity, start_ms)
+        if error:
+            raise CtoffloadError(
+                f"Conntrack: no address space for {max_connections} connections: {os.strerror(error)}", errno=error,
+                hint="lower max-connections, or allow more with ulimit -v or vm.overcommit_memory")
+        memcpy(&self.shard.seed, <const uint8_t *> seed, sizeof(Seed))
+        self.shard.number = shard
+        self.shard.ovs_compat = ovs_compat
+        self.shard.establish_at_reply = establish_at_reply
+        self.is_closed = False
+        if events:
+            self._open_events(events)
+        if layer is not None:
+            self._join(layer)
+
+    def __dealloc__(self):
+        shard_close(self.shard)
+
+    cdef Shard *opened(self) except NULL:
+        if self.is_closed:
+            raise ClosedError("Conntrack: it is closed")
+        return self.shard
+
+    def _open_events(self, size):
+        cdef uint64_t n = size
+        self.shard.events.ring = <Record *> calloc(n, sizeof(Record))
+        if self.shard.events.ring == NULL:
+            raise MemoryError
+        self.shard.events.size = n
+
+    def _join(self, OffloadLayer layer not None):
+        self.shard.number = layer.add_shard(self.shard.capacity + 1)
+        self.layer = layer
+        ct_attach(self.shard, layer.shard(self.shard.number))
+
+    def close(self) -> None:
+        """Frees the connections. Once is enough; other methods raise ClosedError afterwards."""
+        if not self.is_closed:
+            self.is_closed = True
+            if self.shard.offload == NULL:
+                shard_close(self.shard)
+                self.shard = NULL
+
+    def __enter__(self):
+        self.opened()
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    # --- packets ---
+
+    def process(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
+                mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
+                flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0):
+        """Tracks packets in order under one ct() action; returns VERDICT[n].
+
+        now_ms: one time, or one per packet (int64[n]); a time before the last one counts as the last one. zone, flags
+        (PacketFlags), port, port_generation: one for all or one per packet. mark, label: set under their masks.
+        """
+        cdef Shard *shard = self.opened()
+        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef uint32_t n = len(packets)
+        verdicts = np.zeros(n, VERDICT)
+        if n == 0:
+            return verdicts
+        cdef const uint8_t[::1] data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
+        cdef const uint64_t[::1] offset = np.ascontiguousarray(packets.offset)
+        cdef const uint32_t[::1] length = np.ascontiguousarray(packets.length)
+        cdef const int64_t[::1] now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+        cdef const uint16_t[::1] zones = _per_packet(zone, n, np.uint16, "zone")
+        cdef const uint32_t[::1] all_flags = _per_packet(flags, n, np.uint32, "flags")
+        cdef const uint32_t[::1] ports = _per_packet(port, n, np.uint32, "port")
+        cdef const uint32_t[::1] generations = _per_packet(port_generation, n, np.uint32, "port_generation")
+        cdef uint8_t[::1] out = verdicts.view(np.uint8)
+        cdef Packet[BURST] one
+        cdef uint32_t start = 0
+        cdef uint32_t i
+        with nogil:
+            while start < n:
+                i = 0
+                while i < BURST and start + i < n and now[start + i] == now[start]:
+                    one[i].data = &data[0] + offset[start + i]
+                    one[i].length = length[start + i]
+                    one[i].flags = all_flags[start + i]
+                    one[i].port_id = ports[start + i]
+                    one[i].port_generation = generations[start + i]
+                    one[i].zone = zones[start + i]
+                    i += 1
+                burst(shard, one, i, &action, now[start], (<Verdict *> &out[0]) + start)
+                start += i
+        return verdicts
+
+    def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int:
+        """One slice of expiry; returns how many connections were looked at. Ends early after budget_us."""
+        cdef Shard *shard = self.opened()
+        cdef int64_t now = _monotonic_ms() if now_ms is None else now_ms
+        cdef uint32_t budget = budget_us
+        cdef uint32_t looked
+        with nogil:
+            looked = expire(shard, now, budget)
+        return looked
+
+    # --- connections ---
+
+    @property
+    def count(self) -> int:
+        """Live connections, those included whose time is up and that no slice of expiry has met yet."""
+        return self.opened().n_live
+
+    @property
+    def now_ms(self) -> int:
+        """The latest time this tracker was told."""
+        return self.opened().now_ms
+
+    def iterate(self, chunk: int = 65536):
+        """Yields CONNECTION[] arrays of the live connections, a slice of the table at a time."""
+        start = 1
+        while start:
+            rows, start = self._rows(start, chunk)
+            if len(rows):
+                yield rows
+
+    def connections(self, zone: int | None = None):
+        """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms."""
+        parts = list(self.iterate())
+        rows = np.concatenate(parts) if parts else np.zeros(0, CONNECTION)
+        return rows if zone is None else rows[rows["zone"] == zone]
+
+    def _rows(self, first, chunk):
+        cdef Shard *shard = self.opened()
+        cdef uint32_t slot = first
+        cdef uint32_t end = min(<uint64_t> first + chunk, shard.slot_top)
+        cdef uint32_t n = 0
+        rows = np.zeros(max(end - slot, 1), CONNECTION)
+        cdef uint8_t[::1] raw = rows.view(np.uint8)
+        cdef Record *record = <Record *> &raw[0]
+        with nogil:
+            while slot < end:
+                if shard.conns[slot].flags & CONN_LIVE and shard.conns[slot].expires_ms > shard.now_ms:
+                    conn_record(shard, slot, shard.now_ms, record + n)
+                    n += 1
+                slot += 1
+        return rows[:n], (slot if slot < shard.slot_top else 0)
+
+    def find(self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0):
+        """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0].
+
+        ICMP: src_port is the identifier, dst_port is type << 8 | code.
+        """
+        cdef Shard *shard = self.opened()
+        cdef uint32_t slot = self._slot_of(src, dst, proto, src_port, dst_port, zone)
+        rows = np.zeros(1 if slot else 0, CONNECTION)
+        cdef uint8_t[::1] raw
+        if slot:
+            raw = rows.view(np.uint8)
+            conn_record(shard, slot, shard.now_ms, <Record *> &raw[0])
+        return rows
+
+    def _slot_of(self, src, dst, proto, src_port, dst_port, zone):
+        cdef Shard *shard = self.opened()
+        cdef Key key = make_key(src, dst, proto, src_port, dst_port, zone)
+        cdef uint32_t slot = index_find(shard, &key, key_hash(&key, &shard.seed))
+        return slot if slot and shard.conns[slot].expires_ms > shard.now_ms else 0
+
+    # --- flush ---
+
+    def flush(self, zone: int | None = None) -> int:
+        """Ends all connections, or those of a zone, at once; returns how many."""
+        cdef Shard *shard = self.opened()
+        cdef uint32_t slot = 1
+        cdef uint32_t ended = 0
+        cdef int only = -1 if zone is None else zone
+        if only >= 0 and not shard.zones[only].live:
+            return 0
+        with nogil:
+            while slot < shard.slot_top:
+                if shard.conns[slot].flags & CONN_LIVE and (only < 0 or shard.conns[slot].key.zone == only):
+                    conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
+                    ended += 1
+                slot += 1
+        return ended
+
+    def flush_tuple(self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0) -> bool:
+        """Ends the connection of a tuple of either direction; False where there is none."""
+        cdef uint32_t slot = self._slot_of(src, dst, proto, src_port, dst_port, zone)
+        if slot:
+            conn_end(self.shard, slot, CAUSE_FLUSHED, self.shard.now_ms)
+        return slot != 0
+
+    def flush_ids(self, conn_ids) -> int:
+        """Ends the connections of these ids, as a filtered dump gives them; returns how many were still there."""
+        cdef Shard *shard = self.opened()
+        cdef uint64_t conn_id
+        cdef uint32_t slot
+        cdef uint32_t ended = 0
+        for conn_id in np.asarray(conn_ids, np.uint64).tolist():
+            slot = <uint32_t> conn_id
+            if (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
+                    and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == conn_id):
+                conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
+                ended += 1
+        return ended
+
+    # --- counters and events ---
+
+    def counters(self) -> Counters:
+        """Totals since the tracker was made."""
+        cdef Shard *shard = self.opened()
+        return Counters(
+            packets=shard.counters.packets, invalid=shard.counters.invalid, created=shard.counters.created,
+            live=shard.n_live, expired=shard.counters.ended[CAUSE_EXPIRED], closed=shard.counters.ended[CAUSE_CLOSED],
+            flushed=shard.counters.ended[CAUSE_FLUSHED], replaced=shard.counters.ended[CAUSE_REPLACED],
+            held=shard.n_held, events_lost=shard.events.lost, relaxed=shard.counters.relaxed,
+            unconfirmed_rst=shard.counters.unconfirmed_rst, back_in=shard.counters.back_in,
+            queries=shard.counters.queries, no_samples=shard.counters.no_samples,
+            refused={REFUSAL_NAMES[i]: shard.counters.refused[i] for i in range(1, N_REFUSALS)})
+
+    def events(self):
+        """What happened since the last call as CONNECTION[]: kind 1 new, 2 update, 3 destroy (with cause).
+
+        Kept for `events` connections (an argument of the constructor); what did not fit is counted as events_lost.
+        """
+        cdef Shard *shard = self.opened()
+        cdef uint64_t n = shard.events.head - shard.events.tail
+        cdef uint64_t i
+        rows = np.zeros(n, CONNECTION)
+        cdef uint8_t[::1] raw = rows.view(np.uint8) if n else np.zeros(1, np.uint8)
+        for i in range(n):
+            memcpy(&raw[<size_t> i * sizeof(Record)], &shard.events.ring[(shard.events.tail + i) % shard.events.size],
+                   sizeof(Record))
+        shard.events.tail += n
+        return rows
+
+    # --- limits, timeouts, settings ---
+
+    @property
+    def max_connections(self) -> int:
+        """Most connections at once."""
+        return self.opened().max_connections
+
+    @max_connections.setter
+    def max_connections(self, value: int) -> None:
+        cdef Shard *shard = self.opened()
+        if not 0 <= value <= shard.capacity:
+            raise UsageError(f"max_connections {value} is not between 0 and {shard.capacity}", errno=_errno.EINVAL,
+                             hint="memory was reserved for that many; more need a new tracker")
+        shard.max_connections = value
+
+    @property
+    def zone_default_limit(self) -> int:
+        """Limit of zones that have none of their own; 0 is unlimited."""
+        return self.opened().zone_default
+
+    @zone_default_limit.setter
+    def zone_default_limit(self, value: int) -> None:
+        cdef Shard *shard = self.opened()
+        cdef uint32_t i
+        shard.zone_default = value
+        if value == 0:
+            for i in range(N_ZONES):
+                if shard.zones[i].epoch and shard.zones[i].follows:
+                    shard.zones[i].epoch = 0
+                    shard.zones[i].counted = 0
+
+    def set_zone_limit(self, zone: int, limit: int) -> None:
+        """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted."""
+        cdef Zone *entry = &self.opened().zones[_zone(zone)]
+        if limit < 0:
+            raise UsageError(f"set_zone_limit: {limit} is negative", errno=_errno.EINVAL)
+        if not entry.epoch:
+            entry.last_epoch = (entry.last_epoch + 1) & 0xff or 1
+            entry.epoch = entry.last_epoch
+            entry.counted = 0
+        entry.follows = False
+        entry.limit = limit
+
+    def clear_zone_limit(self, zone: int) -> None:
+        """The zone has no limit of its own any more: it follows the default, where there is one."""
+        cdef Shard *shard = self.opened()
+        cdef Zone *entry = &shard.zones[_zone(zone)]
+        if entry.epoch and shard.zone_default > 0:
+            entry.follows = True
+        else:
+            entry.epoch = 0
+            entry.counted = 0
+
+    def zone_limits(self) -> dict[int, tuple[int, int]]:
+        """{zone: (limit, connections counted)} of the zones with a limit of their own."""
+        cdef Shard *shard = self.opened()
+        cdef uint32_t i
+        return {i: (shard.zones[i].limit, shard.zones[i].counted) for i in range(N_ZONES)
+                if shard.zones[i].epoch and not shard.zones[i].follows}
+
+    def zone_limit(self, zone: int) -> tuple[int, int]:
+        """(limit, connections counted) of one zone, the default's where it has none of its own; 0 is unlimited there."""
+        cdef Shard *shard = self.opened()
+        cdef Zone *entry = &shard.zones[_zone(zone)]
+        if entry.epoch and not entry.follows:
+            return entry.limit, entry.counted
+        return shard.zone_default, entry.counted if entry.epoch else 0
+
+    def zone_count(self, zone: int) -> int:
+        """Live connections in a zone."""
+        return self.opened().zones[_zone(zone)].live
+
+    def set_timeout_policy(self, policy: int, **timeouts_s: int) -> None:
+        """Sets timeouts in seconds, named as in OVS (tcp_established=...); those left out are the defaults.
+
+        Policy 0 is used where an action names none. Connections take new values with their next packet.
+        """
+        cdef Shard *shard = self.opened()
+        for name, value in timeouts_s.items():
+            if name not in TIMEOUT_NAMES:
+                raise UsageError(f"set_timeout_policy: no timeout is named {name}", errno=_errno.EINVAL,
+                                 hint=f"names: {', '.join(TIMEOUT_NAMES)}")
+            if not 0 <= value <= 0xffffffff:
+                raise UsageError(f"set_timeout_policy: {name}={value} is not between 0 and {0xffffffff} s",
+                                 errno=_errno.EINVAL)
+        cdef uint32_t index = policy_index(shard, policy)
+        if policy and not index:
+            raise CtoffloadError("set_timeout_policy: 65535 policies are the most", errno=_errno.ENOSPC)
+        policy_reset(shard, index)
+        for name, value in timeouts_s.items():
+            shard.policies[index].ms[TIMEOUT_NAMES.index(name)] = <int64_t> value * 1000
+
+    def clear_timeout_policy(self, policy: int) -> None:
+        """Connections of this policy get the defaults with their next packet."""
+        cdef Shard *shard = self.opened()
+        policy_reset(shard, policy_index(shard, policy))
+
+    def timeout_policy(self, policy: int = 0) -> dict[str, int]:
+        """{name: seconds} of a policy; the defaults for one that was never set."""
+        cdef Shard *shard = self.opened()
+        cdef uint32_t index = 0
+        cdef uint32_t i
+        for i in range(shard.n_policies):
+            if shard.policy_ids[i] == <uint32_t> policy:
+                index = i
+        return {TIMEOUT_NAMES[i]: shard.policies[index].ms[i] // 1000 for i in range(N_TIMEOUT_CLASSES)}
+
+    @property
+    def tcp_liberal(self) -> bool:
+        """True: TCP packets outside the window are accepted as if they were inside."""
+        return self.opened().tcp_liberal
+
+    @tcp_liberal.setter
+    def tcp_liberal(self, value: bool) -> None:
+        self.opened().tcp_liberal = value
+
+    @property
+    def ovs_compat(self) -> bool:
+        """True: OVS's verdict also where it is a defect."""
+        return self.opened().ovs_compat
+
+    @property
+    def shard_number(self) -> int:
+        """Number of this shard: the first byte of its connection ids."""
+        return self.opened().number
+
+    @property
+    def unconfirmed_rst_ms(self) -> int:
+        """What is left to a connection after an RST that cannot be judged, until its next packet."""
+        return self.opened().unconfirmed_rst_ms
+
+    @unconfirmed_rst_ms.setter
+    def unconfirmed_rst_ms(self, value: int) -> None:
+        self.opened().unconfirmed_rst_ms = value
+
+
+def _zone(zone):
+    if not 0 <= zone < N_ZONES:
+        raise UsageError(f"zone {zone} is not between 0 and {N_ZONES - 1}", errno=_errno.EINVAL)
+    return zone
+
+
+cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:
+    cdef Key key
+    cdef bytes low, high
+    try:
+        source, target = ipaddress.ip_address(src), ipaddress.ip_address(dst)
+    except ValueError as error:
+        raise UsageError(f"not an address: {error}", errno=_errno.EINVAL) from None
+    if source.version != target.version:
+        raise UsageError(f"{src} and {dst} are of different families", errno=_errno.EINVAL)
+    memset(&key, 0, sizeof(Key))
+    key.zone = zone
+    key.proto = proto
+    key.family = source.version
+    low, high = source.packed, target.packed
+    cdef uint16_t low_port = dst_port >> 8 if is_icmp(&key) else src_port
+    cdef uint16_t high_port = icmp_answer(key.family, dst_port >> 8) if is_icmp(&key) else dst_port
+    # the order of _parse.pyx: words as they lie in memory, then ports
+    words = [int.from_bytes(part[i:i + 8], "little") for part in (low, high) for i in range(0, len(part), 8)]
+    half = len(words) // 2
+    if (words[:half], low_port) > (words[half:], high_port):
+        low, high, low_port, high_port = high, low, high_port, low_port
+    memcpy(key.a, <const uint8_t *> low, len(low))
+    memcpy(key.b, <const uint8_t *> high, len(high))
+    key.a_port = low_port
+    key.b_port = high_port
+    if is_icmp(&key):
+        key.b_port = low_port << 8
+        key.a_port = src_port
+    return key

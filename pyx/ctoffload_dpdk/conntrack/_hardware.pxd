@@ -1,0 +1,23 @@
+# What the offload layer is told of connections, and what it tells of them.
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from ctoffload_dpdk.conntrack._key cimport Parsed
+from ctoffload_dpdk.conntrack._state cimport HW_INSTALLED, HW_PUSHED, CONN_HARDWARE, Shard
+from ctoffload_dpdk.offload._shard cimport ConnTable
+
+cdef ConnTable hardware_table(Shard *shard) noexcept nogil
+# A connection was committed.
+cdef void hardware_begin(Shard *shard, uint32_t slot) noexcept nogil
+# A packet was judged: it may establish the connection, close it, or prove a close false.
+cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uint8_t update, bint reply,
+                          int64_t now_ms) noexcept nogil
+# Its software timeout ran out: True where the NIC has to be asked before it may end.
+cdef bint hardware_defers_expiry(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil
+# After a switching, offers the connections it did not offer while the gate was shut: n_slots slots a call.
+cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil
+
+
+# Packets may pass software by, so that idleness in software proves nothing.
+cdef inline bint is_in_nic(const Shard *shard, uint32_t slot) noexcept nogil:
+    return (shard.conns[slot].flags & CONN_HARDWARE
+            and shard.hardware[slot].flags & (HW_PUSHED | HW_INSTALLED)) != 0

@@ -1,0 +1,366 @@
+"""What the offload layer is told of connections, and what it tells of them."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from ctoffload_dpdk.conntrack._key cimport Parsed, icmp_answer, is_icmp
+from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, conn_record, release_one
+from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_VALID
+from ctoffload_dpdk.conntrack._segment cimport (
+    TCP_ESTABLISHED, TCP_FIN, TCP_FIN_WAIT_2, TCP_RST, TCP_SYN, WSCALE_ANNOUNCED, WSCALE_MASK, WSCALE_UNKNOWN, peer_state,
+    tcp_flags,
+)
+from ctoffload_dpdk.conntrack._state cimport (
+    CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
+    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, Conn, Hardware, Record,
+)
+from ctoffload_dpdk.conntrack._timeouts cimport (
+    N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
+)
+from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
+from ctoffload_dpdk.offload._shard cimport (
+    NOTICE_AGED, NOTICE_INSTALLED, NOTICE_LOST, NOTICE_NO_SAMPLE, NOTICE_OUT, NOTICE_PUSHED, NOTICE_REFUSED, NOTICE_SAMPLE,
+    WANT_ADDED, WANT_INSTALLED, WANT_OUT, Notice, shard_enabled, shard_epoch, shard_holds,
+    shard_query,
+    shard_want,
+)
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
+    CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF, CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED,
+    ct_offload_ctx, ct_offload_tcp_peer,
+)
+
+cdef enum:
+    PROTO_TCP = 6
+    MAX_DOUBLINGS = 10       # 1 s to 17 min
+    MAX_NO_SAMPLES = 3
+    ASK_AGAIN_MS = 1000
+    UNKNOWN_WSCALE = 0xff
+
+
+cdef inline uint64_t id_of(const Shard *shard, uint32_t slot) noexcept nogil:
+    return CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot)
+
+
+cdef inline void look_at(Shard *shard, uint32_t slot, int64_t check_ms) noexcept nogil:
+    list_remove(shard, slot)
+    wheel_put(shard, slot, check_ms)
+
+
+# --- from software to the layer --------------------------------------------------------------------------------------
+
+cdef void hardware_begin(Shard *shard, uint32_t slot) noexcept nogil:
+    memset(&shard.hardware[slot], 0, sizeof(Hardware))
+    # while the gate is shut nothing is offered; the walk that follows its opening does
+    if not shard_enabled(shard.offload):
+        return
+    shard.conns[slot].flags |= CONN_OFFERED
+    shard_want(shard.offload, id_of(shard, slot), WANT_ADDED, 0)
+
+
+cdef void want_installed(Shard *shard, uint32_t slot) noexcept nogil:
+    shard.conns[slot].flags |= CONN_ESTABLISHED | CONN_HARDWARE
+    if not shard_enabled(shard.offload):
+        return
+    shard.conns[slot].flags |= CONN_OFFERED
+    shard.hardware[slot].flags |= HW_WANTED
+    shard_want(shard.offload, id_of(shard, slot), WANT_INSTALLED, 0)
+
+
+# What took it out may prove false, so it may go in again after a time that doubles.
+cdef void take_out(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    hardware.flags &= ~<uint32_t> (HW_WANTED | HW_PROVED_FALSE)
+    hardware.flags |= HW_LEAVING | HW_BACK_OFF
+    hardware.retry_s = <uint32_t> ((now_ms - shard.epoch_ms) // 1000) + (1 << hardware.doublings)
+    if hardware.doublings < MAX_DOUBLINGS:
+        hardware.doublings += 1
+    shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_CLOSING)
+
+
+# Both ends open, or one closed for good while the other goes on sending.
+cdef inline bint may_go_in(const Conn *conn) noexcept nogil:
+    cdef uint8_t ours = peer_state(conn, 0)
+    cdef uint8_t theirs = peer_state(conn, 1)
+    return ((ours == TCP_ESTABLISHED or ours == TCP_FIN_WAIT_2) and (theirs == TCP_ESTABLISHED or theirs == TCP_FIN_WAIT_2)
+            and ours + theirs < 2 * TCP_FIN_WAIT_2)
+
+
+cdef void back_in(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    if not may_go_in(&shard.conns[slot]) or hardware.flags & HW_RELEARN:
+        return
+    if now_ms - shard.epoch_ms < <int64_t> hardware.retry_s * 1000:
+        if not hardware.flags & HW_PROVED_FALSE:
+            hardware.flags |= HW_PROVED_FALSE
+            shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_BACK_OFF)
+        return
+    hardware.flags &= ~<uint32_t> (HW_BACK_OFF | HW_PROVED_FALSE)
+    shard.counters.back_in += 1
+    want_installed(shard, slot)
+
+
+cdef inline bint is_established(const Shard *shard, const Conn *conn, bint reply) noexcept nogil:
+    if conn.key.proto != PROTO_TCP:
+        return conn.state == PHASE_BOTH
+    if shard.establish_at_reply:
+        return reply
+    return conn.state == (TCP_ESTABLISHED | TCP_ESTABLISHED << 4)
+
+
+# A removal that was wanted and is not complete. One that had nothing to remove is complete at once.
+cdef bint is_leaving(Shard *shard, uint32_t slot) noexcept nogil:
+    if shard.hardware[slot].flags & HW_LEAVING and not shard_holds(shard.offload, slot):
+        left_nic(shard, slot)
+    return shard.hardware[slot].flags & HW_LEAVING != 0
+
+
+# The next packet after an RST that could not be judged shows that the connection goes on.
+cdef void restore_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    shard.hardware[slot].flags &= ~<uint32_t> HW_CUT
+    conn.expires_ms = now_ms + timeout_ms(shard, conn)
+
+
+cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uint8_t update, bint reply,
+                          int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Hardware *hardware = &shard.hardware[slot]
+    cdef uint8_t flags = tcp_flags(parsed) if conn.key.proto == PROTO_TCP else 0
+    if conn.flags & CONN_ESTABLISHED:
+        if hardware.flags & HW_CUT and not flags & TCP_RST:
+            restore_timeout(shard, slot, now_ms)
+        if flags & (TCP_SYN | TCP_FIN | TCP_RST):
+            if hardware.flags & HW_WANTED:
+                take_out(shard, slot, now_ms)
+        elif hardware.flags & HW_BACK_OFF and update == UPDATE_VALID and not is_leaving(shard, slot):
+            back_in(shard, slot, now_ms)
+    elif update == UPDATE_VALID and not flags & (TCP_RST | TCP_FIN) and is_established(shard, conn, reply):
+        want_installed(shard, slot)
+
+
+cdef bint hardware_defers_expiry(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    if not is_in_nic(shard, slot):
+        return False
+    look_at(shard, slot, now_ms + ASK_AGAIN_MS)
+    if not is_leaving(shard, slot) and not hardware.flags & HW_ASKED:
+        hardware.flags |= HW_ASKED
+        shard.counters.queries += 1
+        shard_query(shard.offload, id_of(shard, slot))
+    return True
+
+
+# A connection that was not offered while the gate was shut, or whose offer was turned down since.
+cdef void offer(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Hardware *hardware = &shard.hardware[slot]
+    if not conn.flags & CONN_LIVE:
+        return
+    if not conn.flags & CONN_ESTABLISHED:
+        if not conn.flags & CONN_OFFERED:
+            conn.flags |= CONN_OFFERED
+            shard_want(shard.offload, id_of(shard, slot), WANT_ADDED, 0)
+    elif not hardware.flags & (HW_WANTED | HW_LEAVING | HW_BACK_OFF):
+        if conn.key.proto != PROTO_TCP or may_go_in(conn):
+            want_installed(shard, slot)
+
+
+cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil:
+    cdef uint32_t epoch = shard_epoch(shard.offload)
+    if epoch != shard.offered_epoch:
+        shard.offered_epoch = epoch
+        shard.offer_next = 1 if shard_enabled(shard.offload) else 0
+    while n_slots and shard.offer_next:
+        if shard.offer_next >= shard.slot_top:
+            shard.offer_next = 0
+            return
+        offer(shard, shard.offer_next)
+        shard.offer_next += 1
+        n_slots -= 1
+
+
+# --- from the layer to software --------------------------------------------------------------------------------------
+
+# The NIC carries nothing any more. What it carried last is unknown, so a timeout that ran out meanwhile starts again.
+cdef void left_nic(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Hardware *hardware = &shard.hardware[slot]
+    cdef bint carried = hardware.flags & HW_PUSHED != 0
+    if carried and conn.key.proto == PROTO_TCP:
+        hardware.flags |= HW_RELEARN
+        hardware.flags &= ~<uint32_t> (HW_STANDS_ORIG * 3 | HW_SEEN_ORIG * 3)
+    hardware.flags &= ~<uint32_t> (HW_PUSHED | HW_INSTALLED | HW_BYPASS | HW_LEAVING | HW_ASKED)
+    hardware.no_samples = 0
+    if carried and conn.expires_ms <= shard.now_ms:
+        conn.expires_ms = shard.now_ms + timeout_ms(shard, conn)
+        look_at(shard, slot, conn.expires_ms)
+
+
+cdef void pushed(Shard *shard, uint32_t slot) noexcept nogil:
+    shard.conns[slot].flags |= CONN_HARDWARE
+    shard.hardware[slot].flags |= HW_PUSHED
+
+
+cdef void installed(Shard *shard, uint32_t slot, uint8_t flags) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    shard.conns[slot].flags |= CONN_HARDWARE
+    hardware.no_samples = 0
+    hardware.last_used_ms = 0
+    if flags & CT_OFFLOAD_R_BYPASS:
+        hardware.flags |= HW_INSTALLED | HW_PUSHED | HW_BYPASS
+    else:
+        # software sees every packet: windows are as strict as ever, and its own clock tells of idleness
+        hardware.flags &= ~<uint32_t> (HW_PUSHED | HW_INSTALLED)
+
+
+cdef void sampled(Shard *shard, uint32_t slot, const Notice *notice) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Hardware *hardware = &shard.hardware[slot]
+    cdef int64_t deadline
+    hardware.flags &= ~<uint32_t> HW_ASKED
+    hardware.no_samples = 0
+    hardware.last_used_ms = max(hardware.last_used_ms, notice.last_used_ms)
+    shard.now_ms = max(shard.now_ms, notice.sampled_ms)
+    deadline = max(conn.expires_ms, hardware.last_used_ms + timeout_ms(shard, conn))
+    if not is_in_nic(shard, slot):
+        return
+    if notice.sampled_ms >= deadline:
+        conn_end(shard, slot, cause_of_timeout(shard, slot), shard.now_ms)
+        return
+    conn.expires_ms = deadline
+    # a sample is as old as its source's refresh period, so only one taken that much later can end it
+    look_at(shard, slot, deadline + (shard.now_ms - notice.sampled_ms))
+
+
+cdef void not_sampled(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Hardware *hardware = &shard.hardware[slot]
+    hardware.flags &= ~<uint32_t> HW_ASKED
+    hardware.no_samples += 1
+    shard.counters.no_samples += 1
+    if hardware.no_samples < MAX_NO_SAMPLES:
+        look_at(shard, slot, shard.now_ms + ASK_AGAIN_MS)
+        return
+    hardware.no_samples = 0
+    hardware.flags &= ~<uint32_t> HW_WANTED
+    hardware.flags |= HW_LEAVING
+    conn.expires_ms = max(conn.expires_ms, shard.now_ms + timeout_ms(shard, conn))
+    look_at(shard, slot, conn.expires_ms)
+    shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_NO_LAST_USED)
+
+
+cdef void aged(Shard *shard, uint32_t slot) noexcept nogil:
+    if is_in_nic(shard, slot) and not shard.hardware[slot].flags & (HW_ASKED | HW_LEAVING):
+        shard.hardware[slot].flags |= HW_ASKED
+        shard.counters.queries += 1
+        shard_query(shard.offload, id_of(shard, slot))
+
+
+cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
+    cdef Shard *shard = <Shard *> user
+    cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(notice.conn_id)
+    if slot == 0 or slot >= shard.slot_top:
+        return
+    if shard.conns[slot].generation != CT_OFFLOAD_ID_GENERATION(notice.conn_id):
+        return
+    if not shard.conns[slot].flags & CONN_LIVE:
+        # list HELD holds it until nothing is left anywhere
+        if notice.kind == NOTICE_OUT or notice.kind == NOTICE_REFUSED or notice.kind == NOTICE_LOST:
+            release_one(shard, slot)
+    elif notice.kind == NOTICE_PUSHED:
+        pushed(shard, slot)
+    elif notice.kind == NOTICE_INSTALLED:
+        installed(shard, slot, notice.flags)
+    elif notice.kind == NOTICE_SAMPLE:
+        sampled(shard, slot, notice)
+    elif notice.kind == NOTICE_NO_SAMPLE:
+        not_sampled(shard, slot)
+    elif notice.kind == NOTICE_AGED:
+        aged(shard, slot)
+    elif notice.kind == NOTICE_OUT or notice.kind == NOTICE_LOST or notice.kind == NOTICE_REFUSED:
+        left_nic(shard, slot)
+
+
+# --- the context of an operation -------------------------------------------------------------------------------------
+
+cdef inline uint16_t swap16(uint16_t value) noexcept nogil:
+    return <uint16_t> (value >> 8 | value << 8)
+
+
+cdef void fill_tuples(const Conn *conn, const Record *record, ct_offload_ctx *ctx) noexcept nogil:
+    memcpy(ctx.tuple[0].src, record.src, 16)
+    memcpy(ctx.tuple[0].dst, record.dst, 16)
+    memcpy(ctx.tuple[1].src, record.dst, 16)
+    memcpy(ctx.tuple[1].dst, record.src, 16)
+    ctx.tuple[0].src_port = ctx.tuple[1].dst_port = swap16(record.src_port)
+    ctx.tuple[0].dst_port = ctx.tuple[1].src_port = swap16(record.dst_port)
+    if is_icmp(&conn.key):
+        ctx.tuple[1].src_port = ctx.tuple[0].src_port
+        ctx.tuple[1].dst_port = swap16(icmp_answer(conn.key.family, record.dst_port >> 8) << 8)
+
+
+cdef void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept nogil:
+    peer.seq_lo = conn.seq_lo[i]
+    peer.seq_hi = conn.seq_hi[i]
+    peer.max_win = conn.max_win[i]
+    peer.wscale = UNKNOWN_WSCALE if conn.wscale[i] & WSCALE_UNKNOWN else conn.wscale[i] & WSCALE_MASK
+    peer.has_wscale = conn.wscale[i] & WSCALE_ANNOUNCED != 0
+    peer.state = peer_state(conn, i)
+
+
+cdef int64_t longest_timeout(const Shard *shard, const Conn *conn) noexcept nogil:
+    cdef int first = 0
+    cdef int end = TIMEOUT_UDP_FIRST
+    cdef int64_t longest = 0
+    if conn.timeout >= TIMEOUT_ICMP_FIRST:
+        first = TIMEOUT_ICMP_FIRST
+        end = N_TIMEOUT_CLASSES
+    elif conn.timeout >= TIMEOUT_UDP_FIRST:
+        first = TIMEOUT_UDP_FIRST
+        end = TIMEOUT_ICMP_FIRST
+    while first < end:
+        longest = max(longest, shard.policies[conn.policy].ms[first])
+        first += 1
+    return longest
+
+
+cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil:
+    cdef Shard *shard = <Shard *> user
+    cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(conn_id)
+    cdef const Conn *conn
+    cdef Record record
+    cdef int i
+    if slot == 0 or slot >= shard.slot_top:
+        return False
+    conn = &shard.conns[slot]
+    if not conn.flags & CONN_LIVE or conn.generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+        return False
+    conn_record(shard, slot, shard.now_ms, &record)
+    memset(ctx, 0, sizeof(ct_offload_ctx))
+    ctx.conn_id = conn_id
+    fill_tuples(conn, &record, ctx)
+    ctx.port[0].id = shard.ports[conn.port_orig].id
+    ctx.port[0].generation = shard.ports[conn.port_orig].generation
+    ctx.port[1].id = shard.ports[conn.port_reply].id
+    ctx.port[1].generation = shard.ports[conn.port_reply].generation
+    ctx.mark = conn.mark
+    ctx.timeout_ms = <uint32_t> min(timeout_ms(shard, conn), <int64_t> 0xffffffffU)
+    ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
+    ctx.flags = CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0
+    ctx.zone = conn.key.zone
+    ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
+    ctx.proto = conn.key.proto
+    for i in range(2):
+        ctx.label[i] = record.label[i]
+        if conn.key.proto == PROTO_TCP:
+            fill_peer(conn, i, &ctx.peer[i])
+    return True
+
+
+cdef ConnTable hardware_table(Shard *shard) noexcept nogil:
+    cdef ConnTable table
+    table.user = shard
+    table.fill = fill_context
+    table.notice = take_notice
+    return table

@@ -1,0 +1,24 @@
+# The beginning and the end of connections, what is counted and told of it.
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from ctoffload_dpdk.conntrack._key cimport Parsed
+from ctoffload_dpdk.conntrack._packet cimport Action
+from ctoffload_dpdk.conntrack._state cimport Record, Shard
+
+cdef enum EventKind:
+    EVENT_NEW = 1
+    EVENT_UPDATE = 2
+    EVENT_DESTROY = 3
+
+# A new connection; 0 and a Refusal where there is no room.
+cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, int64_t now_ms,
+                         uint8_t *refusal) noexcept nogil
+# Ends it at once: it is found no more. Its slot is free when no provider holds anything of it.
+cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexcept nogil
+# Whether its time ran out after FIN or RST, or by idleness.
+cdef int cause_of_timeout(const Shard *shard, uint32_t slot) noexcept nogil
+# Gives slots back that providers let go of; looks at a few of those that wait.
+cdef void release_held(Shard *shard, uint32_t at_most) noexcept nogil
+cdef void release_one(Shard *shard, uint32_t slot) noexcept nogil
+cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *record) noexcept nogil
+cdef void tell(Shard *shard, uint32_t slot, int kind, int cause, int64_t now_ms) noexcept nogil

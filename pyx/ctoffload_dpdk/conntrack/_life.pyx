@@ -1,0 +1,207 @@
+"""The beginning and the end of connections, what is counted and told of it."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from ctoffload_dpdk.conntrack._key cimport Key, Parsed, icmp_answer, is_icmp, key_hash
+from ctoffload_dpdk.conntrack._others cimport others_begin
+from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, REFUSED_ZONE_LIMIT, Action
+from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
+from ctoffload_dpdk.conntrack._state cimport (
+    CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_SWAPPED, LIST_HELD, Conn, Label,
+    Record, Shard, Zone,
+)
+from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
+from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
+from ctoffload_dpdk.conntrack._timeouts cimport policy_index
+from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove, wheel_put
+from ctoffload_dpdk.offload._shard cimport (
+    WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
+)
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
+
+cdef enum:
+    PROTO_TCP = 6
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+# The zone's limit, made from the default where it has none; True where another connection fits.
+cdef bint zone_has_room(Shard *shard, Zone *zone) noexcept nogil:
+    if not zone.epoch:
+        if shard.zone_default <= 0:
+            return True
+        zone.last_epoch = (zone.last_epoch + 1) & 0xff or 1
+        zone.epoch = zone.last_epoch
+        zone.counted = 0
+        zone.follows = True
+    if zone.follows:
+        return shard.zone_default <= 0 or zone.counted < shard.zone_default
+    return zone.counted < zone.limit
+
+
+# --- beginning -------------------------------------------------------------------------------------------------------
+
+cdef void clear_conn(Shard *shard, uint32_t slot, const Parsed *parsed) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef uint32_t generation = conn.generation
+    memset(conn, 0, sizeof(Conn))
+    conn.generation = generation
+    conn.key = parsed.key
+    conn.flags = CONN_LIVE | (CONN_SWAPPED if parsed.swapped else 0)
+
+
+cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, int64_t now_ms,
+                         uint8_t *refusal) noexcept nogil:
+    cdef Zone *zone = &shard.zones[parsed.key.zone]
+    cdef uint32_t slot
+    cdef Conn *conn
+    if not zone_has_room(shard, zone):
+        refusal[0] = REFUSED_ZONE_LIMIT
+        return 0
+    if shard.n_live >= shard.max_connections:
+        refusal[0] = REFUSED_LIMIT
+        return 0
+    slot = slot_take(shard)
+    if not slot:
+        refusal[0] = REFUSED_NO_MEMORY
+        return 0
+    clear_conn(shard, slot, parsed)
+    conn = &shard.conns[slot]
+    if action.timeout_policy:
+        conn.policy = <uint16_t> policy_index(shard, action.timeout_policy)
+    if parsed.key.proto == PROTO_TCP:
+        tcp_begin(shard, slot, parsed, now_ms)
+    else:
+        others_begin(shard, slot, parsed.key.proto, now_ms)
+    conn.zone_epoch = zone.epoch
+    zone.live += 1
+    zone.counted += 1 if zone.epoch else 0
+    shard.n_live += 1
+    shard.counters.created += 1
+    index_put(shard, slot, parsed.hash)
+    wheel_put(shard, slot, conn.expires_ms)
+    return slot
+
+
+# --- end -------------------------------------------------------------------------------------------------------------
+
+cdef int cause_of_timeout(const Shard *shard, uint32_t slot) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    if conn.key.proto == PROTO_TCP and (peer_state(conn, 0) >= TCP_CLOSING or peer_state(conn, 1) >= TCP_CLOSING):
+        return CAUSE_CLOSED
+    return CAUSE_EXPIRED
+
+
+cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    cdef Zone *zone = &shard.zones[conn.key.zone]
+    if shard.events.ring != NULL:
+        tell(shard, slot, EVENT_DESTROY, cause, now_ms)
+    index_remove(shard, slot, key_hash(&conn.key, &shard.seed))
+    list_remove(shard, slot)
+    if conn.zone_epoch and conn.zone_epoch == zone.epoch:
+        zone.counted -= 1
+    zone.live -= 1
+    shard.n_live -= 1
+    shard.counters.ended[cause] += 1
+    if conn.flags & CONN_LABELLED:
+        memset(&shard.labels[slot], 0, sizeof(Label))
+    conn.flags &= ~<uint32_t> CONN_LIVE
+    if shard.offload != NULL:
+        shard_want(shard.offload, CT_OFFLOAD_ID(shard.number, conn.generation, slot), WANT_OUT, CT_OFFLOAD_REASON_CLOSING)
+        if shard_holds(shard.offload, slot):
+            shard.n_held += 1
+            conn.flags |= CONN_HELD
+            list_append(shard, slot, LIST_HELD)
+            return
+    slot_give(shard, slot)
+
+
+cdef void release_one(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    if not conn.flags & CONN_HELD or (shard.offload != NULL and shard_holds(shard.offload, slot)):
+        return
+    conn.flags &= ~<uint32_t> CONN_HELD
+    list_remove(shard, slot)
+    shard.n_held -= 1
+    slot_give(shard, slot)
+
+
+cdef void release_held(Shard *shard, uint32_t at_most) noexcept nogil:
+    cdef uint32_t slot
+    while at_most:
+        slot = list_pop(shard, LIST_HELD)
+        if not slot:
+            return
+        list_append(shard, slot, LIST_HELD)
+        release_one(shard, slot)
+        at_most -= 1
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+cdef void put_ends(const Conn *conn, Record *record) noexcept nogil:
+    cdef const Key *key = &conn.key
+    cdef bint swapped = conn.flags & CONN_SWAPPED != 0
+    cdef size_t size = 4 if key.family == 4 else 16
+    cdef uint8_t kind
+    memcpy(&record.dst[0] if swapped else &record.src[0], key.a, size)
+    memcpy(&record.src[0] if swapped else &record.dst[0], key.b, size)
+    record.src_port = key.b_port if swapped else key.a_port
+    record.dst_port = key.a_port if swapped else key.b_port
+    if is_icmp(key):
+        kind = key.b_port >> 8
+        record.src_port = key.a_port
+        record.dst_port = <uint16_t> (icmp_answer(key.family, kind) if swapped else kind) << 8
+
+
+cdef void put_offload(Shard *shard, uint32_t slot, Record *record) noexcept nogil:
+    if shard.offload == NULL:
+        return
+    record.reason = shard_reason(shard.offload, slot)
+    if shard_reached(shard.offload, slot) == WANT_INSTALLED:
+        record.offload = 2
+    elif shard_pending(shard.offload, slot):
+        record.offload = 1
+
+
+cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *record) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef int i
+    memset(record, 0, sizeof(Record))
+    record.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
+    record.time_ms = now_ms
+    record.timeout_ms = conn.expires_ms - now_ms
+    put_ends(conn, record)
+    record.mark = conn.mark
+    record.timeout_policy = shard.policy_ids[conn.policy]
+    record.zone = conn.key.zone
+    record.family = conn.key.family
+    record.proto = conn.key.proto
+    record.flags = conn.flags
+    record.timeout = conn.timeout
+    record.port[0] = shard.ports[conn.port_orig].id
+    record.port[1] = shard.ports[conn.port_reply].id
+    for i in range(2):
+        record.packets[i] = conn.packets[i]
+        record.bytes[i] = conn.bytes[i]
+        record.label[i] = shard.labels[slot].word[i] if conn.flags & CONN_LABELLED else 0
+        if conn.key.proto == PROTO_TCP:
+            record.tcp_state[i] = peer_state(conn, i)
+            record.wscale[i] = conn.wscale[i]
+    if conn.key.proto != PROTO_TCP:
+        record.phase = conn.state
+    put_offload(shard, slot, record)
+
+
+cdef void tell(Shard *shard, uint32_t slot, int kind, int cause, int64_t now_ms) noexcept nogil:
+    cdef Record *record
+    if shard.events.head - shard.events.tail == shard.events.size:
+        shard.events.lost += 1
+        return
+    record = &shard.events.ring[shard.events.head % shard.events.size]
+    conn_record(shard, slot, now_ms, record)
+    record.kind = <uint8_t> kind
+    record.cause = <uint8_t> cause
+    shard.events.head += 1

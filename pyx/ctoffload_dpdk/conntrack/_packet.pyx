@@ -1,0 +1,1 @@
+"""Constants of packets and verdicts."""

@@ -1,0 +1,236 @@
+# What a shard holds: the records of connections, and everything around them.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ctoffload_dpdk.conntrack._key cimport Key, Seed
+from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
+from ctoffload_dpdk.offload._shard cimport OffloadShard
+
+cdef enum:
+    BURST = 32
+    N_CAUSES = 4
+    N_TIMEOUTS = 16          # room for N_TIMEOUT_CLASSES
+    MAX_POLICIES = 65536
+    MAX_PORTS = 65536
+    N_ZONES = 65536
+    N_PORT_HINTS = 256
+
+# How a connection ended.
+cdef enum Cause:
+    CAUSE_EXPIRED = 0        # by its idle timeout
+    CAUSE_CLOSED = 1         # by a timeout that followed FIN or RST
+    CAUSE_FLUSHED = 2
+    CAUSE_REPLACED = 3       # a new connection took its tuple
+
+cdef enum ConnFlags:
+    CONN_LIVE = 1
+    CONN_SWAPPED = 2         # end b of the key is the originator
+    CONN_ESTABLISHED = 4     # in software: installation is wanted from here on
+    CONN_MIDSTREAM = 8       # TCP picked up without its SYN
+    CONN_HARDWARE = 16       # the offload record is in use: look there before judging
+    CONN_LABELLED = 32       # it has a label
+    CONN_HELD = 64           # ended, on the list of those a provider still holds
+    CONN_OFFERED = 128       # the offload layer was told of it
+
+# A connection. Two cache lines; a packet of an established one writes expires_ms and its counters.
+cdef struct Conn:
+    Key key
+    int64_t expires_ms
+    uint32_t generation      # 24 bits, never 0 once used
+    uint8_t state            # TCP: originator's state in the low half, the other's in the high half; else the phase
+    uint8_t flags            # CONN_*
+    uint8_t timeout          # timeout class of the state
+    uint8_t zone_epoch       # of the zone limit that counted it, 0 for none
+    uint32_t mark
+    uint16_t policy          # index of its timeout policy
+    uint16_t port_orig       # index of the port where each direction arrives, 0 for none
+    # second line
+    uint64_t packets[2]
+    uint64_t bytes[2]
+    uint32_t seq_lo[2]       # by peer: highest sequence end it sent, and highest it may send
+    uint32_t seq_hi[2]
+    uint32_t wheel_next
+    uint32_t wheel_prev
+    uint16_t max_win[2]      # not scaled
+    uint8_t wscale[2]        # OVS's bits: 0x80 announced, 0x40 unknown
+    uint16_t port_reply
+
+cdef enum HardwareFlags:
+    HW_WANTED = 1            # installation is wanted
+    HW_PUSHED = 2            # rules are pushed: packets may pass software by
+    HW_INSTALLED = 4         # both directions confirmed
+    HW_BYPASS = 8            # they pass software by
+    HW_LEAVING = 16          # removal is wanted and not complete
+    HW_RELEARN = 32          # windows are stale: the NIC carried packets
+    HW_STANDS_ORIG = 64      # this side's window was learnt anew
+    HW_STANDS_REPLY = 128
+    HW_SEEN_ORIG = 256       # seen_end holds something
+    HW_SEEN_REPLY = 512
+    HW_FIN_ORIG = 1024       # an unconfirmed FIN is remembered in fin_end
+    HW_FIN_REPLY = 2048
+    HW_ASKED = 4096          # an answer to a query is awaited
+    HW_CUT = 8192            # the timeout was cut by an RST that cannot be judged
+    HW_BACK_OFF = 16384      # may go in again at retry_s
+    HW_PROVED_FALSE = 32768  # what took it out was no end: said to the layer
+
+# What only connections that meet the offload layer need. 32 bytes in an area of its own, by slot.
+cdef struct Hardware:
+    int64_t last_used_ms
+    uint32_t fin_end[2]
+    uint32_t seen_end[2]
+    uint16_t flags           # HW_*
+    uint8_t no_samples       # in a row
+    uint8_t doublings
+    uint32_t retry_s         # seconds since the shard's epoch
+
+cdef struct Label:
+    uint64_t word[2]
+
+cdef struct Port:
+    uint32_t id
+    uint32_t generation
+
+cdef struct Zone:
+    uint32_t live            # connections in it
+    uint32_t counted         # of them, those its limit counts
+    int64_t limit
+    uint8_t epoch            # of the limit, 0: none set. After 255 changes an old connection may be counted off once too often
+    uint8_t last_epoch
+    uint8_t follows          # the limit is the default's
+
+# An area of virtual memory that becomes resident by touching.
+cdef struct Area:
+    void *base
+    uint64_t size
+
+cdef enum:
+    BUCKET_ENTRIES = 7
+
+# One cache line of the index. The tag is the whole hash, so a bucket is split without touching a connection.
+cdef struct Bucket:
+    uint32_t tag[BUCKET_ENTRIES]
+    uint32_t slot[BUCKET_ENTRIES]   # 0: free
+    uint32_t next                   # overflow bucket, 0: none
+    uint32_t reserved
+
+# The index: linear hashing. It grows by one bucket at a time, so no insertion pays for a whole table.
+cdef struct Index:
+    Bucket *buckets
+    Bucket *overflow
+    uint64_t n_entries
+    uint32_t n_buckets
+    uint32_t mask            # of the level being split: all buckets below n_buckets - (mask + 1) are split
+    uint32_t max_buckets
+    uint32_t overflow_free   # list through next
+    uint32_t overflow_top    # never used from here on
+    uint32_t overflow_max
+
+cdef enum:
+    WHEEL_LEVELS = 5
+    WHEEL_BUCKETS = 64
+    WHEEL_LISTS = WHEEL_LEVELS * WHEEL_BUCKETS
+    LIST_DUE = WHEEL_LISTS       # taken off the wheel, not looked at yet
+    LIST_HELD = WHEEL_LISTS + 1  # ended, but a provider still holds something
+    N_LISTS = WHEEL_LISTS + 2
+
+cdef struct Link:
+    uint32_t next
+    uint32_t prev
+
+cdef struct Wheel:
+    Link list[N_LISTS]
+    uint64_t occupied[WHEEL_LEVELS]
+    int64_t position[WHEEL_LEVELS]   # last tick taken off
+
+cdef struct Counters:
+    uint64_t created
+    uint64_t ended[N_CAUSES]
+    uint64_t packets
+    uint64_t invalid
+    uint64_t refused[N_REFUSALS]
+    uint64_t back_in             # let back in after a back-off
+    uint64_t unconfirmed_rst
+    uint64_t relaxed             # packets outside the window that a rule excuses
+    uint64_t queries
+    uint64_t no_samples
+
+cdef struct Timeouts:
+    int64_t ms[N_TIMEOUTS]
+
+# One record of the event ring, and of a dump.
+cdef struct Record:
+    uint64_t conn_id
+    int64_t time_ms
+    int64_t timeout_ms
+    uint64_t packets[2]
+    uint64_t bytes[2]
+    uint64_t label[2]
+    uint8_t src[16]
+    uint8_t dst[16]
+    uint32_t mark
+    uint32_t port[2]
+    uint32_t timeout_policy
+    uint16_t src_port        # ICMP: the identifier
+    uint16_t dst_port        # ICMP: type << 8 | code of what the originator sent
+    uint16_t zone
+    uint16_t reason
+    uint8_t family
+    uint8_t proto
+    uint8_t kind             # of the event; 0 in a dump
+    uint8_t cause
+    uint8_t flags
+    uint8_t timeout
+    uint8_t tcp_state[2]
+    uint8_t wscale[2]
+    uint8_t phase
+    uint8_t offload          # 0 no, 1 pending, 2 yes
+    uint8_t reserved[6]
+
+cdef struct Events:
+    Record *ring
+    uint64_t size
+    uint64_t head            # next to write
+    uint64_t tail            # next to read
+    uint64_t lost
+
+cdef struct Shard:
+    Area conn_area
+    Area hardware_area
+    Area label_area
+    Area bucket_area
+    Area overflow_area
+    Area policy_area
+    Area zone_area
+    Conn *conns              # by slot; slot 0 is never used
+    Hardware *hardware
+    Label *labels
+    Timeouts *policies       # by index
+    uint32_t *policy_ids
+    Zone *zones
+    Port *ports
+    OffloadShard *offload    # NULL: no offload layer
+    Index index
+    Wheel wheel
+    Seed seed
+    Counters counters
+    Events events
+    int64_t now_ms
+    int64_t epoch_ms         # retry_s counts from here
+    uint32_t number          # of the shard
+    uint32_t capacity        # slots
+    uint32_t max_connections
+    uint32_t n_live
+    uint32_t slot_top        # never used from here on
+    uint32_t slot_free       # list through wheel_next, 0: empty
+    uint32_t n_held          # ended, but a provider still holds something
+    uint32_t n_policies
+    uint32_t n_ports
+    uint32_t last_port       # index of the port packets came from last
+    uint32_t offered_epoch   # of the layer's switching, up to which all connections were offered
+    uint32_t offer_next      # slot at which offering goes on, 0: done
+    uint32_t inserted        # insertions, to see in a burst whether the index changed
+    uint16_t port_hints[N_PORT_HINTS]
+    int64_t zone_default     # limit of zones that have none of their own, 0: unlimited
+    int64_t unconfirmed_rst_ms
+    bint ovs_compat
+    bint tcp_liberal         # windows are not checked
+    bint establish_at_reply

@@ -1,0 +1,40 @@
+# Timeouts: one class per state, one policy per id, with OVS's names and defaults.
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from ctoffload_dpdk.conntrack._state cimport Conn, Shard
+
+cpdef enum TimeoutClass:
+    TIMEOUT_TCP_SYN_SENT = 0
+    TIMEOUT_TCP_SYN_RECV = 1
+    TIMEOUT_TCP_ESTABLISHED = 2
+    TIMEOUT_TCP_FIN_WAIT = 3
+    TIMEOUT_TCP_TIME_WAIT = 4
+    TIMEOUT_TCP_CLOSE = 5
+    TIMEOUT_UDP_FIRST = 6
+    TIMEOUT_UDP_SINGLE = 7
+    TIMEOUT_UDP_MULTIPLE = 8
+    TIMEOUT_ICMP_FIRST = 9
+    TIMEOUT_ICMP_REPLY = 10
+    N_TIMEOUT_CLASSES = 11
+
+cdef int timeouts_open(Shard *shard) noexcept nogil
+cdef void timeouts_close(Shard *shard) noexcept nogil
+# The index of a policy id, made where there is none; 0, the defaults, when no more fit.
+cdef uint32_t policy_index(Shard *shard, uint32_t policy_id) noexcept nogil
+cdef void policy_reset(Shard *shard, uint32_t index) noexcept nogil
+
+
+cdef inline int64_t timeout_ms(const Shard *shard, const Conn *conn) noexcept nogil:
+    return shard.policies[conn.policy].ms[conn.timeout]
+
+
+# Counts the idle time from now in a class. A shorter timeout than before needs an earlier look.
+cdef void refresh_class(Shard *shard, uint32_t slot, uint8_t timeout, int64_t now_ms) noexcept nogil
+
+
+cdef inline void refresh(Shard *shard, uint32_t slot, uint8_t timeout, int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    if conn.timeout == timeout:
+        conn.expires_ms = now_ms + shard.policies[conn.policy].ms[timeout]
+    else:
+        refresh_class(shard, slot, timeout, now_ms)
