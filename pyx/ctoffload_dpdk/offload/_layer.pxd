@@ -1,6 +1,7 @@
 # One generic layer: its shards, its providers, and what the control thread says to both.
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.offload._direct cimport Direct, Route
 from ctoffload_dpdk.offload._lane cimport Lane
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._shard cimport Control, OffloadShard
@@ -19,7 +20,11 @@ cdef class OffloadLayer:
     cdef uint32_t _n_shards
     cdef uint32_t budget[3]
     cdef object _slots       # Provider or None, by index
-    cdef object _active      # names that are active
+    cdef object _standing    # names that are active without a port
+    cdef object _leaving     # names that are being unregistered
+    cdef object _builtins    # factories by name
+    cdef Direct direct
+    cdef readonly uint64_t n_direct_aged
     cdef readonly object ports
     cdef readonly object classes
     cdef readonly object switch
@@ -33,3 +38,6 @@ cdef class OffloadLayer:
     cdef bint attach_lane(self, uint32_t shard, Provider provider) except False
     cdef void retire_lane(self, uint32_t shard, int provider)
     cdef void free_retired(self, bint all_)
+    cdef void forget(self, Provider provider)
+    cdef void fill_route(self, Route *route, object now_ms)
+    cdef void take_direct_events(self, Route *route)

@@ -1,21 +1,32 @@
 """The generic layer: one object owns shards, providers, ports and the switch. There may be several."""
 import errno
 import time
+from collections.abc import Callable, Mapping
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
-from ctoffload_dpdk.offload.classes import ClassRegistry
-from ctoffload_dpdk.offload.ports import PortRegistry
+from ctoffload_dpdk.offload._batch import Result
+from ctoffload_dpdk.offload.classes import ClassRegistry, DpifOffloadClass
+from ctoffload_dpdk.offload.contract import OpType
+from ctoffload_dpdk.offload.ports import Port, PortRegistry
+from ctoffload_dpdk.offload.stats import LayerStats
 from ctoffload_dpdk.offload.switch import Switch
 
-from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, N_LANE_CLASSES, lane_free, lane_new
+from ctoffload_dpdk.offload._batch cimport Batch
+from ctoffload_dpdk.offload._direct cimport (
+    Holding, Route, direct_drain, direct_find, direct_fini, direct_init, direct_lost, direct_submit)
+from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, LaneEvent, N_LANE_CLASSES, lane_free, lane_new
 from ctoffload_dpdk.offload._shard cimport (
-    shard_free, shard_lane, shard_new, shard_set_control, shard_set_lane, shard_turn, shard_turns, shard_walk_left)
-from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_run_once, worker_set_lane
-from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_MAX_PROVIDERS
-from ctoffload_dpdk.offload.libspsc cimport clock_ms, pause_us, shared_add, shared_get, shared_set, spsc_depth
+    PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control, shard_set_lane,
+    shard_turn, shard_turns, shard_walk_left)
+from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_set_lane, worker_take_direct_event
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS
+from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, shared_set, shared_time_set
+
+cdef enum:
+    DIRECT_LIMIT_MS = 2000   # how long a batch waits for a provider that does not come back
 
 
 cdef class OffloadLayer:
@@ -33,7 +44,10 @@ cdef class OffloadLayer:
             raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most", errno=errno.EINVAL)
         self.budget[LANE_DEL], self.budget[LANE_ADD], self.budget[LANE_QUERY] = budgets
         self._slots = [None] * CT_OFFLOAD_MAX_PROVIDERS
-        self._active = set()
+        self._standing = set()
+        self._leaving = set()
+        self._builtins = {}
+        direct_init(&self.direct)
         self.ports = PortRegistry()
         self.classes = ClassRegistry()
         self.switch = Switch()
@@ -46,6 +60,7 @@ cdef class OffloadLayer:
                 lane_free(shard_lane(self._shards[i], p))
             shard_free(self._shards[i])
         self.free_retired(True)
+        direct_fini(&self.direct)
         free(self.retired)
         free(self.control)
 
@@ -145,9 +160,10 @@ cdef class OffloadLayer:
         self.free_retired(False)
         for shard in range(self._n_shards):
             self.attach_lane(shard, provider)
+        (<Provider> provider).layer = self
         self._slots[free_index] = provider
         if activate:
-            self._active.add(provider.name)
+            self._standing.add(provider.name)
         if self.is_threaded:
             provider.start()
         self.publish()
@@ -160,24 +176,33 @@ cdef class OffloadLayer:
         inactive then, and unregistering it again goes on.
         """
         cdef Provider provider
+        cdef uint32_t shard
         self.check_open("unregister")
         provider = self.provider(name)
-        self._active.discard(name)
-        self.publish(without=provider.index)
+        self._leaving.add(name)
+        self.publish()
         self.drive(lambda: self.is_drained(provider), timeout_s,
                    f"provider {name} still holds connections", provider=name)
+        self.forget(provider)
+
+    cdef void forget(self, Provider provider):
+        cdef uint32_t shard
         provider.fini()
         for shard in range(self._n_shards):
             worker_set_lane(provider.worker, shard, NULL)
             self.retire_lane(shard, provider.index)
         self._slots[provider.index] = None
+        provider.layer = None
+        self._standing.discard(provider.name)
+        self._leaving.discard(provider.name)
         self.free_retired(False)
 
     def is_drained(self, Provider provider) -> bool:
-        """True when it holds nothing of any shard and nothing is outstanding."""
+        """True when it holds nothing, neither of a shard nor of a batch, and nothing is outstanding."""
         cdef uint32_t i
         cdef int c
         cdef Lane *lane
+        cdef Route route
         for i in range(self._n_shards):
             lane = shard_lane(self._shards[i], provider.index)
             if lane == NULL:
@@ -187,19 +212,112 @@ cdef class OffloadLayer:
             for c in range(N_LANE_CLASSES):
                 if lane.outstanding[c]:
                     return False
-        return True
+        self.fill_route(&route, None)
+        return direct_drain(&self.direct, &route, provider.index) == 0
 
     def is_active(self, name: str) -> bool:
         """True while it takes new connections."""
         provider = self.provider(name)
         return bool(shared_get(&self.control.active) >> provider.index & 1)
 
+    # --- dpif-offload classes and built-in providers ---
+
+    def add_builtin(self, name: str, factory: Callable[[], object]) -> None:
+        """Makes factory() the provider that `module_init` registers where a dpif-offload class of that name is."""
+        self._builtins[name] = factory
+
+    def module_init(self) -> None:
+        """Registers each built-in provider whose dpif-offload class is registered. Idempotent; none without its class."""
+        for name, factory in self._builtins.items():
+            if self.classes.is_registered(name) and all(p.name != name for p in self.providers()):
+                self.register(factory())
+
+    def class_register(self, cls: DpifOffloadClass) -> None:
+        """Registers a dpif-offload class and offers it the ports nobody uses. Raises ProviderError EEXIST, EINVAL."""
+        self.check_open("class_register")
+        self.classes.register(cls)
+        if self.enabled():
+            self.module_init()
+        for entry in self.ports:
+            if not entry.used_by and cls.port_add(entry.port, entry.port.name):
+                self.ports.change(entry.port, used_by=cls.name)
+        self.publish()
+
+    def class_unregister(self, name: str, *, timeout_s: float = 5.0) -> None:
+        """Takes its connections out, its ports from it, and forgets it. Raises ProviderError ENOENT, ETIMEDOUT."""
+        self.check_open("class_unregister")
+        cls = self.classes.get(name)
+        used = [e.port for e in self.ports if e.used_by == name]
+        for port in used:
+            self.leave_port(port, timeout_s)
+            cls.port_del(port)
+            self.ports.change(port, used_by="", is_leaving=False)
+        self.classes.unregister(name)
+        self.publish()
+
+    def class_is_registered(self, name: str) -> bool:
+        """True while a dpif-offload class of that name is registered."""
+        return self.classes.is_registered(name)
+
+    # --- ports ---
+
+    def port_add(self, name: str = "", port_id: int | None = None) -> Port:
+        """A port appeared: offered to the dpif-offload classes in order; the first that uses it owns it.
+
+        The provider of that class's name is active from its first port on. Raises PortError EEXIST, ENOSPC.
+        """
+        self.check_open("port_add")
+        port = self.ports.add(name, port_id)
+        for cls in self.classes:
+            if cls.port_add(port, name):
+                self.ports.change(port, used_by=cls.name)
+                break
+        self.publish()
+        return port
+
+    def port_del(self, port: Port, *, vanished: bool = False, timeout_s: float = 5.0) -> None:
+        """A port goes: its connections come out of hardware first, then its class lets it go.
+
+        `vanished`: it is gone already; its class is told at once, connections on it come out afterwards.
+        Raises PortError ENODEV, ProviderError ETIMEDOUT where the connections do not come out.
+        """
+        self.check_open("port_del")
+        entry = self.ports.entry(port)
+        cls = self.classes.get(entry.used_by)
+        if vanished and cls is not None:
+            cls.port_del(entry.port)
+        self.leave_port(entry.port, timeout_s)
+        if not vanished and cls is not None:
+            cls.port_del(entry.port)
+        self.ports.remove(entry.port)
+        self.publish()
+
+    def leave_port(self, port: Port, timeout_s: float) -> None:
+        self.ports.change(port, is_leaving=True)
+        self.publish()
+        self.drive(self.is_settled, timeout_s, f"port {port.name or port.id} still has connections in hardware",
+                   port=port.name or str(port.id))
+
+    def set_port_enabled(self, port: Port, on: bool) -> None:
+        """On or off for one port; off takes connections on it out of hardware."""
+        self.ports.change(port, is_enabled=on)
+        self.publish()
+
+    def is_settled(self) -> bool:
+        """True while no walk and no removal is under way in any shard."""
+        cdef uint32_t i
+        for i in range(self._n_shards):
+            if shard_is_draining(self._shards[i]):
+                return False
+        return True
+
     # --- the switch ---
 
-    def set_global_cfg(self, cfg: dict[str, str]) -> None:
+    def set_global_cfg(self, cfg: Mapping[str, str | bool]) -> None:
         """Takes `hw-offload` (true or false, default false) and hands every key to the dpif-offload classes.
 
         On makes built-in providers available and offers connections; off takes everything out of hardware.
+        Raises SettingsError, ProviderError.
         """
         self.check_open("set_global_cfg")
         changed = self.switch.configure(cfg)
@@ -209,6 +327,8 @@ cdef class OffloadLayer:
                 if rc:
                     raise ProviderError(f"dpif-offload class {cls.name} refused {key}={value}", errno=rc, op="set_config",
                                         provider=cls.name)
+        if self.enabled():
+            self.module_init()
         if changed:
             self.publish()
 
@@ -222,18 +342,26 @@ cdef class OffloadLayer:
             self.publish()
 
     def set_provider_enabled(self, name: str, on: bool) -> None:
-        """On or off for one provider; off takes its connections out."""
+        """On or off for one provider; off takes its connections out. Raises ProviderError ENOENT."""
         self.provider(name)
         if self.switch.set_provider(name, on):
             self.publish()
 
-    def publish(self, without: int = -1) -> None:
+    def publish(self) -> None:
         """Tells the shards what holds now; each walks its connections after that."""
-        cdef uint32_t mask = 0
+        cdef uint32_t mask = 0, i
+        cdef int64_t flags
+        with_ports = {e.used_by for e in self.ports if not e.is_leaving}
         for provider in self.providers():
-            if (provider.index != without and provider.name not in self.switch.off_providers
-                    and provider.name in self._active):
+            if ((provider.name in self._standing or provider.name in with_ports)
+                    and provider.name not in self._leaving and provider.name not in self.switch.off_providers):
                 mask |= <uint32_t> 1 << <int> provider.index
+        shared_set(&self.control.n_ports, 0)
+        for i, entry in enumerate(self.ports):
+            flags = PORT_DISABLED * (not entry.is_enabled) | PORT_LEAVING * entry.is_leaving
+            shared_time_set(&self.control.ports[i], (<int64_t> <uint64_t> entry.port.id) << 32
+                            | (<int64_t> entry.port.generation & 0xffffff) << 8 | flags)
+        shared_set(&self.control.n_ports, len(self.ports))
         shared_set(&self.control.enabled, self.switch.is_on)
         shared_set(&self.control.active, mask)
         shared_add(&self.control.epoch, 1)
@@ -247,6 +375,104 @@ cdef class OffloadLayer:
         """Connections that the walk after the last switching has not seen yet."""
         cdef uint32_t i
         return sum([shard_walk_left(self._shards[i]) for i in range(self._n_shards)])
+
+    # --- batches and single operations ---
+
+    cdef void fill_route(self, Route *route, object now_ms):
+        cdef Provider provider
+        route.n = 0
+        route.active = shared_get(&self.control.active)
+        route.is_enabled = self.switch.is_on
+        route.now_ms = self.now_ms if now_ms is None else now_ms
+        route.limit_ms = DIRECT_LIMIT_MS
+        for provider in self.providers():
+            route.worker[route.n] = provider.worker
+            route.index[route.n] = provider.index
+            route.n += 1
+
+    def submit(self, Batch batch, now_ms: int | None = None) -> None:
+        """Hands a batch to the providers at once; `batch.result(i)` then says what became of each operation.
+
+        ADD is offered to every active provider, EST, UPD and DEL go to those who accepted; a failure undoes the others.
+        Connection ids are those of no shard. Raises ProviderError EDEADLK from within a provider.
+        """
+        cdef Route route
+        cdef uint32_t i
+        cdef int rc
+        self.check_open("submit")
+        for i in range(batch.n):
+            if CT_OFFLOAD_ID_SHARD(batch.ops[i].conn_id) < self._n_shards:
+                raise UsageError(
+                    f"connection {batch.ops[i].conn_id:#x} belongs to shard {CT_OFFLOAD_ID_SHARD(batch.ops[i].conn_id)}",
+                    errno=errno.EINVAL, op="submit", hint="use ids made with shard 255: make_id(255, generation, slot)")
+        self.fill_route(&route, now_ms)
+        self.take_direct_events(&route)
+        batch.prepare()
+        with nogil:
+            rc = direct_submit(&self.direct, &route, batch.ops, batch.n)
+        if rc:
+            raise ProviderError("submit failed", errno=rc, op="submit")
+        self.take_direct_events(&route)
+
+    cdef void take_direct_events(self, Route *route):
+        cdef int i
+        cdef LaneEvent event
+        for i in range(route.n):
+            while worker_take_direct_event(route.worker[i], &event):
+                if event.kind == CT_OFFLOAD_EVENT_LOST:
+                    direct_lost(&self.direct, route, event.conn_id, route.index[i])
+                else:
+                    self.n_direct_aged += 1
+
+    def submit_one(self, op_type: int, conn_id: int, context: object = None, now_ms: int | None = None) -> Result:
+        """A batch of one."""
+        batch = Batch()
+        batch.add(op_type, conn_id, context)
+        self.submit(batch, now_ms)
+        return batch.result(0)
+
+    def conn_add(self, conn_id: int, context: object) -> Result:
+        """ADD: a connection was committed. Taken when at least one provider accepts and none fails."""
+        return self.submit_one(OpType.ADD, conn_id, context)
+
+    def conn_established(self, conn_id: int, context: object) -> Result:
+        """EST, once per accepted ADD: EALREADY where it is established, ENOENT where it was not added."""
+        return self.submit_one(OpType.EST, conn_id, context)
+
+    def conn_update(self, conn_id: int, now_ms: int | None = None) -> Result:
+        """UPD: last_used_ms is the latest over all owners, sampled_ms the earliest; ENODATA is not "idle"."""
+        return self.submit_one(OpType.UPD, conn_id, None, now_ms)
+
+    def conn_del(self, conn_id: int) -> Result:
+        """DEL: ENOENT where nobody holds it."""
+        return self.submit_one(OpType.DEL, conn_id)
+
+    def can_offload(self, conn_id: int, context: object) -> Result:
+        """POLICY: would anybody accept it? EPERM with the reason where nobody would."""
+        return self.submit_one(OpType.POLICY, conn_id, context)
+
+    def flush(self, *, timeout_s: float = 5.0) -> None:
+        """Takes everything out of every provider; nothing counts as offloaded afterwards. Raises ProviderError ETIMEDOUT."""
+        self.check_open("flush")
+        shared_add(&self.control.flushes, 1)
+        shared_add(&self.control.epoch, 1)
+        self.drive(self.is_settled, timeout_s, "connections are still in hardware")
+        self.submit_one(OpType.FLUSH, 0xff << 56)
+
+    def is_offloaded(self, conn_id: int) -> bool:
+        """True while a provider holds it. Of a batch's connection."""
+        cdef Holding *held = direct_find(&self.direct, conn_id)
+        return held != NULL and held.owners != 0
+
+    def is_established(self, conn_id: int) -> bool:
+        """True once EST succeeded. Of a batch's connection."""
+        cdef Holding *held = direct_find(&self.direct, conn_id)
+        return held != NULL and held.is_established
+
+    def owners(self, conn_id: int) -> list[str]:
+        """The names of those who hold it. Of a batch's connection."""
+        cdef Holding *held = direct_find(&self.direct, conn_id)
+        return [p.name for p in self.providers() if held != NULL and held.owners >> <int> p.index & 1]
 
     # --- running ---
 
@@ -308,6 +534,12 @@ cdef class OffloadLayer:
         if in_provider_call():
             raise ProviderError(f"{op}: called from within a provider", errno=errno.EDEADLK, op=op,
                                 hint="a provider answers through its results, host.complete and host.event")
+
+    def statistics(self) -> LayerStats:
+        """What was counted so far, per provider, per shard and in all."""
+        from ctoffload_dpdk.offload._stats import read  # noqa: PLC0415 - it reads this module's class
+
+        return read(self)
 
     def close(self) -> None:
         """Takes everything out of hardware and unregisters all providers. Idempotent."""

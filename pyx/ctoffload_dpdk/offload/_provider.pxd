@@ -7,6 +7,7 @@ from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class
 
 cdef class Host:
     cdef Worker *worker
+    cdef object provider     # keeps the worker alive
     cdef Worker *open_worker(self) except NULL
 
 
@@ -24,4 +25,5 @@ cdef class Provider:
     cdef object ops_view     # array over the worker's batch
     cdef object contexts     # array that contexts are copied into for Python
     cdef object thread
+    cdef object layer        # keeps the lanes alive while it is registered
     cdef object __weakref__

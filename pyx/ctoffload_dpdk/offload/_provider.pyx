@@ -127,6 +127,7 @@ cdef int python_init(void *user, const ct_offload_host *host) noexcept nogil:
         try:
             made = Host()
             (<Host> made).worker = self.worker
+            (<Host> made).provider = self
             self.pending = None
             self.host_ref = made
             rc = self.form.init(made) or 0

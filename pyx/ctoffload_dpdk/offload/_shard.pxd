@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.offload._lane cimport Lane
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_ctx
-from ctoffload_dpdk.offload.libspsc cimport shared_word
+from ctoffload_dpdk.offload.libspsc cimport shared_time, shared_word
 
 # What is wanted of a connection, and what was reached. WANT_INSTALLED implies WANT_ADDED first.
 cpdef enum Want:
@@ -75,12 +75,20 @@ cdef struct Control:
     shared_word enabled      # hw-offload
     shared_word active       # bit per provider that takes new connections
     shared_word epoch        # bumped by each change of the others
+    shared_word flushes      # bumped to have everything taken out once
+    shared_word n_ports      # 0: ports are not looked at
+    shared_time ports[1024]  # id << 32 | generation << 8 | PORT_* flags; set before n_ports
+
+cdef enum:
+    PORT_DISABLED = 1
+    PORT_LEAVING = 2
 
 # Totals of one shard, written by its thread alone.
 cdef struct ShardCount:
     uint64_t wanted          # shard_want calls
     uint64_t stale           # calls and events for a connection that is gone
     uint64_t nonsense        # results that belong to nothing outstanding
+    uint64_t leaving         # connections that are being taken out without being asked for
     uint64_t notices[16]
     uint64_t refused[32]     # by reason
     uint32_t waiting[8]      # per list
@@ -96,5 +104,7 @@ cdef int shard_wanted(OffloadShard *shard, uint32_t slot) noexcept nogil
 # Slots ever offered; those still to be seen by the walk that follows a switching.
 cdef uint32_t shard_touched(OffloadShard *shard) noexcept nogil
 cdef uint32_t shard_walk_left(OffloadShard *shard) noexcept nogil
+# True while the walk or any removal is under way.
+cdef bint shard_is_draining(OffloadShard *shard) noexcept nogil
 # Turns begun, ever; wraps.
 cdef uint32_t shard_turns(OffloadShard *shard) noexcept nogil

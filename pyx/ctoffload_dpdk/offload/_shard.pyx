@@ -6,17 +6,17 @@ from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from ctoffload_dpdk.offload._lane cimport Lane, LaneEvent, Tag, lane_has_room, lane_send, lane_settle
+from ctoffload_dpdk.offload._lane cimport LANE_DEL, Lane, LaneEvent, Tag, lane_has_room, lane_send, lane_settle
 from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
-    CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
+    CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED, CT_OFFLOAD_REASON_NO_LAST_USED,
     CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PENDING_DELETE,
     CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
     CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
-    clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, spsc_at, spsc_ready, spsc_release)
+    clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_time_get, spsc_at, spsc_ready, spsc_release)
 
 cdef enum:
     NIL = 0xffffffff
@@ -93,6 +93,8 @@ cdef struct OffloadShard:
     uint32_t walk_epoch
     uint32_t walk_at
     bint walking
+    bint walk_flushes
+    uint32_t flushes
     int64_t now_ms
     uint32_t now_us
     uint32_t given           # notices of this turn
@@ -397,7 +399,8 @@ cdef void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind,
 cdef inline bint passes(uint16_t reason) noexcept nogil:
     """Reasons that go away by themselves: the wish is kept."""
     return (reason == CT_OFFLOAD_REASON_DISABLED or reason == CT_OFFLOAD_REASON_NO_PROVIDER
-            or reason == CT_OFFLOAD_REASON_TABLE_FULL or reason == CT_OFFLOAD_REASON_PROVIDER_STALLED)
+            or reason == CT_OFFLOAD_REASON_TABLE_FULL or reason == CT_OFFLOAD_REASON_PROVIDER_STALLED
+            or reason == CT_OFFLOAD_REASON_PORT_DOWN)
 
 
 cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
@@ -407,6 +410,7 @@ cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil
     forget_tuple(s, index, slot)
     slot.op = 0
     slot.reached = WANT_OUT
+    s.count.leaving -= slot.undo != 0
     slot.undo = 0
     slot.queried = 0
     slot.attempts = 0
@@ -439,12 +443,20 @@ cdef void wake_full(OffloadShard *s) noexcept nogil:
     link(s, index, slot, next_list(slot))
 
 
+cdef void start_undo(OffloadShard *s, Slot *slot, uint8_t kind, int error, uint16_t reason) noexcept nogil:
+    """From now on there is no way but out; the first cause stands."""
+    if slot.undo:
+        return
+    slot.undo = kind
+    slot.error = error
+    slot.reason = reason
+    s.count.leaving += 1
+
+
 cdef void refuse(OffloadShard *s, uint32_t index, Slot *slot, int error, uint16_t reason) noexcept nogil:
     """Undoes what was reached, then says why."""
     slot.op = 0
-    slot.undo = NOTICE_REFUSED
-    slot.error = error
-    slot.reason = reason
+    start_undo(s, slot, NOTICE_REFUSED, error, reason)
     if slot.owners:
         link(s, index, slot, LIST_DEL)
     else:
@@ -500,6 +512,7 @@ cdef uint32_t usable(OffloadShard *s) noexcept nogil:
 cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """1 begun, 0 settled without an operation."""
     cdef uint32_t targets = usable(s), hash
+    cdef uint16_t reason
     if not shared_get(&s.control.enabled):
         refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
         return 0
@@ -508,6 +521,10 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
                else CT_OFFLOAD_REASON_NO_PROVIDER)
         return 0
     if not fill(s, index, slot):
+        return 0
+    reason = port_refusal(s, &s.ctx)
+    if reason:
+        refuse(s, index, slot, 0, reason)
         return 0
     hash = hash_tuple(&s.ctx)
     if is_tuple_leaving(s, index, hash):
@@ -532,11 +549,16 @@ cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
 
 cdef bint serve_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """One step towards the NIC; True when the connection left the head of the list."""
+    cdef uint16_t reason
     if slot.op == 0 and slot.reached == WANT_OUT:
         if not start_add(s, index, slot):
             return True
     elif slot.op == 0:
         if not fill(s, index, slot):
+            return True
+        reason = port_refusal(s, &s.ctx)
+        if reason:
+            refuse(s, index, slot, 0, reason)
             return True
         begin(slot, CT_OFFLOAD_OP_EST, slot.owners)
         give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
@@ -763,9 +785,7 @@ cdef void complete_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
         finish_out(s, index, slot)
         return
     # Half of it may be gone: there is no way back from here but out.
-    if slot.undo == 0:
-        slot.undo = NOTICE_REFUSED
-        slot.reason = slot.reason or <uint16_t> CT_OFFLOAD_REASON_PENDING_DELETE
+    start_undo(s, slot, NOTICE_REFUSED, slot.error, slot.reason or <uint16_t> CT_OFFLOAD_REASON_PENDING_DELETE)
     if slot.attempts < DEL_ATTEMPTS_MAX:
         slot.attempts += 1
     link_later(s, index, slot, <uint32_t> 1 << slot.attempts)
@@ -817,10 +837,7 @@ cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
 cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p) noexcept nogil:
     """Its rules at one provider are gone: out of the others as well."""
     disown(s, slot, p)
-    if slot.undo == 0:
-        slot.undo = NOTICE_LOST
-        slot.error = 0
-        slot.reason = CT_OFFLOAD_REASON_PORT_DOWN
+    start_undo(s, slot, NOTICE_LOST, 0, CT_OFFLOAD_REASON_PORT_DOWN)
     if slot.op == 0:
         go_on(s, index, slot)
 
@@ -845,38 +862,78 @@ cdef void take_events(OffloadShard *s, int p, Lane *lane) noexcept nogil:
 
 # --- the switch -----------------------------------------------------------------------------------------------------
 
-cdef void walk_one(OffloadShard *s, uint32_t index, Slot *slot, bint enabled, uint32_t active) noexcept nogil:
-    """Drains what may not be in hardware any more, lets those go on that wait for the switch."""
-    if slot.owners and (not enabled or slot.owners & ~active):
-        if slot.undo == 0:
-            slot.undo = NOTICE_REFUSED
-            slot.error = 0
-            slot.reason = CT_OFFLOAD_REASON_DISABLED
-        if slot.op == 0:
-            link(s, index, slot, LIST_DEL)
-    elif slot.parked and slot.list == LIST_NONE and enabled and active:
-        slot.parked = 0
+cdef uint16_t port_refusal(OffloadShard *s, const ct_offload_ctx *ctx) noexcept nogil:
+    """Why connections on these ports may not be in hardware; ports are not looked at while none is registered."""
+    cdef uint32_t i, d, n = shared_get(&s.control.n_ports)
+    cdef int64_t entry
+    cdef bint is_known
+    if n == 0:
+        return CT_OFFLOAD_REASON_NONE
+    for d in range(2):
+        if ctx.port[d].id == CT_OFFLOAD_NO_PORT:
+            continue
+        is_known = False
+        for i in range(n):
+            entry = shared_time_get(&s.control.ports[i])
+            if <uint32_t> (<uint64_t> entry >> 32) == ctx.port[d].id:
+                if <uint32_t> (entry >> 8 & 0xffffff) == ctx.port[d].generation & 0xffffff and not entry & PORT_LEAVING:
+                    is_known = True
+                    if entry & PORT_DISABLED:
+                        return CT_OFFLOAD_REASON_DISABLED
+        if not is_known:
+            return CT_OFFLOAD_REASON_PORT_DOWN
+    return CT_OFFLOAD_REASON_NONE
+
+
+cdef void walk_owned(OffloadShard *s, uint32_t index, Slot *slot, bint enabled, uint32_t active) noexcept nogil:
+    """Drains what may not be in hardware any more."""
+    cdef uint16_t reason
+    if s.walk_flushes:
+        start_undo(s, slot, NOTICE_LOST, 0, CT_OFFLOAD_REASON_NONE)
+    elif not enabled or slot.owners & ~active:
+        start_undo(s, slot, NOTICE_REFUSED, 0, CT_OFFLOAD_REASON_DISABLED)
+    elif shared_get(&s.control.n_ports) and slot.wanted != WANT_OUT and fill(s, index, slot):
+        reason = port_refusal(s, &s.ctx)
+        if reason:
+            start_undo(s, slot, NOTICE_REFUSED, 0, reason)
+    if slot.op == 0:
         link(s, index, slot, next_list(slot))
 
 
 cdef void walk(OffloadShard *s) noexcept nogil:
     """A slice of the walk over all slots that follows each change of the switch."""
-    cdef uint32_t epoch = shared_get(&s.control.epoch), end
-    cdef bint enabled
-    cdef uint32_t active
+    cdef uint32_t epoch = shared_get(&s.control.epoch), flushes = shared_get(&s.control.flushes), end
+    cdef uint32_t active = usable(s)
+    cdef bint enabled = shared_get(&s.control.enabled) != 0
+    cdef Slot *slot
     if s.walk_epoch != epoch:
         s.walk_epoch = epoch
         s.walk_at = 0
         s.walking = True
+        s.walk_flushes = s.flushes != flushes
+        s.flushes = flushes
     if not s.walking:
         return
-    enabled = shared_get(&s.control.enabled) != 0
-    active = usable(s)
     end = min(s.walk_at + WALK_SLICE, s.touched)
     while s.walk_at < end:
-        walk_one(s, s.walk_at, &s.slots[s.walk_at], enabled, active)
+        slot = &s.slots[s.walk_at]
+        if slot.owners:
+            walk_owned(s, s.walk_at, slot, enabled, active)
+        elif slot.parked and slot.list == LIST_NONE and enabled and active:
+            slot.parked = 0
+            link(s, s.walk_at, slot, next_list(slot))
         s.walk_at += 1
     s.walking = s.walk_at < s.touched
+
+
+cdef bint shard_is_draining(OffloadShard *s) noexcept nogil:
+    cdef int p
+    if shard_walk_left(s) or s.count.leaving or s.count.waiting[LIST_DEL]:
+        return True
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if s.lanes[p] != NULL and s.lanes[p].outstanding[LANE_DEL]:
+            return True
+    return False
 
 
 # --- one turn -------------------------------------------------------------------------------------------------------
