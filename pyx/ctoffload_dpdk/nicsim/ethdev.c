@@ -32,6 +32,8 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
     info->rx_queue_offload_capa = RX_OFFLOADS;
     info->tx_offload_capa = TX_OFFLOADS;
     info->tx_queue_offload_capa = TX_OFFLOADS;
+    info->default_rxportconf.ring_size = 1024;
+    info->default_txportconf.ring_size = 1024;
     info->rx_desc_lim = (struct rte_eth_desc_lim){.nb_max = 32768, .nb_min = 1, .nb_align = 1};
     info->tx_desc_lim = (struct rte_eth_desc_lim){.nb_max = 32768, .nb_min = 1, .nb_align = 1};
     info->speed_capa = RTE_ETH_LINK_SPEED_100G;
