@@ -18,7 +18,6 @@ FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 # name: (module, command object, what it does); a module is imported only when its command runs.
 COMMANDS = {
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
-    "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which NICs the drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
     "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
 }
@@ -53,7 +52,11 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line. Returns the exit status: 0, 1 failure, 2 wrong usage, 130 interrupted, 141 broken pipe."""
     try:
-        result = cli.main(list(arguments), prog_name="ctoffload", standalone_mode=False)
+        if "_CTOFFLOAD_COMPLETE" in os.environ:
+            cli.main(list(arguments), prog_name="ctoffload")  # click answers the shell and exits
+        # Not cli.main: it makes status 1 of a broken pipe.
+        with cli.make_context("ctoffload", list(arguments)) as context:
+            result = cli.invoke(context)
         sys.stdout.flush()
     except BaseException as error:
         if os.environ.get("CTOFFLOAD_TRACEBACK") == "1" and not isinstance(error, click.ClickException | UsageError):
