@@ -38,6 +38,7 @@ DIRECTIVES = {
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
+    "show_performance_hints": False,
     "embedsignature": True,
     "embedsignature.format": "python",
 }

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow
-from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host, dpif_offload_class
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host
 from ctoffload_dpdk.providers._rte_flow_rule cimport RuleShape
 
 
@@ -66,7 +66,6 @@ cdef struct Counts:
 cdef struct Provider:
     pthread_mutex_t lock     # the worker's calls against ports that come and go
     ct_offload_class klass
-    dpif_offload_class dpif
     const ct_offload_host *host
     int64_t now_ms
     int64_t next_aged_ms

@@ -64,8 +64,6 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_op,
     ct_offload_port,
     ct_offload_tuple,
-    c_bool,
-    dpif_offload_class,
 )
 from ctoffload_dpdk.providers._rte_flow_rule cimport RuleShape, family_index, proto_index, shape_create, shape_init
 
@@ -506,11 +504,10 @@ cdef void fini(void *user) noexcept nogil:
     pthread_mutex_unlock(&p.lock)
 
 
-# ---- the dpif-offload class --------------------------------------------------------------------------------------------
+# ---- ports that come and go ----------------------------------------------------------------------------------------------
 
-cdef c_bool port_add(void *user, ct_offload_port port, const char *name) noexcept nogil:
+cdef bint port_add(Provider *p, ct_offload_port port, const char *name) noexcept nogil:
     """Uses every port that DPDK has under this name; what it can do is found when the first connection asks."""
-    cdef Provider *p = <Provider *> user
     cdef uint16_t ethdev = 0, proxy = 0
     cdef rte_flow_error error
     cdef PortSlot *slot
@@ -530,9 +527,8 @@ cdef c_bool port_add(void *user, ct_offload_port port, const char *name) noexcep
     return True
 
 
-cdef void port_del(void *user, ct_offload_port port) noexcept nogil:
+cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
     """Takes out what leads from or to this port and marks it lost; its connections go on in software."""
-    cdef Provider *p = <Provider *> user
     cdef uint32_t i
     cdef Entry *entry
     pthread_mutex_lock(&p.lock)
@@ -547,10 +543,6 @@ cdef void port_del(void *user, ct_offload_port port) noexcept nogil:
             p.some_lost = True
         p.ports[port.id].used = False
     pthread_mutex_unlock(&p.lock)
-
-
-cdef int set_config(void *user, const char *key, const char *value) noexcept nogil:
-    return 0
 
 
 # ---- Python's view -----------------------------------------------------------------------------------------------------
@@ -586,10 +578,7 @@ class Capability:
 
 
 cdef class RteFlowProvider:
-    """The provider "dpdk" and the dpif-offload class of the same name.
-
-    `capsule` and `dpif_capsule` hand both to an OffloadLayer. Must outlive the layer it is registered in.
-    """
+    """The provider "dpdk": OffloadLayer.register takes it. Must outlive the layer it is registered in."""
 
     cdef Provider *provider
 
@@ -616,15 +605,25 @@ cdef class RteFlowProvider:
             free(self.provider.entries)
             free(self.provider)
 
-    @property
-    def capsule(self) -> object:
-        """The ct_offload_class, for OffloadLayer.register_provider."""
+    def __ct_offload_class__(self) -> object:
+        """The ct_offload_class in a PyCapsule: what OffloadLayer.register takes."""
         return PyCapsule_New(&self.provider.klass, CT_OFFLOAD_CAPSULE, NULL)
 
-    @property
-    def dpif_capsule(self) -> object:
-        """The dpif_offload_class, for OffloadLayer.register_dpif_class."""
-        return PyCapsule_New(&self.provider.dpif, b"ctoffload_dpdk.offload.dpif_offload_class", NULL)
+    def port_add(self, port_id: int, generation: int, name: str) -> bool:
+        """Uses the port if DPDK has one of that name. False where it has not, or the id is 64 or more."""
+        cdef ct_offload_port port
+        cdef bytes encoded = name.encode()
+        port.id = port_id
+        port.generation = generation
+        return port_add(self.provider, port, encoded)
+
+    def port_del(self, port_id: int, generation: int) -> None:
+        """Takes out every rule that leads from or to the port; the connections go on in software."""
+        cdef ct_offload_port port
+        port.id = port_id
+        port.generation = generation
+        with nogil:
+            port_del(self.provider, port)
 
     def stats(self) -> RteFlowStats:
         """Numbers since creation."""
@@ -661,15 +660,11 @@ cdef class RteFlowProvider:
 
 
 cdef void fill_class(Provider *p) noexcept:
-    p.klass.abi_version = p.dpif.abi_version = CT_OFFLOAD_ABI_VERSION
+    p.klass.abi_version = CT_OFFLOAD_ABI_VERSION
     p.klass.size = sizeof(ct_offload_class)
-    p.klass.name = p.dpif.name = b"dpdk"
-    p.klass.user = p.dpif.user = p
+    p.klass.name = b"dpdk"
+    p.klass.user = p
     p.klass.init = init
     p.klass.fini = fini
     p.klass.batch_submit = submit
     p.klass.poll = poll
-    p.dpif.size = sizeof(dpif_offload_class)
-    p.dpif.set_config = set_config
-    p.dpif.port_add = port_add
-    p.dpif.port_del = port_del

@@ -1,0 +1,95 @@
+"""The demo's lab: two emulated ports in one switch, and an engine between them, on a clock run by hand."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.dpdk import Eal
+from ctoffload_dpdk.engine import Account, Audit, Engine, PacketAccount, RuleAccount
+from ctoffload_dpdk.nicsim import Nic
+from ctoffload_dpdk.settings import Settings
+
+EAL_ARGS = ("--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--no-telemetry")
+PORTS = ("net_nicsim0", "net_nicsim1")
+SWITCH = 7
+RX_RING = 32
+EVENTS = 65536
+
+
+class Lab:
+    """Feeds packets into either wire, moves the clock, and gives the account. Starts EAL: once per process.
+
+    Raises EalError where EAL cannot start, NicsimError where the emulated NIC's driver is not built.
+    """
+
+    def __init__(self, settings: Settings, *, capacity: int = 65536) -> None:
+        self.eal = Eal.start(list(EAL_ARGS))
+        mempool = self.eal.mempool(4096)
+        self.nics = [Nic.create(self.eal, name, switch=SWITCH, clock="manual", capacity=capacity) for name in PORTS]
+        self.now_ms = 0
+        self.start_ms = self.nics[0].now_ms()
+        self.engine = Engine(self.eal, settings, now_ms=0, events=EVENTS)
+        for name in PORTS:
+            self.engine.add_port(name, mempool)
+        self.engine.join(*PORTS)
+
+    def advance_to(self, now_ms: int) -> None:
+        """Moves the NIC's clock and the engine's to this time, and lets the engine do what became due."""
+        self.now_ms = now_ms
+        self.nics[0].set_ms(self.start_ms + now_ms)
+        self.engine.settle(now_ms)
+
+    def send(self, side: int, packets: Packets) -> None:
+        """Packets arrive on the wire of a side; the engine handles what the NIC hands up."""
+        for first in range(0, len(packets), RX_RING):
+            self.nics[side].wire_send(packets.slice(first, first + RX_RING))
+            self.engine.settle(self.now_ms)
+        for nic in self.nics:
+            nic.wire_receive()
+
+    def nic_rules(self) -> NDArray[np.void]:
+        """Every live rule of both ports, as the NIC has it."""
+        return np.concatenate([nic.rules() for nic in self.nics])
+
+    def rules_high_water(self) -> int:
+        return self.engine.provider.stats().rules_high_water
+
+    def packets(self) -> PacketAccount:
+        """Wire and NIC by the NIC's counters, host by the engine's."""
+        counters = [nic.counters() for nic in self.nics]
+        software = self.engine.packets()
+        return PacketAccount(
+            wire_in=sum(c.wire_in for c in counters),
+            nic_forwarded=sum(c.nic_forwarded for c in counters),
+            nic_dropped={reason: sum(c.nic_dropped[reason] for c in counters) for reason in counters[0].nic_dropped},
+            host_rx=software.host_rx,
+            host_tx=software.host_tx,
+            sw_dropped=software.sw_dropped,
+        )
+
+    def account(self) -> Account:
+        """The whole account, the NIC's own audit beside the provider's books."""
+        audits = [nic.audit() for nic in self.nics]
+        return Account(
+            packets=self.packets(),
+            connections=self.engine.connections(),
+            rules=self.engine.rules(),
+            objects=RuleAccount(),
+            audit=Audit(sum(a.rules.live for a in audits), sum(a.objects.live for a in audits)),
+        )
+
+    def close(self) -> None:
+        self.engine.close()
+        for nic in self.nics:
+            nic.close()
+        self.eal.close()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,173 @@
+"""The running system: ports joined in pairs, one tracker, one layer, one provider. Stepped by `run_once`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
+from ctoffload_dpdk.conntrack import Conntrack
+from ctoffload_dpdk.dpdk import Eal, Mempool, Port
+from ctoffload_dpdk.engine._loop import Loop, LoopStats
+from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
+from ctoffload_dpdk.offload import OffloadLayer
+from ctoffload_dpdk.offload import Port as LayerPort
+from ctoffload_dpdk.providers.rte_flow import RteFlowClass, RteFlowProvider
+from ctoffload_dpdk.settings import Settings
+
+# rte_ethdev.h: RTE_ETH_RX_OFFLOAD_{IPV4,UDP,TCP}_CKSUM. Asked for where the driver has them; else software verifies.
+RX_CHECKSUMS = 0x2 | 0x4 | 0x8
+SETTLE_TURNS = 100_000
+# What a turn makes the worker do is seen in the turn after it.
+IDLE_TURNS = 2
+
+
+@dataclass(frozen=True)
+class EnginePort:
+    """One port of the engine: DPDK's object, its number in the loop, its identity in the layer."""
+
+    name: str
+    port: Port
+    index: int
+    layer_port: LayerPort
+
+
+class Engine:
+    """A stateful bump in the wire: what arrives at a port leaves by the port it is joined with.
+
+    Time is what `run_once` is told, in milliseconds, and never runs backwards. Owns its ports while they are in it.
+    Raises ClosedError once closed.
+    """
+
+    def __init__(self, eal: Eal, settings: Settings, *, now_ms: int = 0, events: int = 0) -> None:
+        """events: how many connection events are kept between two calls of conntrack.events()."""
+        self.settings = settings
+        self.eal = eal
+        self.layer = OffloadLayer()
+        self.conntrack = Conntrack(
+            max(settings.ct_offload_max_connections, 1),
+            layer=self.layer,
+            establish_at_reply=settings.ct_offload_establish_at == "reply",
+            now_ms=now_ms,
+            events=events,
+        )
+        self._apply()
+        self.provider = RteFlowProvider()
+        self.layer.add_builtin("dpdk", lambda: self.provider)
+        self.layer.class_register(RteFlowClass(self.provider))
+        self.loop = Loop(
+            self.conntrack,
+            self.layer,
+            drop_invalid=settings.ct_offload_invalid == "drop",
+            expire_budget_us=settings.ct_offload_sweep_budget,
+        )
+        self.ports: dict[str, EnginePort] = {}
+        self.is_closed = False
+        self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
+
+    def _apply(self) -> None:
+        self.conntrack.set_timeout_policy(0, **self.settings.timeouts_s())
+        self.conntrack.max_connections = self.settings.ct_offload_max_connections
+        self.conntrack.zone_default_limit = self.settings.ct_offload_zone_limit
+        self.conntrack.unconfirmed_rst_ms = self.settings.ct_offload_unconfirmed_rst_timeout * 1000
+        self.conntrack.tcp_liberal = not self.settings.ct_offload_tcp_sequence_check
+
+    def add_port(self, name: str, mempool: Mempool) -> EnginePort:
+        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError where it is in already."""
+        self._check_open("add_port")
+        if name in self.ports:
+            raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
+        port = self.eal.port(name)
+        port.configure(rx_offloads=port.info().rx_offloads & RX_CHECKSUMS)
+        port.setup_rx_queue(0, mempool)
+        port.setup_tx_queue(0)
+        port.start()
+        try:
+            port.set_promiscuous()
+        except PortError as error:
+            port.close()
+            raise PortError(
+                f"port {name} cannot receive all packets: {error.message}",
+                errno=error.errno,
+                port=name,
+                hint="a bump in the wire needs promiscuous mode; for a VF, the PF's owner must trust it",
+            ) from error
+        layer_port = self.layer.port_add(name)
+        index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
+        self.ports[name] = EnginePort(name, port, index, layer_port)
+        return self.ports[name]
+
+    def join(self, first: str, second: str) -> None:
+        """What arrives at one port leaves by the other; the same name twice is a hairpin."""
+        self._check_open("join")
+        self.loop.join(self.port(first).index, self.port(second).index)
+
+    def port(self, name: str) -> EnginePort:
+        """The port of this name. Raises UsageError with those that are there."""
+        if name not in self.ports:
+            raise UsageError(f"no port {name} in the engine", hint=f"there are: {', '.join(self.ports) or 'none'}", port=name)
+        return self.ports[name]
+
+    def remove_port(self, name: str, now_ms: int) -> None:
+        """Takes a port out: its rules first, then the port stops. Its connections go on in software."""
+        self._check_open("remove_port")
+        taken = self.port(name)
+        self.loop.remove_port(taken.index)
+        self.layer.port_del(taken.layer_port)
+        self.run_once(now_ms)
+        del self.ports[name]
+        taken.port.close()
+
+    def run_once(self, now_ms: int) -> int:
+        """One turn of the loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""
+        return self.loop.run_once(now_ms) + self.layer.run_workers(now_ms)
+
+    def settle(self, now_ms: int) -> None:
+        """Turns until nothing more is done at this time. Raises UsageError if that does not end."""
+        idle = 0
+        for _ in range(SETTLE_TURNS):
+            idle = 0 if self.run_once(now_ms) else idle + 1
+            if idle == IDLE_TURNS:
+                return
+        raise UsageError(f"still busy after {SETTLE_TURNS} turns", op="settle")
+
+    def connections(self) -> ConnectionAccount:
+        """The tracker's part of the account."""
+        c = self.conntrack.counters()
+        return ConnectionAccount(c.created, c.live, c.expired, c.closed, c.flushed, c.replaced)
+
+    def rules(self) -> RuleAccount:
+        """The provider's part of the account."""
+        s = self.provider.stats()
+        return RuleAccount(s.rules_created, s.rules_destroyed, s.rules_lost, s.rules_live)
+
+    def packets(self) -> LoopStats:
+        """The loop's part of the account."""
+        return self.loop.stats()
+
+    def drain(self, now_ms: int) -> None:
+        """Takes everything out of hardware: the switch goes off; connections go on in software."""
+        self._check_open("drain")
+        self.layer.set_global_cfg({"hw-offload": "false"})
+        self.settle(now_ms)
+
+    def _check_open(self, op: str) -> None:
+        if self.is_closed:
+            raise ClosedError("the engine was closed", op=op)
+
+    def close(self) -> None:
+        """Takes everything out of hardware, then stops the ports. Idempotent."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.layer.close()
+        for taken in self.ports.values():
+            taken.port.close()
+        self.ports.clear()
+        self.conntrack.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

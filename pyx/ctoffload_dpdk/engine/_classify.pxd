@@ -1,0 +1,39 @@
+# Which packets the tracker sees at all.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+cpdef enum Untracked:
+    TRACKED = 0
+    UNTRACKED_NON_IP = 1                # ARP, LLDP, spanning tree, ...
+    UNTRACKED_LINK_LOCAL_MULTICAST = 2  # 224.0.0.0/24, ff02::/16: routing and name protocols of this link
+    UNTRACKED_NEIGHBOUR_DISCOVERY = 3   # ICMPv6 133 to 137: IPv6's ARP, which conntrack would call invalid
+    N_UNTRACKED = 4
+
+
+cdef inline int classify(const uint8_t *data, uint32_t length) noexcept nogil:
+    """TRACKED, or why the packet passes by the tracker. Looks at headers only as far as they are there."""
+    cdef uint32_t at = 12
+    cdef uint16_t kind
+    cdef int tags
+    if length < 14:
+        return UNTRACKED_NON_IP
+    kind = (<uint16_t> data[at] << 8) | data[at + 1]
+    for tags in range(2):
+        if kind != 0x8100 and kind != 0x88a8:
+            break
+        at += 4
+        if length < at + 2:
+            return UNTRACKED_NON_IP
+        kind = (<uint16_t> data[at] << 8) | data[at + 1]
+    at += 2
+    if kind == 0x0800:
+        if length >= at + 20 and data[at + 16] == 224 and data[at + 17] == 0 and data[at + 18] == 0:
+            return UNTRACKED_LINK_LOCAL_MULTICAST
+        return TRACKED
+    if kind != 0x86dd:
+        return UNTRACKED_NON_IP
+    if length >= at + 41:
+        if data[at + 6] == 58 and 133 <= data[at + 40] <= 137:
+            return UNTRACKED_NEIGHBOUR_DISCOVERY
+        if data[at + 24] == 0xff and (data[at + 25] & 0x0f) <= 2:
+            return UNTRACKED_LINK_LOCAL_MULTICAST
+    return TRACKED

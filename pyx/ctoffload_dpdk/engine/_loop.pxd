@@ -1,0 +1,50 @@
+# One loop: receive on its ports, track, apply the policy, transmit, turn the layer, expire a slice.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ctoffload_dpdk.conntrack._conntrack cimport Action, Shard
+from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
+from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
+from ctoffload_dpdk.offload._shard cimport OffloadShard
+
+cdef enum:
+    MAX_ENDS = 16
+    BURST = 32
+
+cpdef enum Drop:
+    DROP_INVALID = 0        # ct_state inv, where the settings say drop
+    DROP_TX_FULL = 1        # the other port took no more
+    DROP_NO_PEER = 2        # the port has no other side to send to
+    DROP_NOT_LINEAR = 3     # a chain of buffers that could not be made one
+    N_DROPS = 4
+
+# One port as the loop uses it.
+cdef struct End:
+    uint16_t ethdev
+    uint16_t queue
+    int32_t peer            # index of the port packets leave by; -1: none; its own: hairpin
+    uint32_t port_id        # in the layer
+    uint32_t port_generation
+    bint up
+
+cdef struct LoopCounts:
+    uint64_t host_rx
+    uint64_t host_tx
+    uint64_t tracked
+    uint64_t dropped[4]
+    uint64_t untracked[4]
+
+
+cdef class Loop:
+    cdef Shard *shard
+    cdef OffloadShard *offload
+    cdef End ends[MAX_ENDS]
+    cdef int n_ends
+    cdef Action action
+    cdef bint drop_invalid
+    cdef uint32_t expire_budget_us
+    cdef LoopCounts counts
+    cdef object conntrack       # keeps the shard alive
+    cdef object layer
+    cdef uint32_t turn(self, int64_t now_ms) noexcept nogil
+    cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil
+    cdef void send(self, End *end, rte_mbuf **mbufs, uint16_t n, const uint8_t *drop) noexcept nogil

@@ -1,0 +1,211 @@
+"""One loop of the engine. `run_once` is all it does; a thread is only a loop around it."""
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from dataclasses import dataclass
+
+from ctoffload_dpdk.base.errors import UsageError
+
+from ctoffload_dpdk.conntrack._conntrack cimport (
+    CS_INVALID,
+    PKT_L3_BAD,
+    PKT_L3_GOOD,
+    PKT_L4_BAD,
+    PKT_L4_GOOD,
+    Conntrack,
+    Packet,
+    Verdict,
+    ct_burst,
+    ct_expire,
+)
+from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
+from ctoffload_dpdk.dpdk.librte_mbuf cimport (
+    RTE_MBUF_F_RX_IP_CKSUM_BAD,
+    RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+    RTE_MBUF_F_RX_IP_CKSUM_MASK,
+    RTE_MBUF_F_RX_L4_CKSUM_BAD,
+    RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+    RTE_MBUF_F_RX_L4_CKSUM_MASK,
+    rte_mbuf,
+    rte_pktmbuf_free,
+    rte_pktmbuf_linearize,
+    rte_pktmbuf_mtod,
+)
+from ctoffload_dpdk.engine._classify cimport TRACKED, classify
+from ctoffload_dpdk.offload._layer cimport OffloadLayer
+from ctoffload_dpdk.offload._shard cimport shard_turn
+
+
+@dataclass(frozen=True)
+class LoopStats:
+    """Packets since the loop was made. host_rx = host_tx + sum(sw_dropped).
+
+    sw_dropped by reason: invalid, tx-full, no-peer, not-linear; untracked by reason: packets that passed untracked,
+    a part of host_rx.
+    """
+
+    host_rx: int
+    host_tx: int
+    tracked: int
+    sw_dropped: dict[str, int]
+    untracked: dict[str, int]
+
+
+DROP_NAMES = ("invalid", "tx-full", "no-peer", "not-linear")
+UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery")
+
+
+cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
+    """What the NIC says of the checksums, as the tracker wants it; unknown stays unknown."""
+    cdef uint32_t flags = 0
+    cdef uint64_t l3 = ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK
+    cdef uint64_t l4 = ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK
+    if l3 == RTE_MBUF_F_RX_IP_CKSUM_GOOD:
+        flags |= PKT_L3_GOOD
+    elif l3 == RTE_MBUF_F_RX_IP_CKSUM_BAD:
+        flags |= PKT_L3_BAD
+    if l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD:
+        flags |= PKT_L4_GOOD
+    elif l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD:
+        flags |= PKT_L4_BAD
+    return flags
+
+
+cdef class Loop:
+    """Receives on its ports, tracks, drops what the policy says, transmits by the peer port.
+
+    Owned by an Engine. The tracker and the layer outlive it.
+    """
+
+    def __cinit__(self, conntrack: Conntrack, layer: OffloadLayer | None, *, drop_invalid: bool = True,
+                  expire_budget_us: int = 200):
+        self.conntrack = conntrack
+        self.layer = layer
+        self.shard = (<Conntrack> conntrack).shard
+        self.offload = (<OffloadLayer> layer).shard(conntrack.shard_number) if layer is not None else NULL
+        self.drop_invalid = drop_invalid
+        self.expire_budget_us = expire_budget_us
+        self.action.commit = True
+
+    def add_port(self, ethdev: int, port_id: int, generation: int, queue: int = 0) -> int:
+        """Takes a started port in; returns its index in the loop. Packets that arrive before `join` are dropped."""
+        cdef End *end
+        if self.n_ends == MAX_ENDS:
+            raise UsageError(f"a loop serves at most {MAX_ENDS} ports", op="add_port")
+        end = &self.ends[self.n_ends]
+        memset(end, 0, sizeof(End))
+        end.ethdev = ethdev
+        end.queue = queue
+        end.peer = -1
+        end.port_id = port_id
+        end.port_generation = generation
+        end.up = True
+        self.n_ends += 1
+        return self.n_ends - 1
+
+    def join(self, first: int, second: int) -> None:
+        """What arrives at one leaves by the other; the same index twice is a hairpin."""
+        if not (0 <= first < self.n_ends and 0 <= second < self.n_ends):
+            raise UsageError(f"no such ports in this loop: {first}, {second}", op="join")
+        self.ends[first].peer = second
+        self.ends[second].peer = first
+
+    def remove_port(self, index: int) -> None:
+        """Serves this port no more; its number is not used again."""
+        if not 0 <= index < self.n_ends:
+            raise UsageError(f"no such port in this loop: {index}", op="remove_port")
+        self.ends[index].up = False
+
+    def run_once(self, now_ms: int) -> int:
+        """One turn: a burst from each port, a turn of the layer, a slice of expiry.
+
+        Returns how much was done: packets received, and notices the layer gave.
+        """
+        cdef int64_t now = now_ms
+        cdef uint32_t done = 0
+        with nogil:
+            done = self.turn(now)
+        return done
+
+    cdef uint32_t turn(self, int64_t now_ms) noexcept nogil:
+        cdef rte_mbuf *mbufs[BURST]
+        cdef uint32_t done = 0
+        cdef uint16_t n
+        cdef int i
+        for i in range(self.n_ends):
+            if not self.ends[i].up:
+                continue
+            n = rte_eth_rx_burst(self.ends[i].ethdev, self.ends[i].queue, mbufs, BURST)
+            if n:
+                done += n
+                self.burst(&self.ends[i], mbufs, n, now_ms)
+        if self.offload != NULL:
+            done += shard_turn(self.offload, now_ms)
+        ct_expire(self.shard, now_ms, self.expire_budget_us)
+        return done
+
+    cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil:
+        """Judges a burst and sends it on in the order it came."""
+        cdef Packet packets[BURST]
+        cdef Verdict verdicts[BURST]
+        cdef uint8_t drop[BURST]
+        cdef uint8_t tracked_at[BURST]
+        cdef uint32_t n_tracked = 0
+        cdef uint16_t i
+        cdef int kind
+        self.counts.host_rx += n
+        for i in range(n):
+            drop[i] = 0
+            if mbufs[i].nb_segs > 1 and rte_pktmbuf_linearize(mbufs[i]) != 0:
+                drop[i] = DROP_NOT_LINEAR + 1
+                continue
+            kind = classify(rte_pktmbuf_mtod(mbufs[i]), mbufs[i].data_len)
+            if kind != TRACKED:
+                self.counts.untracked[kind] += 1
+                continue
+            packets[n_tracked].data = rte_pktmbuf_mtod(mbufs[i])
+            packets[n_tracked].length = mbufs[i].data_len
+            packets[n_tracked].flags = checksum_flags(mbufs[i].ol_flags)
+            packets[n_tracked].port_id = end.port_id
+            packets[n_tracked].port_generation = end.port_generation
+            packets[n_tracked].zone = 0
+            tracked_at[n_tracked] = <uint8_t> i
+            n_tracked += 1
+        if n_tracked:
+            self.counts.tracked += n_tracked
+            ct_burst(self.shard, packets, n_tracked, &self.action, now_ms, verdicts)
+            for i in range(n_tracked):
+                if self.drop_invalid and verdicts[i].state & CS_INVALID:
+                    drop[tracked_at[i]] = DROP_INVALID + 1
+        self.send(end, mbufs, n, drop)
+
+    cdef void send(self, End *end, rte_mbuf **mbufs, uint16_t n, const uint8_t *drop) noexcept nogil:
+        cdef rte_mbuf *out[BURST]
+        cdef uint16_t n_out = 0, sent = 0, i
+        cdef End *peer = &self.ends[end.peer] if end.peer >= 0 and self.ends[end.peer].up else NULL
+        for i in range(n):
+            if drop[i]:
+                self.counts.dropped[drop[i] - 1] += 1
+                rte_pktmbuf_free(mbufs[i])
+            elif peer == NULL:
+                self.counts.dropped[<int> DROP_NO_PEER] += 1
+                rte_pktmbuf_free(mbufs[i])
+            else:
+                out[n_out] = mbufs[i]
+                n_out += 1
+        if n_out:
+            sent = rte_eth_tx_burst(peer.ethdev, peer.queue, out, n_out)
+            self.counts.host_tx += sent
+            self.counts.dropped[<int> DROP_TX_FULL] += n_out - sent
+            for i in range(sent, n_out):
+                rte_pktmbuf_free(out[i])
+
+    def stats(self) -> LoopStats:
+        """Packets since the loop was made."""
+        return LoopStats(
+            host_rx=self.counts.host_rx,
+            host_tx=self.counts.host_tx,
+            tracked=self.counts.tracked,
+            sw_dropped={name: self.counts.dropped[i] for i, name in enumerate(DROP_NAMES)},
+            untracked={name: self.counts.untracked[i] for i, name in enumerate(UNTRACKED_NAMES) if name},
+        )
