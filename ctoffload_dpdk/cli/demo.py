@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output, show
+
+if TYPE_CHECKING:
+    from ctoffload_dpdk.demo.view import View
 
 
 @click.command()
@@ -34,8 +38,9 @@ def demo(output: Output, pcap: Path | None, generated: bool, seed: int, pace: fl
     and rule is accounted for; the exit status is 1 if not.
     """
     from ctoffload_dpdk.demo import traffic as source  # noqa: PLC0415 - --help does without
-    from ctoffload_dpdk.demo.lab import Lab  # noqa: PLC0415
+    from ctoffload_dpdk.demo.lab import EAL_ARGS, Lab  # noqa: PLC0415
     from ctoffload_dpdk.demo.run import Demo  # noqa: PLC0415
+    from ctoffload_dpdk.dpdk import Eal  # noqa: PLC0415
     from ctoffload_dpdk.settings import Settings  # noqa: PLC0415
 
     if pcap is not None and generated:
@@ -44,7 +49,7 @@ def demo(output: Output, pcap: Path | None, generated: bool, seed: int, pace: fl
     view, default_pace = choose_view(
         output, f"{traffic.name}: {len(traffic.packets):,} packets, net_nicsim0 <> net_nicsim1"
     )
-    with Lab(Settings()) as lab:
+    with Eal.start(list(EAL_ARGS)) as eal, Lab(eal, Settings()) as lab:
         account = Demo(lab, traffic, view, default_pace if pace is None else pace).run()
     if output.json:
         output.document(account.as_dict())
@@ -53,7 +58,7 @@ def demo(output: Output, pcap: Path | None, generated: bool, seed: int, pace: fl
     return 0 if account.closed and traffic.error is None else 1
 
 
-def choose_view(output: Output, title: str) -> tuple[object, float]:
+def choose_view(output: Output, title: str) -> tuple[View, float]:
     """The view for where the output goes, and its pace."""
     from ctoffload_dpdk.demo.view import LiveView, PlainView, SilentView  # noqa: PLC0415
 

@@ -17,24 +17,28 @@ EAL_ARGS = ("--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--no-telemetry
 PORTS = ("net_nicsim0", "net_nicsim1")
 SWITCH = 7
 RX_RING = 32
+N_MBUFS = 4096
+CAPACITY = 65536
 EVENTS = 65536
 
 
 class Lab:
-    """Feeds packets into either wire, moves the clock, and gives the account. Starts EAL: once per process.
+    """Feeds packets into either wire, moves the clock, and gives the account.
 
-    Raises EalError where EAL cannot start, NicsimError where the emulated NIC's driver is not built.
+    parameters: of the emulated ports. Raises NicsimError where the emulated NIC's driver is not built, EalError where a
+    parameter is wrong.
     """
 
-    def __init__(self, settings: Settings, *, capacity: int = 65536) -> None:
-        self.eal = Eal.start(list(EAL_ARGS))
-        mempool = self.eal.mempool(4096)
-        self.nics = [Nic.create(self.eal, name, switch=SWITCH, clock="manual", capacity=capacity) for name in PORTS]
+    def __init__(self, eal: Eal, settings: Settings, **parameters: int | str | bool) -> None:
+        self.eal = eal
+        self.mempool = eal.mempool(N_MBUFS)
+        options = {"switch": SWITCH, "clock": "manual", "capacity": CAPACITY} | parameters
+        self.nics = [Nic.create(eal, name, **options) for name in PORTS]
         self.now_ms = 0
         self.start_ms = self.nics[0].now_ms()
         self.engine = Engine(self.eal, settings, now_ms=0, events=EVENTS)
         for name in PORTS:
-            self.engine.add_port(name, mempool)
+            self.engine.add_port(name, self.mempool)
         self.engine.join(*PORTS)
 
     def advance_to(self, now_ms: int) -> None:
@@ -83,10 +87,12 @@ class Lab:
         )
 
     def close(self) -> None:
+        """Takes everything out of the NIC and unplugs it. EAL goes on."""
         self.engine.close()
-        for nic in self.nics:
+        for nic, name in zip(self.nics, PORTS, strict=True):
             nic.close()
-        self.eal.close()
+            self.eal.remove_vdev(name)
+        self.mempool.close()
 
     def __enter__(self) -> Lab:
         return self

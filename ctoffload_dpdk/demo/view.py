@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctoffload_dpdk.demo.frame import Frame, clock, share
-from ctoffload_dpdk.engine.account import Account
+from ctoffload_dpdk.engine.account import Account, RuleAccount
 
 LINES_SHOWN = 12
 EVENTS_SHOWN = 6
@@ -56,7 +56,7 @@ class PlainView(SilentView):
             self.console.print(event, highlight=False, soft_wrap=True)
 
     def end(self, account: Account) -> None:
-        self.console.print(account_table(account))
+        self.console.print(account_lines(account), highlight=False, soft_wrap=True)
         self.console.print(verdict(account), highlight=False)
 
 
@@ -81,17 +81,17 @@ class LiveView:
         self.live.update(screen(self.title, frame, self.events))
 
     def end(self, account: Account) -> None:
-        self.console.print(account_table(account))
+        self.console.print(account_lines(account), highlight=False, soft_wrap=True)
         self.console.print(verdict(account), highlight=False)
 
 
 def screen(title: str, frame: Frame, events: list[str]) -> RenderableType:
     """The whole screen of one moment."""
-    parts: list[RenderableType] = [progress(frame), totals(frame)]
+    parts: list[RenderableType] = [progress(frame), "", totals(frame)]
     if frame.lines:
-        parts.append(connections_table(frame))
+        parts += ["", connections_table(frame)]
     if events:
-        parts.append(Text("\n".join(events), style="dim", no_wrap=True, overflow="ellipsis"))
+        parts += ["", Text("\n".join(events), style="dim", no_wrap=True, overflow="ellipsis")]
     return Panel(Group(*parts), title=title, title_align="left", border_style="cyan")
 
 
@@ -141,28 +141,25 @@ def connections_table(frame: Frame) -> RenderableType:
     return table
 
 
-def account_table(account: Account) -> Table:
-    """The account as sums."""
-    packets, connections, rules = account.packets, account.connections, account.rules
-    table = Table(title="Account", title_justify="left", box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(justify="left")
-    table.add_column(justify="right")
-    table.add_column(justify="left")
-    table.add_row("packets on the wire", f"{packets.wire_in:,}",
-                  f"= {packets.nic_forwarded:,} forwarded by the NIC + {named(packets.nic_dropped)} dropped by the NIC"
-                  f" + {packets.host_rx:,} to software")
-    table.add_row("packets to software", f"{packets.host_rx:,}",
-                  f"= {packets.host_tx:,} sent on + {named(packets.sw_dropped)} dropped")
-    table.add_row("connections created", f"{connections.created:,}",
-                  f"= {connections.live:,} live + {connections.expired:,} expired + {connections.closed:,} closed"
-                  f" + {connections.flushed:,} flushed + {connections.replaced:,} replaced")
-    table.add_row("rules created", f"{rules.created:,}",
-                  f"= {rules.destroyed:,} destroyed + {rules.lost:,} lost + {rules.live:,} live;"
-                  f" the NIC's audit finds {account.audit.rules:,}")
-    table.add_row("objects created", f"{account.objects.created:,}",
-                  f"= {account.objects.destroyed:,} destroyed + {account.objects.lost:,} lost + {account.objects.live:,}"
-                  f" live; the NIC's audit finds {account.audit.objects:,}")
-    return table
+def account_lines(account: Account) -> str:
+    """The account as sums, a line each."""
+    packets, connections, rules, objects = account.packets, account.connections, account.rules, account.objects
+    sums = [
+        ("packets on the wire", packets.wire_in,
+         f"{packets.nic_forwarded:,} forwarded by the NIC + {named(packets.nic_dropped)} dropped by it"
+         f" + {packets.host_rx:,} to software"),
+        ("packets to software", packets.host_rx, f"{packets.host_tx:,} sent on + {named(packets.sw_dropped)} dropped"),
+        ("connections created", connections.created,
+         f"{connections.live:,} live + {connections.expired:,} expired + {connections.closed:,} closed"
+         f" + {connections.flushed:,} flushed + {connections.replaced:,} replaced"),
+        ("rules created", rules.created, f"{held(rules)}; {account.audit.rules:,} by the NIC's own audit"),
+        ("objects created", objects.created, f"{held(objects)}; {account.audit.objects:,} by the NIC's own audit"),
+    ]  # fmt: skip
+    return "\n".join(["Account", *(f"  {name:<20}{value:>9,} = {parts}" for name, value, parts in sums)])
+
+
+def held(books: RuleAccount) -> str:
+    return f"{books.destroyed:,} destroyed + {books.lost:,} lost + {books.live:,} live"
 
 
 def named(counts: dict[str, int]) -> str:
