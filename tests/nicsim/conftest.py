@@ -23,6 +23,12 @@ class Host:
     nic: Any
     pool: Any
     rules: list[Any] = field(default_factory=list)
+    objects: list[Any] = field(default_factory=list)
+
+    def shared(self, action: Any) -> Any:
+        """An indirect action."""
+        self.objects.append(self.port.create_indirect(action, ingress=True))
+        return self.objects[-1]
 
     def rule(self, pattern: list[Any], actions: list[Any], **attr: Any) -> Any:
         from ctoffload_dpdk.dpdk import Attr  # noqa: PLC0415 - only a child loads DPDK

@@ -6,12 +6,13 @@ import ipaddress
 from typing import Any
 
 import pytest
-from nicsim_packets import OPENING_OR_CLOSING, TCP_ITEM, V4, V6, bad_checksum, pattern, tcp, udp
+from nicsim_packets import OPENING_OR_CLOSING, TCP_ITEM, V4, V6, bad_checksum, eth, pattern, tcp, udp
 from scapy.layers.inet import IP, TCP, UDP, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.dpdk import actions, items
 
 pytestmark = pytest.mark.eal
@@ -53,8 +54,8 @@ def test_queue_and_mark_reach_the_host(lab: Any) -> None:
 def test_rss_of_a_rule_uses_its_queues_alone_and_both_directions_meet(lab: Any) -> None:
     host = lab.host(queues=4)
     host.rule([items.Eth(), items.Ipv4(), UDP_ANY], [actions.Rss((1, 3))])
-    forth = [Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=p, dport=80) for p in range(1000, 1030)]
-    back = [Ether() / IP(src="10.0.0.2", dst="10.0.0.1") / UDP(sport=80, dport=p) for p in range(1000, 1030)]
+    forth = [eth() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=p, dport=80) for p in range(1000, 1030)]
+    back = [eth() / IP(src="10.0.0.2", dst="10.0.0.1") / UDP(sport=80, dport=p) for p in range(1000, 1030)]
     host.send(*forth, *back)
     found = {queue: host.received(queue) for queue in range(4)}
     assert found[0] == found[2] == []
@@ -90,9 +91,9 @@ def test_a_rule_without_a_flags_match_takes_them(host: Any) -> None:
 def fragments(version: int) -> list[Any]:
     payload = Raw(b"z" * 1000)
     if version == 4:
-        return fragment(Ether() / IP(src=V4[0], dst=V4[1]) / UDP(sport=1000, dport=80) / payload, 400)
+        return fragment(eth() / IP(src=V4[0], dst=V4[1]) / UDP(sport=1000, dport=80) / payload, 400)
     whole = bytes(UDP(sport=1000, dport=80) / payload)
-    head = Ether() / IPv6(src=V6[0], dst=V6[1])
+    head = eth() / IPv6(src=V6[0], dst=V6[1])
     return [
         head / IPv6ExtHdrFragment(offset=0, m=1, nh=17) / Raw(whole[:400]),
         head / IPv6ExtHdrFragment(offset=50, m=0, nh=17) / Raw(whole[400:]),
@@ -159,7 +160,7 @@ def test_udp_without_a_checksum_is_whole_over_ipv4_and_broken_over_ipv6(host: An
 
 def test_extension_headers_of_ipv6_are_stepped_over(host: Any) -> None:
     rule = host.rule(pattern(6), DROP)
-    host.send(Ether() / IPv6(src=V6[0], dst=V6[1]) / IPv6ExtHdrHopByHop() / UDP(sport=1000, dport=80) / Raw(b"x"))
+    host.send(eth() / IPv6(src=V6[0], dst=V6[1]) / IPv6ExtHdrHopByHop() / UDP(sport=1000, dport=80) / Raw(b"x"))
     assert rule.query_count().packets == 1
 
 
@@ -167,7 +168,7 @@ def test_padding_after_a_short_packet_changes_nothing(host: Any) -> None:
     rule = host.rule(pattern(), DROP)
     host.send(udp(payload=b"odd") / Raw(b"\0" * 15))
     short = bytes(udp(payload=b"odd"))
-    host.nic.wire_send(type(host.nic.wire_receive()).of([short + b"\x55" * 15]))
+    host.nic.wire_send(Packets.of([short + b"\x55" * 15]))
     assert rule.query_count().packets == 2
 
 
@@ -183,14 +184,14 @@ def test_a_rule_without_vlan_is_for_untagged_packets_and_one_with_vlan_for_that_
 
 def test_an_ether_type_is_matched(host: Any) -> None:
     rule = host.rule([items.Eth(ether_type=0x0806)], DROP)
-    host.send(Ether(type=0x0806) / Raw(b"\0" * 46), udp())
+    host.send(eth(type=0x0806) / Raw(b"\0" * 46), udp())
     assert rule.query_count().packets == 1
 
 
 def test_a_network_is_matched_and_the_narrower_rule_comes_first(host: Any) -> None:
     wide = host.rule([items.Eth(), items.Ipv4(src="10.0.0.0/8")], DROP)
     narrow = host.rule([items.Eth(), items.Ipv4(src="10.0.0.0/24")], DROP)
-    host.send(udp(), Ether() / IP(src="10.9.9.9", dst="1.1.1.1") / UDP())
+    host.send(udp(), eth() / IP(src="10.9.9.9", dst="1.1.1.1") / UDP())
     assert (wide.query_count().packets, narrow.query_count().packets) == (1, 1)
 
 
@@ -214,8 +215,8 @@ def test_a_jump_goes_on_in_its_group_and_every_rule_on_the_way_counts(lab: Any) 
 
 def test_forwarding_by_the_nic_needs_no_host(lab: Any) -> None:
     left, right = lab.pair()
-    forth = left.rule([items.RepresentedPort(left.port.id), *pattern()],
-                      [actions.Count(), actions.RepresentedPort(right.port.id)], transfer=True)  # fmt: skip
+    match = [items.RepresentedPort(left.port.id), *pattern()]
+    forth = left.rule(match, [actions.Count(), actions.RepresentedPort(right.port.id)], transfer=True)
     left.send(udp(), tcp())
     right.send(udp())
     assert right.left() == [bytes(udp())]
@@ -276,6 +277,6 @@ def test_a_thousand_connections_each_meet_their_own_rule(host: Any) -> None:
         made.append(host.rule(match, DROP))
     for rule in made[::3]:
         rule.close()
-    host.send(*(Ether() / IP(src=str(base + n), dst="10.0.0.2") / UDP(sport=n, dport=80) for n in range(1000)))
+    host.send(*(eth() / IP(src=str(base + n), dst="10.0.0.2") / UDP(sport=n, dport=80) for n in range(1000)))
     assert all(rule.query_count().packets == 1 for n, rule in enumerate(made) if n % 3)
     assert host.nic.counters().nic_dropped["rule"] == 666

@@ -46,8 +46,7 @@ nicsim_audit(const struct nicsim_port *port, struct nicsim_audit *audit)
     }
     audit->rules = books_out(&port->rule_books, port->config.capacity);
     audit->objects = books_out(&port->object_books, port->config.objects);
-    audit->bytes_per_rule =
-        sizeof(struct nicsim_rule) + (n_rules ? n_slots * sizeof(struct nicsim_slot) / n_rules : 0);
+    audit->bytes_per_rule = sizeof(struct nicsim_rule) + (n_rules ? n_slots * sizeof(struct nicsim_slot) / n_rules : 0);
     audit->aged = port->wheel.n_aged;
 }
 
@@ -60,7 +59,8 @@ fields_of(const struct nicsim_key *mask)
            (mask->src_port ? NICSIM_MATCH_SRC_PORT : 0) | (mask->dst_port ? NICSIM_MATCH_DST_PORT : 0) |
            (mask->proto ? NICSIM_MATCH_PROTO : 0) | (mask->eth_type ? NICSIM_MATCH_ETH_TYPE : 0) |
            (mask->bits & NICSIM_KEY_TAGGED ? NICSIM_MATCH_VLAN : 0) | (mask->in_port ? NICSIM_MATCH_IN_PORT : 0) |
-           (mask->tcp_flags ? NICSIM_MATCH_TCP_FLAGS : 0) | (mask->bits & NICSIM_KEY_FRAGMENT ? NICSIM_MATCH_FRAGMENT : 0);
+           (mask->tcp_flags ? NICSIM_MATCH_TCP_FLAGS : 0) |
+           (mask->bits & NICSIM_KEY_FRAGMENT ? NICSIM_MATCH_FRAGMENT : 0);
 }
 
 static uint16_t

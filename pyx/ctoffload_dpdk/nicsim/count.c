@@ -22,8 +22,8 @@ nicsim_rule_hit(struct nicsim_switch *sw, struct nicsim_rule *rule, uint32_t len
     }
     rule->packets++;
     rule->bytes += length;
-    nicsim_age_hit(&port->wheel, rule->age_object == NICSIM_NO_INDEX ? &rule->age : &port->objects[rule->age_object].age,
-                   now_ms);
+    nicsim_age_hit(&port->wheel,
+                   rule->age_object == NICSIM_NO_INDEX ? &rule->age : &port->objects[rule->age_object].age, now_ms);
 }
 
 void

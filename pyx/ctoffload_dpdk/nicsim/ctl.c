@@ -23,8 +23,7 @@ ctl_open(uint16_t port_id, struct nicsim_port **port)
 }
 
 static int
-ctl_wire_send(struct nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length,
-              uint32_t n)
+ctl_wire_send(struct nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length, uint32_t n)
 {
     return nicsim_wire_in(port, data, offset, length, n);
 }

@@ -13,7 +13,8 @@
 /* The private headers have no promise of a stable ABI: they fit exactly one version. */
 #if RTE_VERSION_NUM(RTE_VER_YEAR, RTE_VER_MONTH, RTE_VER_MINOR, 0) !=                                                  \
     RTE_VERSION_NUM(NICSIM_HEADERS_YEAR, NICSIM_HEADERS_MONTH, NICSIM_HEADERS_MINOR, 0)
-#error "the driver headers are of another DPDK version than the public ones: fetch them again (build_support/dpdk_source.py)"
+#error                                                                                                                 \
+    "the driver headers are of another DPDK version than the public ones: fetch them again (build_support/dpdk_source.py)"
 #endif
 
 RTE_LOG_REGISTER(nicsim_logtype, pmd.net.nicsim, NOTICE);

@@ -6,8 +6,7 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message)                                                                             \
-    rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
 #define INJECTED "failed as it was told to"
 
@@ -134,8 +133,8 @@ rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **h
     struct nicsim_subtable *subtable;
     struct nicsim_rule *rule;
     uint32_t hash, index;
-    int error = nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
-                                    &subtable);
+    int error =
+        nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask, &subtable);
 
     if (error) {
         return error;

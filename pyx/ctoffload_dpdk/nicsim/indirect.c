@@ -3,8 +3,7 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message)                                                                             \
-    rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
 #define INJECTED "failed as it was told to"
 #define GONE     "no such indirect action on this port"

@@ -12,8 +12,8 @@ struct pattern {
     const void *spec; /* NULL: the item says only that the layer is there */
     const void *mask;
     bool has_port, has_eth, has_vlan, has_l3, has_l4;
-    bool has_type;     /* ETH named an EtherType */
-    uint16_t type;     /* that one */
+    bool has_type; /* ETH named an EtherType */
+    uint16_t type; /* that one */
 };
 
 static bool
@@ -42,7 +42,7 @@ match_bytes(void *key, void *key_mask, const void *value, const void *mask, size
 }
 
 #define MATCH(spec, field, value, with_mask)                                                                           \
-    match_bytes(&(spec)->key.field, &(spec)->mask.field, value, with_mask, sizeof (spec)->key.field)
+    match_bytes(&(spec)->key.field, &(spec)->mask.field, value, with_mask, sizeof(spec)->key.field)
 
 static void
 match_bit(struct nicsim_spec *spec, uint8_t bit, bool set)
@@ -144,8 +144,7 @@ parse_eth(struct pattern *p, struct nicsim_spec *spec, struct rte_flow_error *er
     }
     rest.hdr.ether_type = 0;
     rest.has_vlan = 0;
-    return is_zero(&rest, sizeof rest) ? 0
-                                       : REFUSE(ENOTSUP, ITEM_MASK, p->item, "of ETH only the type can be matched");
+    return is_zero(&rest, sizeof rest) ? 0 : REFUSE(ENOTSUP, ITEM_MASK, p->item, "of ETH only the type can be matched");
 }
 
 static int
@@ -322,7 +321,8 @@ static int
 finish(struct pattern *p, struct nicsim_spec *spec, struct rte_flow_error *error)
 {
     static const uint16_t all = UINT16_MAX;
-    bool names_tag = p->has_type && (p->type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || p->type == RTE_BE16(RTE_ETHER_TYPE_QINQ));
+    bool names_tag =
+        p->has_type && (p->type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || p->type == RTE_BE16(RTE_ETHER_TYPE_QINQ));
 
     if (p->has_vlan) {
         if (p->has_type && !names_tag) {

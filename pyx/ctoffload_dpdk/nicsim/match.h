@@ -51,7 +51,7 @@ struct nicsim_group {
     uint32_t number;
     uint16_t port; /* uid of the port whose ingress domain it is in; 0: the transfer domain of the switch */
     uint16_t n_subtables;
-    uint32_t n_users; /* subtables in it and rules that jump to it; 0: the index is free */
+    uint32_t n_users;                         /* subtables in it and rules that jump to it; 0: the index is free */
     uint16_t subtables[NICSIM_MAX_SUBTABLES]; /* lower priority value first, then the mask with more bits */
 };
 

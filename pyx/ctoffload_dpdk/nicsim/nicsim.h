@@ -22,15 +22,15 @@
 #include "match.h"
 #include "nicsim_ctl.h"
 
-#define NICSIM_NAME       "net_nicsim"
-#define NICSIM_MAX_PORTS  64 /* of a switch */
-#define NICSIM_MAX_QUEUES 64
-#define NICSIM_MAX_RSS    64 /* different sets of queues that rules of a port name */
-#define NICSIM_RETA_SIZE  128
+#define NICSIM_NAME         "net_nicsim"
+#define NICSIM_MAX_PORTS    64 /* of a switch */
+#define NICSIM_MAX_QUEUES   64
+#define NICSIM_MAX_RSS      64 /* different sets of queues that rules of a port name */
+#define NICSIM_RETA_SIZE    128
 #define NICSIM_RSS_KEY_SIZE 40
-#define NICSIM_MAX_RULES  ((1u << 24) - 1) /* of a port */
-#define NICSIM_MAX_FRAME  9728
-#define NICSIM_NO_INDEX   UINT32_MAX
+#define NICSIM_MAX_RULES    ((1u << 24) - 1) /* of a port */
+#define NICSIM_MAX_FRAME    9728
+#define NICSIM_NO_INDEX     UINT32_MAX
 
 extern int nicsim_logtype;
 #define NICSIM_LOG(level, ...) RTE_LOG_LINE_(level, __VA_ARGS__)
@@ -50,12 +50,7 @@ struct nicsim_config {
     bool consume_aged;
 };
 
-enum {
-    NICSIM_RULE_COUNT = 1,
-    NICSIM_RULE_AGE = 2,
-    NICSIM_RULE_MARK = 4,
-    NICSIM_RULE_LIVE = 8
-};
+enum { NICSIM_RULE_COUNT = 1, NICSIM_RULE_AGE = 2, NICSIM_RULE_MARK = 4, NICSIM_RULE_LIVE = 8 };
 
 /* One rule. Two cache lines: what a lookup reads, what a hit writes. */
 struct nicsim_rule {
@@ -102,8 +97,8 @@ struct nicsim_rxq {
     uint32_t mask;
     uint16_t index;
     uint16_t n_desc;
-    uint32_t room;    /* bytes of a buffer */
-    bool scatter;     /* a packet may take several buffers */
+    uint32_t room; /* bytes of a buffer */
+    bool scatter;  /* a packet may take several buffers */
     uint64_t offloads;
     _Atomic uint64_t n_packets;
     _Atomic uint64_t n_bytes;

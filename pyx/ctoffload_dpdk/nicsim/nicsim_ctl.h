@@ -59,13 +59,13 @@ struct nicsim_audit {
 /* What a rule does with a packet in the end. */
 enum nicsim_fate {
     NICSIM_FATE_NONE = 0,
-    NICSIM_FATE_QUEUE,      /* fate_arg: the queue */
-    NICSIM_FATE_RSS,        /* fate_arg: number of queues */
+    NICSIM_FATE_QUEUE, /* fate_arg: the queue */
+    NICSIM_FATE_RSS,   /* fate_arg: number of queues */
     NICSIM_FATE_DROP,
-    NICSIM_FATE_WIRE,       /* fate_arg: the port whose wire it leaves by */
-    NICSIM_FATE_HOST,       /* fate_arg: the port whose host gets it */
-    NICSIM_FATE_JUMP,       /* fate_arg: the group */
-    NICSIM_FATE_GONE        /* its port is no longer there: packets are dropped */
+    NICSIM_FATE_WIRE, /* fate_arg: the port whose wire it leaves by */
+    NICSIM_FATE_HOST, /* fate_arg: the port whose host gets it */
+    NICSIM_FATE_JUMP, /* fate_arg: the group */
+    NICSIM_FATE_GONE  /* its port is no longer there: packets are dropped */
 };
 
 /* Which fields a rule matches. */

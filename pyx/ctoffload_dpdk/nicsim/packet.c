@@ -138,8 +138,8 @@ judge_ipv4(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
     packet->ol_flags |= RTE_MBUF_F_RX_IP_CKSUM_GOOD;
     l4.data = data + header;
     l4.length = total - header;
-    l4.pseudo = sum_words((const uint8_t *) &ip->src_addr, 8, 0) +
-                rte_cpu_to_be_16(ip->next_proto_id) + rte_cpu_to_be_16((uint16_t) l4.length);
+    l4.pseudo = sum_words((const uint8_t *) &ip->src_addr, 8, 0) + rte_cpu_to_be_16(ip->next_proto_id) +
+                rte_cpu_to_be_16((uint16_t) l4.length);
     judge_l4(packet, &l4);
 }
 
@@ -149,8 +149,7 @@ ipv6_extensions(struct nicsim_packet *packet, const uint8_t *data, uint32_t left
 {
     uint32_t used = 0;
 
-    while (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
-           next == IPPROTO_FRAGMENT) {
+    while (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT) {
         uint32_t length;
 
         if (left - used < 8) {
