@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload._testtable import TestTable
+
+from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.providers.recording import RecordingProvider
 
 OUT, ADDED, INSTALLED = 0, 1, 2

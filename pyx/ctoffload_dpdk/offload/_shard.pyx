@@ -25,6 +25,7 @@ cdef enum:
     SCAN = 64                # entries of a waiting list looked at past the first that cannot go on
     WALK_SLICE = 4096        # slots of a walk per turn
     DEL_ATTEMPTS_MAX = 12
+    FULL_RETRY_MS = 1000
 
 cdef enum:
     LIST_NONE = 0
@@ -63,13 +64,20 @@ cdef struct Slot:
     uint8_t is_hashed
     uint8_t installed        # bit per owner that has it in the NIC
     uint8_t many             # the outstanding operation went to more than one provider
-    uint8_t pad[3]
+    uint8_t told             # its owner knows that it is refused
+    uint8_t pad[2]
+
+# The answers to one question, as far as they came.
+cdef struct Sample:
+    int64_t last_used_ms
+    int64_t sampled_ms
+    int error
+    uint16_t reason
 
 # Touched only for connections that more than one provider holds or may hold.
 cdef struct Side:
     uint64_t handle[8]
-    int64_t last_used_ms
-    int64_t sampled_ms
+    Sample sample
 
 cdef struct Chain:
     uint32_t head
@@ -85,8 +93,7 @@ cdef struct OffloadShard:
     uint32_t touched
     Chain lists[6]
     Lane *lanes[8]
-    int64_t last_used_ms     # of the question that was answered by the one provider asked
-    int64_t sampled_ms
+    Sample sample            # of the question that the one provider asked has answered
     ConnTable table
     Control own_control
     Control *control
@@ -97,6 +104,7 @@ cdef struct OffloadShard:
     uint32_t flushes
     int64_t now_ms
     uint32_t now_us
+    int64_t full_since_ms    # when one that waits for room was last let go on
     uint32_t given           # notices of this turn
     shared_word turns
     ShardCount count
@@ -245,6 +253,7 @@ cdef void shard_want(OffloadShard *s, uint64_t conn_id, int want, uint16_t reaso
             return
     slot.wanted = want
     slot.parked = 0
+    slot.told = 0
     if want == WANT_OUT:
         slot.reason = reason
     if slot.op == 0:
@@ -405,8 +414,7 @@ cdef inline bint passes(uint16_t reason) noexcept nogil:
 
 cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """Nothing is left of it anywhere: says so, and lets those go on that waited for the room."""
-    cdef uint8_t undo = slot.undo
-    cdef bint was_added = slot.is_hashed
+    cdef uint8_t undo = slot.undo, was_reached = slot.reached
     forget_tuple(s, index, slot)
     slot.op = 0
     slot.reached = WANT_OUT
@@ -418,19 +426,32 @@ cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil
     slot.flags = 0
     unlink(s, slot)
     if undo and slot.wanted != WANT_OUT:
-        s.count.refused[slot.reason % CT_OFFLOAD_N_REASONS] += 1
-        if passes(slot.reason):
-            slot.parked = 1
-            if slot.reason == CT_OFFLOAD_REASON_TABLE_FULL:
-                link(s, index, slot, LIST_FULL)
-        else:
-            slot.wanted = WANT_OUT
-        give(s, index, slot, undo, slot.error, slot.reason, 0, 0)
+        give_up(s, index, slot, undo, was_reached != WANT_OUT)
     else:
         link(s, index, slot, next_list(slot))
         give(s, index, slot, NOTICE_OUT, 0, slot.reason, 0, 0)
-    if was_added:
+    # One that found the table full itself has made no room.
+    if was_reached != WANT_OUT and not (undo and slot.reason == CT_OFFLOAD_REASON_TABLE_FULL):
         wake_full(s)
+
+
+cdef void give_up(OffloadShard *s, uint32_t index, Slot *slot, uint8_t undo, bint was_reached) noexcept nogil:
+    """It is out against its owner's wish: the wish is kept where the reason passes, and dropped otherwise."""
+    s.count.refused[slot.reason % CT_OFFLOAD_N_REASONS] += 1
+    if undo != NOTICE_REFUSED or not passes(slot.reason):
+        slot.wanted = WANT_OUT
+    elif slot.reason == CT_OFFLOAD_REASON_TABLE_FULL:
+        slot.parked = 1
+        if s.lists[LIST_FULL].head == NIL:
+            s.full_since_ms = s.now_ms
+        link(s, index, slot, LIST_FULL)
+    elif was_reached:
+        link(s, index, slot, LIST_ADD)    # the reason may have passed while it came out
+    else:
+        slot.parked = 1
+    if undo != NOTICE_REFUSED or not slot.told:
+        slot.told = undo == NOTICE_REFUSED
+        give(s, index, slot, undo, slot.error, slot.reason, 0, 0)
 
 
 cdef void wake_full(OffloadShard *s) noexcept nogil:
@@ -441,6 +462,7 @@ cdef void wake_full(OffloadShard *s) noexcept nogil:
     slot = &s.slots[index]
     slot.parked = 0
     link(s, index, slot, next_list(slot))
+    s.full_since_ms = s.now_ms
 
 
 cdef void start_undo(OffloadShard *s, Slot *slot, uint8_t kind, int error, uint16_t reason) noexcept nogil:
@@ -495,8 +517,9 @@ cdef void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
     slot.waiting = 0
     slot.failed = 0
     slot.many = (targets & (targets - 1)) != 0
-    slot.error = 0
-    slot.reason = CT_OFFLOAD_REASON_NONE
+    if op_type != CT_OFFLOAD_OP_DEL:     # a removal has been told why
+        slot.error = 0
+        slot.reason = CT_OFFLOAD_REASON_NONE
 
 
 cdef uint32_t usable(OffloadShard *s) noexcept nogil:
@@ -604,8 +627,8 @@ cdef bint serve_query(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogi
             return True
         begin(slot, CT_OFFLOAD_OP_UPD, slot.owners)
         if slot.many:
-            s.sides[index].last_used_ms = 0
-            s.sides[index].sampled_ms = 0x7fffffffffffffff
+            s.sides[index].sample.last_used_ms = 0
+            s.sides[index].sample.sampled_ms = 0x7fffffffffffffff
     if send(s, index, slot, CT_OFFLOAD_OP_UPD, NULL):
         unlink(s, slot)
         return True
@@ -635,6 +658,12 @@ cdef void serve(OffloadShard *s, uint8_t which, int op_type) noexcept nogil:
             blocked += 1
             unlink(s, slot)
             link(s, index, slot, which)
+
+
+cdef void serve_full(OffloadShard *s) noexcept nogil:
+    """One per second goes on without a removal here: other shards make room as well."""
+    if s.lists[LIST_FULL].head != NIL and s.now_ms - s.full_since_ms >= FULL_RETRY_MS:
+        wake_full(s)
 
 
 cdef void serve_later(OffloadShard *s) noexcept nogil:
@@ -708,7 +737,8 @@ cdef void answer_del(OffloadShard *s, Slot *slot, int p, const ct_offload_op *re
         disown(s, slot, p)
     else:
         slot.failed |= 1 << p
-        slot.error = result.error
+        if slot.undo == 0:
+            slot.error = result.error
 
 
 cdef void disown(OffloadShard *s, Slot *slot, int p) noexcept nogil:
@@ -721,16 +751,18 @@ cdef void disown(OffloadShard *s, Slot *slot, int p) noexcept nogil:
 
 cdef void answer_upd(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
     """The latest use over all owners, known up to the earliest collection time. One without data: no data."""
-    cdef Side *side
+    cdef Sample *sample = &s.sides[index].sample if slot.many else &s.sample
     if result.error:
-        note_failure(slot, p, result.error, result.reason or <uint16_t> CT_OFFLOAD_REASON_NO_LAST_USED)
-    elif not slot.many:
-        s.last_used_ms = result.last_used_ms
-        s.sampled_ms = result.sampled_ms
+        if slot.failed == 0:
+            sample.error = result.error
+            sample.reason = result.reason or <uint16_t> CT_OFFLOAD_REASON_NO_LAST_USED
+        slot.failed |= 1 << p
+    elif slot.many:
+        sample.last_used_ms = max(sample.last_used_ms, result.last_used_ms)
+        sample.sampled_ms = min(sample.sampled_ms, result.sampled_ms)
     else:
-        side = &s.sides[index]
-        side.last_used_ms = max(side.last_used_ms, result.last_used_ms)
-        side.sampled_ms = min(side.sampled_ms, result.sampled_ms)
+        sample.last_used_ms = result.last_used_ms
+        sample.sampled_ms = result.sampled_ms
 
 
 cdef void complete_stage(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
@@ -775,6 +807,7 @@ cdef void complete_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
         return
     if slot.installed == slot.owners and slot.undo == 0:
         slot.reached = WANT_INSTALLED
+        slot.told = 0
         if slot.wanted == WANT_INSTALLED:
             give(s, index, slot, NOTICE_INSTALLED, 0, 0, 0, 0)
     go_on(s, index, slot)
@@ -792,13 +825,12 @@ cdef void complete_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
 
 
 cdef void complete_upd(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    cdef const Sample *sample = &s.sides[index].sample if slot.many else &s.sample
     slot.queried = 0
     if slot.failed:
-        give(s, index, slot, NOTICE_NO_SAMPLE, slot.error, slot.reason, 0, 0)
-    elif slot.many:
-        give(s, index, slot, NOTICE_SAMPLE, 0, 0, s.sides[index].last_used_ms, s.sides[index].sampled_ms)
+        give(s, index, slot, NOTICE_NO_SAMPLE, sample.error, sample.reason, 0, 0)
     else:
-        give(s, index, slot, NOTICE_SAMPLE, 0, 0, s.last_used_ms, s.sampled_ms)
+        give(s, index, slot, NOTICE_SAMPLE, 0, 0, sample.last_used_ms, sample.sampled_ms)
     if slot.op == 0:
         go_on(s, index, slot)
 
@@ -950,6 +982,7 @@ cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
             take_events(s, p, s.lanes[p])
     walk(s)
     serve_later(s)
+    serve_full(s)
     serve(s, LIST_DEL, CT_OFFLOAD_OP_DEL)
     serve(s, LIST_ADD, CT_OFFLOAD_OP_ADD)
     serve(s, LIST_QUERY, CT_OFFLOAD_OP_UPD)

@@ -48,11 +48,21 @@ cdef class TestTable:
             context["tuple"]["src_port"][0] = slot + 1
             context["tuple"]["src"][0, :4] = (10, 0, slot >> 8 & 255, slot & 255)
             context["proto"], context["eth_type"] = 6, 0x0800
+            context["port"]["id"] = 0xffffffff
         conn_id = make_id(self.number, generation, slot)
         self.contexts[slot] = context
         self.contexts[slot]["conn_id"] = conn_id
         self.live[slot] = generation + 1
         return conn_id
+
+    def context(self, slot: int) -> object:
+        """A copy of the context of a slot."""
+        return self.contexts[slot].copy()
+
+    def set_ports(self, slot: int, orig: int, orig_generation: int, reply: int, reply_generation: int) -> None:
+        """Where packets of each direction arrive."""
+        self.contexts[slot]["port"]["id"] = (orig, reply)
+        self.contexts[slot]["port"]["generation"] = (orig_generation, reply_generation)
 
     def drop(self, slot: int) -> None:
         """The connection of a slot is gone from the table."""

@@ -1,0 +1,188 @@
+"""A compiled provider for tests and benchmarks: counts, holds a bit per connection, and can be had with and without batch_submit."""
+from libc.errno cimport ENOENT, EPERM
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from cpython.pycapsule cimport PyCapsule_New
+
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL,
+    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NAT_UNSUPPORTED, c_bool,
+    ct_offload_class, ct_offload_ctx, ct_offload_host, ct_offload_op)
+
+cdef enum:
+    N_SLOTS = 1 << 20
+
+cdef struct State:
+    uint8_t *held
+    uint64_t calls
+    uint64_t operations
+    int64_t now_ms
+    bint is_initialised
+
+
+cdef c_bool can_offload(void *user, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
+    if ctx.mark == 0xbad:
+        reason[0] = CT_OFFLOAD_REASON_NAT_UNSUPPORTED
+        return False
+    return True
+
+
+cdef int conn_add(void *user, ct_offload_op *op) noexcept nogil:
+    cdef State *state = <State *> user
+    state.operations += 1
+    state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] = 1
+    op.handle = op.conn_id ^ 0x5555
+    return 0
+
+
+cdef int conn_established(void *user, ct_offload_op *op) noexcept nogil:
+    cdef State *state = <State *> user
+    state.operations += 1
+    if not state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] or op.handle != op.conn_id ^ 0x5555:
+        return ENOENT
+    state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] = 2
+    op.flags = 1
+    return 0
+
+
+cdef int conn_update(void *user, ct_offload_op *op) noexcept nogil:
+    cdef State *state = <State *> user
+    state.operations += 1
+    op.last_used_ms = state.now_ms
+    op.sampled_ms = state.now_ms
+    return 0 if state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] else ENOENT
+
+
+cdef int conn_del(void *user, ct_offload_op *op) noexcept nogil:
+    cdef State *state = <State *> user
+    cdef uint8_t *held = &state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS]
+    state.operations += 1
+    if not held[0]:
+        return ENOENT
+    held[0] = 0
+    return 0
+
+
+cdef int flush(void *user) noexcept nogil:
+    memset((<State *> user).held, 0, N_SLOTS)
+    return 0
+
+
+cdef void batch_submit(void *user, ct_offload_op *ops, size_t n) noexcept nogil:
+    cdef size_t i
+    cdef uint16_t reason = 0
+    (<State *> user).calls += 1
+    for i in range(n):
+        if ops[i].type == CT_OFFLOAD_OP_ADD or ops[i].type == CT_OFFLOAD_OP_POLICY:
+            if not can_offload(user, ops[i].ctx, &reason):
+                ops[i].error = EPERM
+                ops[i].reason = reason
+            else:
+                ops[i].error = conn_add(user, &ops[i]) if ops[i].type == CT_OFFLOAD_OP_ADD else 0
+        elif ops[i].type == CT_OFFLOAD_OP_EST:
+            ops[i].error = conn_established(user, &ops[i])
+        elif ops[i].type == CT_OFFLOAD_OP_UPD:
+            ops[i].error = conn_update(user, &ops[i])
+        elif ops[i].type == CT_OFFLOAD_OP_DEL:
+            ops[i].error = conn_del(user, &ops[i])
+        else:
+            ops[i].error = flush(user)
+
+
+cdef void batch_accept(void *user, ct_offload_op *ops, size_t n) noexcept nogil:
+    """The least a native provider can do: for the cost of the layer alone."""
+    cdef size_t i
+    (<State *> user).calls += 1
+    for i in range(n):
+        ops[i].error = 0
+
+
+cdef int init(void *user, const ct_offload_host *host) noexcept nogil:
+    (<State *> user).is_initialised = True
+    return 0
+
+
+cdef void fini(void *user) noexcept nogil:
+    (<State *> user).is_initialised = False
+
+
+cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
+    (<State *> user).now_ms = now_ms
+    return now_ms + 1000
+
+
+cdef class CompiledProvider:
+    """`batch`: True with batch_submit, False with single members. `accept`: a batch_submit that does nothing but accept."""
+
+    cdef ct_offload_class cls
+    cdef State state
+    cdef bytes name
+    cdef object memory
+
+    def __init__(self, name: str = "compiled", *, batch: bool = True, accept: bool = False, priority: int = 0) -> None:
+        cdef uint8_t[::1] held
+        self.memory = bytearray(N_SLOTS)
+        held = self.memory
+        memset(&self.state, 0, sizeof(State))
+        self.state.held = &held[0]
+        self.name = name.encode()
+        memset(&self.cls, 0, sizeof(self.cls))
+        self.cls.abi_version = CT_OFFLOAD_ABI_VERSION
+        self.cls.size = sizeof(ct_offload_class)
+        self.cls.name = self.name
+        self.cls.priority = priority
+        self.cls.user = &self.state
+        self.cls.init = init
+        self.cls.fini = fini
+        self.cls.poll = poll
+        if accept:
+            self.cls.batch_submit = batch_accept
+        elif batch:
+            self.cls.batch_submit = batch_submit
+        else:
+            self.set_members()
+
+    def set_members(self) -> None:
+        self.cls.can_offload = can_offload
+        self.cls.conn_add = conn_add
+        self.cls.conn_established = conn_established
+        self.cls.conn_update = conn_update
+        self.cls.conn_del = conn_del
+        self.cls.flush = flush
+
+    def spoil(self, member: str) -> None:
+        """Makes the class one that registration must refuse."""
+        if member == "abi_version":
+            self.cls.abi_version += 1
+        elif member == "size":
+            self.cls.size -= 8
+        elif member == "name":
+            self.cls.name = NULL
+        elif member == "conn_add":
+            self.cls.conn_add = NULL
+        elif member == "conn_del":
+            self.cls.conn_del = NULL
+        elif member == "can_offload":
+            self.cls.can_offload = NULL
+        else:
+            raise ValueError(member)
+
+    def __ct_offload_class__(self) -> object:
+        return PyCapsule_New(&self.cls, CT_OFFLOAD_CAPSULE, NULL)
+
+    @property
+    def is_initialised(self) -> bool:
+        return self.state.is_initialised
+
+    @property
+    def calls(self) -> int:
+        return self.state.calls
+
+    @property
+    def operations(self) -> int:
+        return self.state.operations
+
+    def held(self) -> list[int]:
+        """Slots it holds."""
+        return [i for i, b in enumerate(self.memory) if b]
