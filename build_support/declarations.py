@@ -20,7 +20,7 @@ MACROS = {"RTE_VERSION_NUM"}
 
 
 def names_as_c(pxd: str) -> str:
-    """A C file that includes the headers of a .pxd text and uses each enumerator, member and function declared in it."""
+    """A C file that includes the headers of a .pxd text and uses each enumerator, member and function it declares."""
     includes: list[str] = []
     uses: list[str] = []
     kind, name = "", ""
@@ -32,7 +32,13 @@ def names_as_c(pxd: str) -> str:
             kind, name = block[1], "" if "ctypedef" in text else block[2] or ""
         elif text.startswith("        ") and kind == "enum" and (member := _MEMBER.match(text)):
             uses.append(f"    sink((long long) {member[1]});")
-        elif text.startswith("        ") and kind == "struct" and name and text.strip() != "pass" and (member := _MEMBER.match(text)):
+        elif (
+            text.startswith("        ")
+            and kind == "struct"
+            and name
+            and text.strip() != "pass"
+            and (member := _MEMBER.match(text))
+        ):
             uses.append(f"    (void) ((struct {name} *) p)->{member[1]};")
         elif constant := _CONSTANT.match(text):
             uses.append(f"    sink((long long) {constant[1]});")
@@ -47,6 +53,9 @@ def syntax_errors(source: Path, include_dirs: list[str], args: list[str]) -> str
     """What gcc says of a C file without compiling it; empty where it has nothing to say."""
     flags = [f"-I{d}" for d in include_dirs]
     done = subprocess.run(
-        ["gcc", "-fsyntax-only", "-std=gnu11", "-w", *args, *flags, str(source)], capture_output=True, text=True, check=False
+        ["gcc", "-fsyntax-only", "-std=gnu11", "-w", *args, *flags, str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stderr if done.returncode else ""

@@ -8,13 +8,17 @@ Items and actions of rules are in `items` and `actions`. Everything owns what it
 
 from ctoffload_dpdk.dpdk import actions, items
 from ctoffload_dpdk.dpdk._eal import Eal
+from ctoffload_dpdk.dpdk._events import Subscription
 from ctoffload_dpdk.dpdk._flow import IndirectAction, Rule
+from ctoffload_dpdk.dpdk._flow_async import Answer, AsyncRule, FlowQueue
 from ctoffload_dpdk.dpdk._mempool import Mempool
 from ctoffload_dpdk.dpdk._port import Port
+from ctoffload_dpdk.dpdk._templates import ActionsTemplate, PatternTemplate, TemplateTable
 from ctoffload_dpdk.dpdk.actions import Attr
 from ctoffload_dpdk.dpdk.args import Memory, eal_args
 from ctoffload_dpdk.dpdk.burst import Burst
 from ctoffload_dpdk.dpdk.log import Log, LogLine
+from ctoffload_dpdk.dpdk.pulled import Pulled
 from ctoffload_dpdk.dpdk.types import (
     AgeState,
     Count,
@@ -31,13 +35,17 @@ from ctoffload_dpdk.dpdk.types import (
 )
 
 __all__ = [
+    "ActionsTemplate",
     "AgeState",
+    "Answer",
+    "AsyncRule",
     "Attr",
     "Burst",
     "Count",
     "Eal",
     "Event",
     "FlowInfo",
+    "FlowQueue",
     "FlowSizes",
     "HairpinCapability",
     "IndirectAction",
@@ -46,13 +54,17 @@ __all__ = [
     "LogLine",
     "Memory",
     "Mempool",
+    "PatternTemplate",
     "Port",
     "PortAddress",
     "PortInfo",
     "PortStats",
+    "Pulled",
     "Rss",
     "Rule",
     "RxMetadata",
+    "Subscription",
+    "TemplateTable",
     "actions",
     "eal_args",
     "items",

@@ -1,4 +1,4 @@
-"""What a rule does: one class per rte_flow action, with DPDK's names. Numbers are ordinary integers, times are seconds."""
+"""What a rule does: one class per rte_flow action, with DPDK's names. Numbers are ordinary integers, times seconds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Queue(Action):
 
 @dataclass(frozen=True, slots=True)
 class Rss(Action):
-    """Spread over these receive queues. types: RTE_ETH_RSS_* bits, 0 for the driver's choice; level 0 for it, 1 outer, 2 inner."""
+    """Spread over these receive queues. types: RTE_ETH_RSS_* bits, level: 1 outer, 2 inner; 0 the driver's choice."""
 
     queues: tuple[int, ...]
     types: int = 0
@@ -77,7 +77,7 @@ class Count(Action):
 
 @dataclass(frozen=True, slots=True)
 class Age(Action):
-    """Reported as aged after timeout_s seconds without a packet. context: what aged() answers, 0 for the rule's handle."""
+    """Aged after timeout_s seconds without a packet. context: what aged() answers, 0 for the rule's handle."""
 
     timeout_s: int
     context: int = 0
@@ -106,36 +106,50 @@ class RepresentedPort(Action):
 
 @dataclass(frozen=True, slots=True)
 class SetIpv4Src(Action):
+    """Replaces the source address."""
+
     address: str | IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
 class SetIpv4Dst(Action):
+    """Replaces the destination address."""
+
     address: str | IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
 class SetIpv6Src(Action):
+    """Replaces the source address."""
+
     address: str | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class SetIpv6Dst(Action):
+    """Replaces the destination address."""
+
     address: str | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class SetTpSrc(Action):
+    """Replaces the TCP or UDP source port."""
+
     port: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetTpDst(Action):
+    """Replaces the TCP or UDP destination port."""
+
     port: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetTtl(Action):
+    """Replaces TTL or hop limit."""
+
     ttl: int
 
 
@@ -146,16 +160,22 @@ class DecTtl(Action):
 
 @dataclass(frozen=True, slots=True)
 class SetMacSrc(Action):
+    """Replaces the source MAC address."""
+
     mac: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetMacDst(Action):
+    """Replaces the destination MAC address."""
+
     mac: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetTag(Action):
+    """Writes a register that later rules match with items.Tag."""
+
     index: int
     data: int
     mask: int = 0xFFFFFFFF
@@ -163,6 +183,8 @@ class SetTag(Action):
 
 @dataclass(frozen=True, slots=True)
 class SetMeta(Action):
+    """Writes META, which later rules match and the host receives where it is enabled."""
+
     data: int
     mask: int = 0xFFFFFFFF
 
@@ -181,11 +203,15 @@ class OfPushVlan(Action):
 
 @dataclass(frozen=True, slots=True)
 class OfSetVlanVid(Action):
+    """Replaces the VLAN number, 0-4095."""
+
     vid: int
 
 
 @dataclass(frozen=True, slots=True)
 class OfSetVlanPcp(Action):
+    """Replaces the VLAN priority, 0-7."""
+
     pcp: int
 
 
@@ -232,7 +258,7 @@ class ModifyOp(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldAt:
-    """Where in a packet, or in the registers beside it. level: 0 the driver's choice, 1 outermost. offset_bits from the right."""
+    """Where in a packet, or in its registers. level: 0 the driver's choice, 1 outermost; offset_bits from the right."""
 
     field: Field
     offset_bits: int = 0
@@ -252,7 +278,7 @@ class ModifyField(Action):
 
 @dataclass(frozen=True, slots=True)
 class Indirect(Action):
-    """An action made before and shared. In an actions template handle may be None; kind then says which action it stands for."""
+    """An action made before and shared. In a template handle may be None; kind then says what it stands for."""
 
     handle: IndirectAction | None
     kind: type[Action] | None = None
@@ -296,7 +322,7 @@ class TcpDirection:
 
 @dataclass(frozen=True, slots=True)
 class Conntrack(Action):
-    """A TCP connection's context: only as an indirect action. Its values are DPDK's (struct rte_flow_action_conntrack)."""
+    """A TCP connection's context, only as an indirect action. Values as in struct rte_flow_action_conntrack."""
 
     original: TcpDirection = field(default_factory=TcpDirection)
     reply: TcpDirection = field(default_factory=TcpDirection)

@@ -12,7 +12,7 @@ from ctoffload_dpdk.base.packets import Packets
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Burst:
-    """Received packets, and per packet: ol_flags (RTE_MBUF_F_RX_*), mark where has_mark, META (0 without), input port."""
+    """Received packets; per packet ol_flags (RTE_MBUF_F_RX_*), mark where has_mark, META (0 without), input port."""
 
     packets: Packets
     ol_flags: NDArray[np.uint64]

@@ -96,7 +96,7 @@ class Ipv6FragExt(Item):
 
 @dataclass(frozen=True, slots=True)
 class Tcp(Item):
-    """TCP. flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32; Masked(0, 7) matches packets that open or close nothing."""
+    """TCP. flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32; Masked(0, 7) matches what opens and closes nothing."""
 
     src_port: Number | None = None
     dst_port: Number | None = None

@@ -1,6 +1,7 @@
 """A port as a device: which one it is, its set-up, its life."""
 import threading
 
+from libc.errno cimport ENODEV, EOPNOTSUPP
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -336,7 +337,7 @@ cdef list matching(bytes devargs):
 
 cdef object no_such_port(Eal eal, which):
     there = ", ".join(f"{port.id} ({port.name})" for port in eal.ports()) or "none"
-    return PortError(f"there is no port {which!r}; there are: {there}", errno=19, port=str(which),
+    return PortError(f"there is no port {which!r}; there are: {there}", errno=ENODEV, port=str(which),
                      hint="give the device to EAL (-a ADDRESS, --vdev NAME), or plug it in with Eal.probe")
 
 
@@ -346,7 +347,7 @@ cdef object negotiate(Device port, wanted):
     cdef int rc
     with nogil:
         rc = rte_eth_rx_metadata_negotiate(port.id, &features)
-    if rc == -95:
+    if rc == -EOPNOTSUPP:
         return RxMetadata(wanted)
     port.check(rc, "rte_eth_rx_metadata_negotiate")
     return RxMetadata(features)

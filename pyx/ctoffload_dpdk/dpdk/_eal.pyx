@@ -169,6 +169,18 @@ cdef class Eal(Owned):
 
         _hotplug.unplug(self, "vdev", name)
 
+    def on_event(self, event, callback, *, thread=True):
+        """As Port.on_event, for every port there is or will be: Event.NEW, Event.DESTROY."""
+        from ctoffload_dpdk.dpdk._events import subscribe
+
+        return subscribe(self, -1, event, callback, thread)
+
+    def on_telemetry(self, path, function, help_text):
+        """Answers a command on DPDK's telemetry socket. See `_telemetry.register_command`."""
+        from ctoffload_dpdk.dpdk._telemetry import register_command
+
+        register_command(self, path, function, help_text)
+
     def register_thread(self):
         """Gives the calling thread an lcore id of its own, so that it may use mempool caches. Pair with unregister_thread.
 

@@ -75,7 +75,7 @@ cdef class FlowDevice(Device):
     cdef int before_stop(self) except -1:
         """Rules go before the port stops, then indirect actions where the driver does not keep them."""
         try:
-            if self.living(Rule):
+            if self.all_rules():
                 self.flush_rules()
         except CtoffloadError as error:
             LOGGER.warning("%s: its rules are lost: %s", self.label(), error)
@@ -88,7 +88,7 @@ cdef class FlowDevice(Device):
 
     cdef object close_children(self, kind):
         # In bulk: one flush for a million rules.
-        if kind is None and len(self.living(Rule)) > 1:
+        if kind is None and len(self.all_rules()) > 1:
             try:
                 self.flush_rules()
             except CtoffloadError as error:
@@ -99,9 +99,13 @@ cdef class FlowDevice(Device):
         Device.lose_rules(self)
         self.rules_are_gone()
 
+    cdef list all_rules(self):
+        """Rules of this port that are open."""
+        return self.living(Rule)
+
     cdef void rules_are_gone(self):
         cdef Rule rule
-        for rule in self.living(Rule):
+        for rule in self.all_rules():
             rule.abandon()
 
     def validate_rule(self, attr, pattern, actions):

@@ -1,5 +1,5 @@
 # A port as its user sees it.
-from ctoffload_dpdk.dpdk._flow cimport FlowDevice
+from ctoffload_dpdk.dpdk._flow_async cimport AsyncDevice
 
-cdef class Port(FlowDevice):
+cdef class Port(AsyncDevice):
     pass

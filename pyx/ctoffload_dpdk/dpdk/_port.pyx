@@ -7,7 +7,7 @@ from libc.string cimport memset
 from ctoffload_dpdk.dpdk._burst cimport receive, transmit
 from ctoffload_dpdk.dpdk._device cimport Device
 from ctoffload_dpdk.dpdk._eal cimport Eal
-from ctoffload_dpdk.dpdk._flow cimport FlowDevice
+from ctoffload_dpdk.dpdk._flow_async cimport AsyncDevice
 from ctoffload_dpdk.dpdk._mempool cimport Mempool
 from ctoffload_dpdk.dpdk.librte_ethdev cimport (
     RTE_ETH_LINK_FULL_DUPLEX,
@@ -57,6 +57,7 @@ from libc.stdlib cimport calloc, free
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.dpdk._device import find_port
+from ctoffload_dpdk.dpdk._events import subscribe
 from ctoffload_dpdk.dpdk.types import HairpinCapability, Link, PortStats, Rss
 
 # Entries of a redirection table per group, and bytes of the longest hash key of any driver.
@@ -65,7 +66,7 @@ cdef enum:
     RSS_KEY_MAX = 255
 
 
-cdef class Port(FlowDevice):
+cdef class Port(AsyncDevice):
     """A DPDK port. Made by `Eal.port(id, name or devargs)`, owned by the Eal; owns its rules and subscriptions.
 
     configure, set the queues up, start, use, stop, close. Each method names the DPDK call whose errors it raises as
@@ -179,6 +180,16 @@ cdef class Port(FlowDevice):
         if not 0 < size <= 1024 * RETA_GROUP:
             raise UsageError(f"{self.label()} has no redirection table")
         return size
+
+    # Events ---------------------------------------------------------------------------------------------------------
+
+    def on_event(self, event, callback, *, bint thread=True):
+        """Calls callback(port id, event) when the driver reports this Event; returns a Subscription, which this port owns.
+
+        On a thread of the binding's own, or with thread=False where `Subscription.deliver` is called. The callback may
+        call anything. Source: rte_eth_dev_callback_register().
+        """
+        return subscribe(self, self.id, event, callback, thread)
 
     # Link and statistics --------------------------------------------------------------------------------------------
 

@@ -180,6 +180,12 @@ dpdk_flow_group_set_miss_actions(uint16_t port_id, uint32_t group, const struct 
 }
 
 /* Unsigned values in telemetry: renamed in 23.03, the old name removed in 23.11. */
+#if DPDK_AT_LEAST(23, 3)
+#define DPDK_TEL_UINT_VAL RTE_TEL_UINT_VAL
+#else
+#define DPDK_TEL_UINT_VAL RTE_TEL_U64_VAL
+#endif
+
 static inline int
 dpdk_tel_dict_uint(struct rte_tel_data *data, const char *name, uint64_t value)
 {

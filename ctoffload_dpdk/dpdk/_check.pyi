@@ -1,0 +1,1 @@
+# Reached from Cython alone: _check.pxd.

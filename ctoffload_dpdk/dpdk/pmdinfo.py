@@ -1,0 +1,157 @@
+"""Which drivers a DPDK binary holds, and for which devices, from the records DPDK's build leaves in it.
+
+A record is the string "PMD_INFO_STRING= " and JSON. It lies in .rodata of shared objects and programs, stripped ones
+included; an archive (.a) holds it in the objects it is made of.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
+
+from ctoffload_dpdk.base.errors import UsageError
+
+ELF_MAGIC = b"\x7fELF"
+AR_MAGIC = b"!<arch>\n"
+AR_HEADER_BYTES = 60
+ANY = 0xFFFF
+
+_RECORD = re.compile(rb"PMD_INFO_STRING= (\{[^\0]*)\0")
+_PLUGIN_PATH = re.compile(rb"DPDK_PLUGIN_PATH=([^\0]+)\0")
+
+
+@dataclass(frozen=True, slots=True)
+class PciId:
+    """One device a driver knows; None stands for any."""
+
+    vendor: int
+    device: int
+    subsystem_vendor: int | None
+    subsystem_device: int | None
+
+    def __str__(self) -> str:
+        return f"{self.vendor:04x}:{self.device:04x}"
+
+
+@dataclass(frozen=True, slots=True)
+class PmdInfo:
+    """One driver. parameters: its devargs as its authors describe them; kernel_modules: what it needs loaded."""
+
+    name: str
+    file: Path
+    pci_ids: tuple[PciId, ...]
+    parameters: str
+    kernel_modules: str
+
+
+def read(path: str | Path) -> list[PmdInfo]:
+    """The drivers of one shared object, archive or program, in the order they lie in it; none is an empty list.
+
+    UsageError where the file cannot be read, is neither ELF nor archive, or is cut short.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None
+    try:
+        return [_record(path, text) for part in _parts(content) for text in _RECORD.findall(part)]
+    except _Broken as error:
+        raise UsageError(f"{path} {error}", hint="give a DPDK driver (librte_net_*.so or .a) or a program") from None
+
+
+def read_directory(directory: str | Path) -> list[PmdInfo]:
+    """The drivers of every shared object in a directory, each file once, whatever links point at it."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UsageError(
+            f"{directory} is no directory", hint="DPDK's drivers are in dpdk/pmds-* of the library directory"
+        )
+    files = sorted({path.resolve() for path in directory.glob("*.so*")})
+    return [info for file in files for info in read(file)]
+
+
+def plugin_directory(path: str | Path) -> Path | None:
+    """The directory that a DPDK program or librte_eal.so loads its drivers from; None where it names none."""
+    content = Path(path).read_bytes()
+    for part in _parts(content):
+        if found := _PLUGIN_PATH.search(part):
+            return Path(found[1].decode())
+    return None
+
+
+class _Broken(Exception):
+    """What is wrong with the file, as the end of a sentence."""
+
+
+def _record(path: Path, text: bytes) -> PmdInfo:
+    try:
+        data = json.loads(text)
+        ids = tuple(
+            PciId(vendor, device, _or_any(sub_vendor), _or_any(sub_device))
+            for vendor, device, sub_vendor, sub_device in data.get("pci_ids", ())
+        )
+        return PmdInfo(data["name"], path, ids, data.get("params", ""), data.get("kmod", ""))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _Broken(f"holds a driver record that is damaged: {error}") from None
+
+
+def _or_any(number: int) -> int | None:
+    return None if number == ANY else number
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    """Where records may lie: the read-only data of an ELF file, or of each object of an archive."""
+    if content.startswith(ELF_MAGIC):
+        yield from _elf_parts(content)
+    elif content.startswith(AR_MAGIC):
+        for member in _members(content):
+            if member.startswith(ELF_MAGIC):
+                yield from _elf_parts(member)
+    else:
+        raise _Broken("is neither an ELF file nor an archive")
+
+
+def _elf_parts(content: bytes) -> Iterator[bytes]:
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        # Past the end lies the section table of a file that was cut.
+        if elf.header["e_shoff"] + elf.num_sections() * elf.header["e_shentsize"] > len(content):
+            raise _Broken("is cut short")
+        for section in elf.iter_sections():
+            if section.name.startswith(".rodata") and section["sh_type"] != "SHT_NOBITS":
+                yield _data(section, content)
+    except _Broken:
+        raise
+    except (ELFError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise _Broken(f"is damaged: {error}") from None
+
+
+def _data(section: Section, content: bytes) -> bytes:
+    if section["sh_offset"] + section["sh_size"] > len(content):
+        raise _Broken("is cut short")
+    data: bytes = section.data()
+    return data
+
+
+def _members(content: bytes) -> Iterator[bytes]:
+    """The files of an ar archive."""
+    at = len(AR_MAGIC)
+    while at < len(content):
+        header = content[at : at + AR_HEADER_BYTES]
+        if len(header) < AR_HEADER_BYTES or header[58:60] != b"`\n":
+            raise _Broken("is an archive that is damaged or cut short")
+        size_text = header[48:58].strip()
+        if not size_text.isdigit() or at + AR_HEADER_BYTES + int(size_text) > len(content):
+            raise _Broken("is an archive that is damaged or cut short")
+        size = int(size_text)
+        yield content[at + AR_HEADER_BYTES : at + AR_HEADER_BYTES + size]
+        at += AR_HEADER_BYTES + size + size % 2
