@@ -1,0 +1,1 @@
+"""Stand-ins below real drivers: for tests and development, never in the wheel."""

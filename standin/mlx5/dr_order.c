@@ -1,0 +1,215 @@
+/* dr_order.c: which action may follow which in a rule of software steering, per domain and direction.
+ *
+ * Stands on rdma-core 44.0, providers/mlx5/dr_action.c:51-530: its table of next states, written here as steps: in state
+ * `from`, one of `actions` leads to state `to`; what no step names is refused with EOPNOTSUPP
+ * (dr_action_validate_and_get_next_state).
+ */
+#include "dr.h"
+
+enum state { START, PLAIN, DECAPPED, POPPED, MODIFIED, PUSHED, ASO, ENCAPPED, END };
+
+struct step {
+    uint8_t from, to;
+    uint32_t actions;
+};
+
+static const struct step nic_ingress[] = {
+    {START, PLAIN, TAG | COUNTER | AGE},
+    {START, DECAPPED, DECAP_L2 | DECAP_L3},
+    {START, POPPED, POP_VLAN},
+    {START, MODIFIED, MODIFY},
+    {START, PUSHED, PUSH_VLAN},
+    {START, ASO, METER | CONTEXT},
+    {START, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {START, END, DROP | QUEUE | TABLE | ROOT_TABLE | MISS | OLD_METER | SAMPLER | ARRAY},
+    {PLAIN, PLAIN, TAG | COUNTER | AGE},
+    {PLAIN, DECAPPED, DECAP_L2 | DECAP_L3},
+    {PLAIN, POPPED, POP_VLAN},
+    {PLAIN, MODIFIED, MODIFY},
+    {PLAIN, PUSHED, PUSH_VLAN},
+    {PLAIN, ASO, METER | CONTEXT},
+    {PLAIN, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PLAIN, END, DROP | QUEUE | TABLE | ROOT_TABLE | MISS | OLD_METER | SAMPLER | ARRAY},
+    {DECAPPED, DECAPPED, TAG | COUNTER | AGE},
+    {DECAPPED, POPPED, POP_VLAN},
+    {DECAPPED, MODIFIED, MODIFY},
+    {DECAPPED, PUSHED, PUSH_VLAN},
+    {DECAPPED, ASO, METER | CONTEXT},
+    {DECAPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {DECAPPED, END, QUEUE | TABLE | ROOT_TABLE | OLD_METER | SAMPLER | ARRAY},
+    {POPPED, POPPED, TAG | COUNTER | AGE | POP_VLAN},
+    {POPPED, MODIFIED, MODIFY},
+    {POPPED, ASO, METER | CONTEXT},
+    {POPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {POPPED, END, QUEUE | TABLE | ROOT_TABLE | OLD_METER | SAMPLER | ARRAY},
+    {MODIFIED, MODIFIED, TAG | COUNTER | AGE},
+    {MODIFIED, PUSHED, PUSH_VLAN},
+    {MODIFIED, ASO, METER | CONTEXT},
+    {MODIFIED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {MODIFIED, END, QUEUE | TABLE | ROOT_TABLE | OLD_METER | SAMPLER | ARRAY},
+    {PUSHED, PUSHED, TAG | COUNTER | AGE | PUSH_VLAN},
+    {PUSHED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PUSHED, END, QUEUE | TABLE | ROOT_TABLE | OLD_METER | SAMPLER | ARRAY},
+    {ASO, ASO, COUNTER | AGE | METER | CONTEXT},
+    {ASO, END, QUEUE | TABLE | ROOT_TABLE | SAMPLER | ARRAY},
+    {ENCAPPED, ASO, AGE},
+    {ENCAPPED, ENCAPPED, TAG | COUNTER},
+    {ENCAPPED, END, QUEUE | TABLE | ROOT_TABLE | OLD_METER | SAMPLER | ARRAY},
+    {END, END, COUNTER},
+};
+
+static const struct step nic_egress[] = {
+    {START, PLAIN, COUNTER | AGE},
+    {START, POPPED, POP_VLAN},
+    {START, MODIFIED, MODIFY},
+    {START, PUSHED, PUSH_VLAN},
+    {START, ASO, METER | CONTEXT},
+    {START, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {START, END, DROP | TABLE | ROOT_TABLE | MISS | OLD_METER},
+    {PLAIN, PLAIN, COUNTER | AGE},
+    {PLAIN, POPPED, POP_VLAN},
+    {PLAIN, MODIFIED, MODIFY},
+    {PLAIN, PUSHED, PUSH_VLAN},
+    {PLAIN, ASO, METER | CONTEXT},
+    {PLAIN, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PLAIN, END, DROP | TABLE | ROOT_TABLE | MISS | OLD_METER},
+    {POPPED, POPPED, COUNTER | AGE | POP_VLAN},
+    {POPPED, MODIFIED, MODIFY},
+    {POPPED, PUSHED, PUSH_VLAN},
+    {POPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {POPPED, END, TABLE | ROOT_TABLE | OLD_METER},
+    {MODIFIED, MODIFIED, COUNTER | AGE},
+    {MODIFIED, PUSHED, PUSH_VLAN},
+    {MODIFIED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {MODIFIED, END, TABLE | ROOT_TABLE | OLD_METER},
+    {PUSHED, PUSHED, COUNTER | AGE | PUSH_VLAN},
+    {PUSHED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PUSHED, END, TABLE | ROOT_TABLE | OLD_METER},
+    {ASO, MODIFIED, MODIFY},
+    {ASO, PUSHED, PUSH_VLAN},
+    {ASO, ASO, COUNTER | AGE | METER | CONTEXT},
+    {ASO, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {ASO, END, DROP | TABLE | ROOT_TABLE | MISS},
+    {ENCAPPED, ENCAPPED, COUNTER | AGE},
+    {ENCAPPED, END, TABLE | ROOT_TABLE | OLD_METER},
+    {END, END, COUNTER},
+};
+
+static const struct step fdb_ingress[] = {
+    {START, PLAIN, COUNTER | AGE},
+    {START, DECAPPED, DECAP_L2 | DECAP_L3},
+    {START, POPPED, POP_VLAN},
+    {START, MODIFIED, MODIFY},
+    {START, PUSHED, PUSH_VLAN},
+    {START, ASO, METER | CONTEXT},
+    {START, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {START, END, DROP | TABLE | ROOT_TABLE | PORT | MISS | OLD_METER | SAMPLER | ARRAY},
+    {PLAIN, PLAIN, COUNTER | AGE},
+    {PLAIN, DECAPPED, DECAP_L2 | DECAP_L3},
+    {PLAIN, POPPED, POP_VLAN},
+    {PLAIN, MODIFIED, MODIFY},
+    {PLAIN, PUSHED, PUSH_VLAN},
+    {PLAIN, ASO, METER | CONTEXT},
+    {PLAIN, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PLAIN, END, DROP | TABLE | ROOT_TABLE | PORT | MISS | OLD_METER | SAMPLER | ARRAY},
+    {DECAPPED, DECAPPED, COUNTER | AGE},
+    {DECAPPED, POPPED, POP_VLAN},
+    {DECAPPED, MODIFIED, MODIFY},
+    {DECAPPED, PUSHED, PUSH_VLAN},
+    {DECAPPED, ASO, METER | CONTEXT},
+    {DECAPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {DECAPPED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {POPPED, POPPED, COUNTER | AGE | POP_VLAN},
+    {POPPED, MODIFIED, MODIFY},
+    {POPPED, ASO, METER | CONTEXT},
+    {POPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {POPPED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {MODIFIED, MODIFIED, COUNTER | AGE},
+    {MODIFIED, PUSHED, PUSH_VLAN},
+    {MODIFIED, ASO, METER | CONTEXT},
+    {MODIFIED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {MODIFIED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {PUSHED, PUSHED, COUNTER | AGE | PUSH_VLAN},
+    {PUSHED, ASO, METER},
+    {PUSHED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PUSHED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {ASO, ASO, COUNTER | AGE | METER | CONTEXT},
+    {ASO, END, TABLE | ROOT_TABLE | PORT | SAMPLER | ARRAY},
+    {ENCAPPED, ASO, AGE},
+    {ENCAPPED, ENCAPPED, COUNTER},
+    {ENCAPPED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {END, END, COUNTER},
+};
+
+static const struct step fdb_egress[] = {
+    {START, PLAIN, COUNTER | AGE},
+    {START, POPPED, POP_VLAN},
+    {START, MODIFIED, MODIFY},
+    {START, PUSHED, PUSH_VLAN},
+    {START, ASO, METER | CONTEXT},
+    {START, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {START, END, DROP | TABLE | ROOT_TABLE | PORT | MISS | OLD_METER | SAMPLER | ARRAY},
+    {PLAIN, PLAIN, COUNTER | AGE},
+    {PLAIN, POPPED, POP_VLAN},
+    {PLAIN, MODIFIED, MODIFY},
+    {PLAIN, PUSHED, PUSH_VLAN},
+    {PLAIN, ASO, METER | CONTEXT},
+    {PLAIN, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PLAIN, END, DROP | TABLE | ROOT_TABLE | PORT | MISS | OLD_METER | SAMPLER | ARRAY},
+    {POPPED, POPPED, COUNTER | AGE | POP_VLAN},
+    {POPPED, MODIFIED, MODIFY},
+    {POPPED, PUSHED, PUSH_VLAN},
+    {POPPED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {POPPED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {MODIFIED, MODIFIED, COUNTER | AGE},
+    {MODIFIED, PUSHED, PUSH_VLAN},
+    {MODIFIED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {MODIFIED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {PUSHED, PUSHED, COUNTER | AGE | PUSH_VLAN},
+    {PUSHED, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {PUSHED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {ASO, MODIFIED, MODIFY},
+    {ASO, PUSHED, PUSH_VLAN},
+    {ASO, ASO, COUNTER | AGE | METER | CONTEXT},
+    {ASO, ENCAPPED, ENCAP_L2 | ENCAP_L3},
+    {ASO, END, TABLE | ROOT_TABLE | PORT | SAMPLER | ARRAY},
+    {ENCAPPED, ENCAPPED, COUNTER | AGE},
+    {ENCAPPED, END, TABLE | ROOT_TABLE | PORT | OLD_METER | SAMPLER | ARRAY},
+    {END, END, COUNTER},
+};
+#define STEPS(table) {table, sizeof table / sizeof *table}
+
+static const struct {
+    const struct step *steps;
+    size_t n;
+} sides[] = {
+    [DR_NIC_INGRESS] = STEPS(nic_ingress),
+    [DR_NIC_EGRESS] = STEPS(nic_egress),
+    [DR_FDB_INGRESS] = STEPS(fdb_ingress),
+    [DR_FDB_EGRESS] = STEPS(fdb_egress),
+};
+
+static bool
+step(enum dr_side side, enum state *state, enum dr_kind kind)
+{
+    for (size_t i = 0; i < sides[side].n; i++) {
+        const struct step *s = &sides[side].steps[i];
+
+        if (s->from == *state && s->actions & kind) {
+            *state = s->to;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t
+dr_order_check(enum dr_side side, struct mlx5dv_dr_action *const actions[], size_t n)
+{
+    enum state state = START;
+    size_t i;
+
+    for (i = 0; i < n && step(side, &state, actions[i]->kind); i++) {
+    }
+    return i;
+}

@@ -1,0 +1,119 @@
+"""Where a process runs on the stand-in: its network namespace, environment and EAL arguments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+
+from build_support import dpdk
+from build_support import standin as build
+from standin.mlx5.control import Control
+from standin.mlx5.sysfs import PCI_ADDRESS, make_tree
+
+ROOT = Path(__file__).resolve().parents[2]
+UNSHARE = ("unshare", "--user", "--map-current-user", "--keep-caps", "--net")
+
+
+class Unavailable(Exception):
+    """The stand-in cannot run here; the text says why and what to do."""
+
+
+class Steering(IntEnum):
+    """Who writes the NIC's tables: the driver's parameter dv_flow_en."""
+
+    SOFTWARE = 1
+    HARDWARE = 2
+
+
+def why_unavailable() -> str:
+    """Why the stand-in cannot run here, in words; empty where it can. Builds it where that is needed."""
+    for tool in ("unshare", "ip", "gcc"):
+        if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+            return f"{tool} is not installed; run: make packages"
+    try:
+        build.build(ROOT)
+    except dpdk.Missing as missing:
+        return str(missing)
+    done = subprocess.run(
+        [*UNSHARE, "ip", "link", "add", "mlx0", "type", "veth"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return f"no network namespace of its own can be had: {done.stderr.strip()}"
+    return ""
+
+
+class Standin:
+    """One faked device with its ports, for one process.
+
+    n_ports 1: one physical port; more: the uplink and VFs. profile: whose capabilities, "cx6dx" or "cx5". options: more
+    parameters of the driver. Closing removes its directory; the process is the caller's to end.
+    """
+
+    def __init__(self, steering: Steering, *, n_ports: int = 1, profile: str = "cx6dx", options: str = "") -> None:
+        self.steering = steering
+        self.n_ports = n_ports
+        self.profile = profile
+        self.options = options
+        self._directory = tempfile.TemporaryDirectory(prefix="standin-")
+        self.directory = Path(self._directory.name)
+        self.library = build.build(ROOT)
+        make_tree(self.root, self.interfaces)
+
+    def __enter__(self) -> Standin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._directory.cleanup()
+
+    @property
+    def interfaces(self) -> list[str]:
+        """The ports' network interfaces, which exist in the process's namespace only."""
+        return [f"mlx{n}" for n in range(self.n_ports)]
+
+    @property
+    def root(self) -> Path:
+        return self.directory / "root"
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "control"
+
+    def command(self, argv: list[str]) -> list[str]:
+        """argv, run in a network namespace of its own on the stand-in."""
+        launcher = str(Path(__file__).with_name("launch.py"))
+        return [*UNSHARE, sys.executable, "-P", "-S", launcher, *self.interfaces, "--", *argv]
+
+    def environment(self) -> dict[str, str]:
+        """What the command needs in its environment, on top of this process's."""
+        sbin = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+        return {
+            **os.environ,
+            "PATH": sbin,
+            "SYSFS_PCI_DEVICES": str(self.root / "pci"),
+            "CTOFFLOAD_MLX5_STANDIN": "1",
+            "CTOFFLOAD_MLX5_STANDIN_LIBRARY": str(self.library),
+            "CTOFFLOAD_MLX5_STANDIN_ROOT": str(self.root),
+            "CTOFFLOAD_MLX5_STANDIN_PORTS": str(self.n_ports),
+            "CTOFFLOAD_MLX5_STANDIN_PROFILE": self.profile,
+            "CTOFFLOAD_MLX5_STANDIN_SOCKET": str(self.socket),
+        }
+
+    def eal_args(self, memory_mb: int = 256) -> list[str]:
+        """EAL arguments that probe the device and nothing else."""
+        device = f"{PCI_ADDRESS},dv_flow_en={int(self.steering)}{',' if self.options else ''}{self.options}"
+        return ["--no-huge", "-m", str(memory_mb), "--no-shconf", "--no-telemetry", "-a", device]
+
+    def control(self) -> Control:
+        """The channel into the process, once it has probed the device."""
+        return Control(self.socket)
