@@ -18,6 +18,7 @@ FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 # name: (module, command object, what it does); a module is imported only when its command runs.
 COMMANDS = {
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
+    "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
     "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
 }
