@@ -1,4 +1,4 @@
-"""Speed bars. Each module here has `rows() -> Iterable[Row]`; `make bench` runs them all and prints bar, figure, control.
+"""Speed bars. Each module here has `rows() -> Iterable[Row]`; `make bench` runs all, prints bar, figure, control.
 
 A figure is a median over interleaved pairs of (ours, control) taken in one run, so that the machine's drift hits both.
 """

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[children] = {}
     path = config.getoption("--eal-report")
     if path:
-        config.stash[writer] = Path(path).open("a", encoding="utf-8")
+        config.stash[writer] = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open as long as pytest runs
 
 
 def is_child(config: pytest.Config) -> bool:
@@ -97,7 +97,7 @@ def _remember_child(pytestconfig: pytest.Config) -> Iterator[None]:
 
 def run_child(config: pytest.Config, group: Group, items: list[pytest.Item]) -> dict[str, list[dict[str, Any]]]:
     """Runs these tests in one child process. Returns the reports of each."""
-    path, args = group
+    args = group[1]
     reports: dict[str, list[dict[str, Any]]] = {item.nodeid: [] for item in items}
     with tempfile.NamedTemporaryFile("r", suffix=".reports", encoding="utf-8") as file:
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}",

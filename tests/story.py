@@ -57,7 +57,9 @@ class Connection:
     def __init__(self, lab: StoryLab, *, ipv6: bool = False, sport: int | None = None, host: int = 1) -> None:
         self.lab = lab
         self.sport = sport or 10_000 + next(numbers)
-        self.src, self.dst = (f"2001:db8::{host:x}", "2001:db8::ffff") if ipv6 else (f"198.51.100.{host}", "198.51.100.254")
+        self.src, self.dst = (
+            (f"2001:db8::{host:x}", "2001:db8::ffff") if ipv6 else (f"198.51.100.{host}", "198.51.100.254")
+        )
         self.ip = scapy.IPv6 if ipv6 else scapy.IP
 
     def frame(self, side: int, l4: Any) -> Any:

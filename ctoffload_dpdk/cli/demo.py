@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def demo(output: Output, pcap: Path | None, generated: bool, seed: int, pace: float | None) -> int:
     """Run the main job on emulated ports: no NIC, no hugepages, no configuration.
 
-    Two emulated NIC ports are joined by the engine. Side A begins each connection. Software sees the first packets, puts
-    established connections into the NIC, and lets them age out on a clock run by hand. At the end every packet, connection
-    and rule is accounted for; the exit status is 1 if not.
+    Two emulated NIC ports are joined by the engine. Side A begins each connection. Software sees the first packets,
+    puts established connections into the NIC, and lets them age out on a clock run by hand. At the end every packet,
+    connection and rule is accounted for; the exit status is 1 if not.
     """
     from ctoffload_dpdk.demo import traffic as source  # noqa: PLC0415 - --help does without
     from ctoffload_dpdk.demo.lab import EAL_ARGS, Lab  # noqa: PLC0415

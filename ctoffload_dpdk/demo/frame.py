@@ -39,7 +39,7 @@ class Frame:
 
 
 def clock(ms: int) -> str:
-    """"00:12.345", or "1 d 00:10:00" when hours or days went by."""
+    """ "00:12.345", or "1 d 00:10:00" when hours or days went by."""
     seconds, rest = divmod(max(ms, 0), 1000)
     days, seconds = divmod(seconds, 86_400)
     hours, seconds = divmod(seconds, 3600)
@@ -50,5 +50,5 @@ def clock(ms: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """"80 %"; empty where there is nothing to share."""
+    """ "80 %"; empty where there is nothing to share."""
     return f"{100 * part / whole:.0f} %" if whole else ""

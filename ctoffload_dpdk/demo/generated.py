@@ -53,12 +53,15 @@ class Ends:
 def handshake(scapy: Any, ends: Ends, start: float) -> Iterator[Timed]:
     port = ends.port
     yield start, ends.from_a / scapy.TCP(sport=port, dport=80, flags="S", seq=1000, options=[("WScale", 7)])
-    yield start + 0.01, ends.from_b / scapy.TCP(sport=80, dport=port, flags="SA", seq=5000, ack=1001, options=[("WScale", 7)])
+    yield (
+        start + 0.01,
+        ends.from_b / scapy.TCP(sport=80, dport=port, flags="SA", seq=5000, ack=1001, options=[("WScale", 7)]),
+    )
     yield start + 0.02, ends.from_a / scapy.TCP(sport=port, dport=80, flags="A", seq=1001, ack=5001)
 
 
 def exchange(scapy: Any, ends: Ends, start: float, rounds: int) -> Iterator[Timed]:
-    """A sends 10 bytes, B answers 100, `rounds` times, 20 ms apart. Ends at sequence numbers 1001 + 10 r, 5001 + 100 r."""
+    """A sends 10 bytes, B answers 100, `rounds` times, 20 ms apart. Ends at 1001 + 10 r, 5001 + 100 r."""
     port = ends.port
     for r in range(rounds):
         at, seq, ack = start + r * 0.04, 1001 + 10 * r, 5001 + 100 * r

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Lab:
     def __init__(self, eal: Eal, settings: Settings, **parameters: int | str | bool) -> None:
         self.eal = eal
         self.mempool = eal.mempool(N_MBUFS)
-        options = {"switch": SWITCH, "clock": "manual", "capacity": CAPACITY} | parameters
+        options: dict[str, Any] = {"switch": SWITCH, "clock": "manual", "capacity": CAPACITY} | parameters
         self.nics = [Nic.create(eal, name, **options) for name in PORTS]
         self.now_ms = 0
         self.start_ms = self.nics[0].now_ms()

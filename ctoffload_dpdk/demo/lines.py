@@ -32,7 +32,7 @@ class Lines:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.rows: NDArray[np.void] = np.zeros(0)
+        self.rows: NDArray[Any] = np.zeros(0)
         self.offload: dict[int, tuple[int, int]] = {}
         self.names: dict[int, str] = {}
         self.events: list[str] = []
@@ -104,7 +104,7 @@ def proto_name(row: Row) -> str:
 
 
 def endpoint(row: Row, which: str) -> str:
-    """"10.0.0.1:80", "[2001:db8::1]:80"; ICMP has the identifier at its source only."""
+    """ "10.0.0.1:80", "[2001:db8::1]:80"; ICMP has the identifier at its source only."""
     raw = row[which].tobytes()
     address = str(ipaddress.ip_address(raw if row["family"] == 6 else raw[:4]))
     if row["proto"] in (1, 58):
@@ -128,7 +128,9 @@ def key(proto: int, src: bytes, dst: bytes, src_port: int, dst_port: int) -> byt
 
 
 def rule_key(rule: Row) -> bytes:
-    return key(int(rule["proto"]), rule["src"].tobytes(), rule["dst"].tobytes(), int(rule["src_port"]), int(rule["dst_port"]))
+    return key(
+        int(rule["proto"]), rule["src"].tobytes(), rule["dst"].tobytes(), int(rule["src_port"]), int(rule["dst_port"])
+    )
 
 
 def connection_keys(row: Row) -> tuple[bytes, bytes]:

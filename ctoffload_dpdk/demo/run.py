@@ -69,7 +69,7 @@ class Demo:
         return self.lab.engine.connections().live, self.lab.engine.rules().live
 
     def longest_ms(self) -> int:
-        """By when the last connection must have ended: twice the longest timeout, since a sample may restart it once."""
+        """By when the last connection must have ended: twice the longest timeout, since a sample may restart it."""
         return 2 * max(self.lab.engine.settings.timeouts_s().values()) * 1000
 
     def wait(self) -> None:

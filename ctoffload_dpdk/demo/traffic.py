@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.capture import read_capture
 from ctoffload_dpdk.base.errors import CaptureError
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import CtState, Conntrack
+from ctoffload_dpdk.conntrack import Conntrack, CtState
 from ctoffload_dpdk.demo.generated import generate
 
 EXAMPLE = Path(__file__).parent / "example.pcap"
@@ -40,7 +41,7 @@ class Traffic:
             return
         changes = np.flatnonzero((np.diff(self.side) != 0) | (np.diff(self.at_ms) != 0)) + 1
         edges = [0, *changes.tolist(), len(self.packets)]
-        for first, end in zip(edges, edges[1:], strict=False):
+        for first, end in pairwise(edges):
             yield first, end, int(self.side[first]), int(self.at_ms[first])
 
 
@@ -65,12 +66,14 @@ def of(name: str, packets: Packets, error: CaptureError | None = None) -> Traffi
 
 
 def sides(packets: Packets, at_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """B for what travels against the direction of its connection, A otherwise; what belongs to no connection follows its
-    sender's MAC address."""
+    """B for what travels against the direction of its connection, A otherwise.
+
+    What belongs to no connection follows its sender's MAC address.
+    """
     with Conntrack(max(len(packets), 1), now_ms=0) as tracker:
         verdicts = tracker.process(packets, at_ms)
     state = verdicts["state"]
-    side = ((state & CtState.CS_REPLY_DIR) != 0).astype(np.uint8)
+    side: NDArray[np.uint8] = ((state & CtState.CS_REPLY_DIR) != 0).astype(np.uint8)
     known: dict[bytes, int] = {}
     for i in np.flatnonzero(verdicts["conn_id"] != 0).tolist():
         known.setdefault(sender(packets, i), int(side[i]))

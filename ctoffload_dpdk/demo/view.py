@@ -23,7 +23,9 @@ class View(Protocol):
     """Shows frames between `with` and its end, then the account."""
 
     def __enter__(self) -> View: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
     def show(self, frame: Frame) -> None: ...
     def end(self, account: Account) -> None: ...
 
@@ -109,18 +111,39 @@ def progress(frame: Frame) -> RenderableType:
 def totals(frame: Frame) -> RenderableType:
     packets, connections = frame.packets, frame.connections
     grid = Table.grid(padding=(0, 2))
-    for justify in ("left", "right", "right", "left", "right", "left", "right"):
-        grid.add_column(justify=justify)  # type: ignore[arg-type]
+    for is_number in (False, True, True, False, True, False, True):
+        grid.add_column(justify="right" if is_number else "left")
     dropped = sum(packets.nic_dropped.values()) + sum(packets.sw_dropped.values())
     grid.add_row("[bold]packets", "", "", "[bold]connections", "", "[bold]rules in the NIC", "")
     rows = [
         ("on the wire", packets.wire_in, "", "created", connections.created, "live", frame.rules.live),
-        ("forwarded by the NIC", packets.nic_forwarded, share(packets.nic_forwarded, packets.wire_in),
-         "live", connections.live, "high water", frame.rules_high_water),
-        ("through software", packets.host_rx, share(packets.host_rx, packets.wire_in),
-         "in hardware", frame.in_hardware, "created", frame.rules.created),
-        ("dropped", dropped, share(dropped, packets.wire_in) if dropped else "",
-         "ended", connections.created - connections.live, "destroyed", frame.rules.destroyed),
+        (
+            "forwarded by the NIC",
+            packets.nic_forwarded,
+            share(packets.nic_forwarded, packets.wire_in),
+            "live",
+            connections.live,
+            "high water",
+            frame.rules_high_water,
+        ),
+        (
+            "through software",
+            packets.host_rx,
+            share(packets.host_rx, packets.wire_in),
+            "in hardware",
+            frame.in_hardware,
+            "created",
+            frame.rules.created,
+        ),
+        (
+            "dropped",
+            dropped,
+            share(dropped, packets.wire_in) if dropped else "",
+            "ended",
+            connections.created - connections.live,
+            "destroyed",
+            frame.rules.destroyed,
+        ),
     ]
     for name, value, part, name2, value2, name3, value3 in rows:
         grid.add_row(name, f"{value:,}", part, name2, f"{value2:,}", name3, f"{value3:,}")
@@ -129,13 +152,21 @@ def totals(frame: Frame) -> RenderableType:
 
 def connections_table(frame: Frame) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name, justify in (("", "left"), ("from", "left"), ("to", "left"), ("state", "left"), ("offload", "left"),
-                          ("software", "right"), ("NIC", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for name in ("", "from", "to", "state", "offload"):
+        table.add_column(name, no_wrap=True)
+    for name in ("software", "NIC"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in frame.lines[:LINES_SHOWN]:
         style = "green" if line.offload.startswith("offloaded=yes") else ""
-        table.add_row(line.proto, line.src, line.dst, line.state, Text(line.offload, style=style),
-                      f"{line.software_packets:,}", f"{line.nic_packets:,}")
+        table.add_row(
+            line.proto,
+            line.src,
+            line.dst,
+            line.state,
+            Text(line.offload, style=style),
+            f"{line.software_packets:,}",
+            f"{line.nic_packets:,}",
+        )
     if len(frame.lines) > LINES_SHOWN:
         table.add_row("", f"and {len(frame.lines) - LINES_SHOWN:,} more")
     return table
@@ -144,17 +175,16 @@ def connections_table(frame: Frame) -> RenderableType:
 def account_lines(account: Account) -> str:
     """The account as sums, a line each."""
     packets, connections, rules, objects = account.packets, account.connections, account.rules, account.objects
-    sums = [
-        ("packets on the wire", packets.wire_in,
-         f"{packets.nic_forwarded:,} forwarded by the NIC + {named(packets.nic_dropped)} dropped by it"
-         f" + {packets.host_rx:,} to software"),
+    by_nic = f"{packets.nic_forwarded:,} forwarded by the NIC + {named(packets.nic_dropped)} dropped by it"
+    ended = f"{connections.expired:,} expired + {connections.closed:,} closed + {connections.flushed:,} flushed"
+    ended += f" + {connections.replaced:,} replaced"
+    sums = (
+        ("packets on the wire", packets.wire_in, f"{by_nic} + {packets.host_rx:,} to software"),
         ("packets to software", packets.host_rx, f"{packets.host_tx:,} sent on + {named(packets.sw_dropped)} dropped"),
-        ("connections created", connections.created,
-         f"{connections.live:,} live + {connections.expired:,} expired + {connections.closed:,} closed"
-         f" + {connections.flushed:,} flushed + {connections.replaced:,} replaced"),
+        ("connections created", connections.created, f"{connections.live:,} live + {ended}"),
         ("rules created", rules.created, f"{held(rules)}; {account.audit.rules:,} by the NIC's own audit"),
         ("objects created", objects.created, f"{held(objects)}; {account.audit.objects:,} by the NIC's own audit"),
-    ]  # fmt: skip
+    )
     return "\n".join(["Account", *(f"  {name:<20}{value:>9,} = {parts}" for name, value, parts in sums)])
 
 
@@ -163,7 +193,7 @@ def held(books: RuleAccount) -> str:
 
 
 def named(counts: dict[str, int]) -> str:
-    """"3 (2 invalid, 1 tx-full)", or "0"."""
+    """ "3 (2 invalid, 1 tx-full)", or "0"."""
     parts = [f"{value:,} {name}" for name, value in counts.items() if value]
     return f"{sum(counts.values()):,}" + (f" ({', '.join(parts)})" if parts else "")
 

@@ -32,7 +32,7 @@ class PacketAccount:
 class ConnectionAccount:
     """Connections. created = live + expired + closed + flushed + replaced.
 
-    closed: ended after a TCP close state; expired: by idle timeout; replaced: its ports were reused by a new connection.
+    closed: ended after a TCP close state; expired: by idle timeout; replaced: a new connection took its ports.
     """
 
     created: int = 0
@@ -77,7 +77,10 @@ class Account:
 
     def problems(self) -> list[str]:
         found = [*self.packets.problems(), *self.connections.problems()]
-        for name, held, audited in (("rules", self.rules, self.audit.rules), ("objects", self.objects, self.audit.objects)):
+        for name, held, audited in (
+            ("rules", self.rules, self.audit.rules),
+            ("objects", self.objects, self.audit.objects),
+        ):
             accounted = held.destroyed + held.lost + held.live
             found += differs(f"{name}.created", held.created, "destroyed + lost + live", accounted)
             found += differs(f"{name}.live", held.live, f"audit.{name}", audited)

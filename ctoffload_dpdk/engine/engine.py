@@ -73,7 +73,7 @@ class Engine:
         self.conntrack.tcp_liberal = not self.settings.ct_offload_tcp_sequence_check
 
     def add_port(self, name: str, mempool: Mempool) -> EnginePort:
-        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError where it is in already."""
+        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in."""
         self._check_open("add_port")
         if name in self.ports:
             raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
@@ -105,7 +105,9 @@ class Engine:
     def port(self, name: str) -> EnginePort:
         """The port of this name. Raises UsageError with those that are there."""
         if name not in self.ports:
-            raise UsageError(f"no port {name} in the engine", hint=f"there are: {', '.join(self.ports) or 'none'}", port=name)
+            raise UsageError(
+                f"no port {name} in the engine", hint=f"there are: {', '.join(self.ports) or 'none'}", port=name
+            )
         return self.ports[name]
 
     def remove_port(self, name: str, now_ms: int) -> None:
