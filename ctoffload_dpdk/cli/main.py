@@ -93,11 +93,27 @@ def explain(error: BaseException) -> tuple[int, dict[str, str | int]]:  # noqa: 
         return USAGE if isinstance(error, UsageError) else FAILURE, error.as_dict()
     if isinstance(error, MemoryError):
         return FAILURE, {"error": "MemoryError", "message": "too little memory"}
+    if isinstance(error, ImportError) and (facts := not_loaded(error)):
+        return FAILURE, facts
     if isinstance(error, OSError) and error.errno:
         what = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str) else ""
-        facts: dict[str, str | int] = {"error": "OSError", "message": f"{what}{error.strerror}", "errno": error.errno}
+        facts = {"error": "OSError", "message": f"{what}{error.strerror}", "errno": error.errno}
         return FAILURE, {**facts, "errno_name": errno_name(error.errno)}
     return FAILURE, bug(error)
+
+
+def not_loaded(error: ImportError) -> dict[str, str | int]:
+    """What is said where our own compiled modules or DPDK's libraries are missing; nothing for other imports."""
+    if (error.name or "").startswith("ctoffload_dpdk.") and (error.name or "").rpartition(".")[2].startswith("_"):
+        return {
+            "error": "NotBuilt",
+            "message": f"{error.name} is not built",
+            "hint": "in the source tree, run: make build",
+        }
+    if "librte_" in str(error):
+        hint = "install the DPDK this was built with, or build it anew: make build"
+        return {"error": "NoDpdk", "message": f"DPDK cannot be loaded: {error}", "hint": hint}
+    return {}
 
 
 def bug(error: BaseException) -> dict[str, str | int]:

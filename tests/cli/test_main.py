@@ -5,6 +5,8 @@ import errno
 import importlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from ctoffload_dpdk.base.errors import CaptureError, UsageError
 from ctoffload_dpdk.cli import main
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output
 
+NO_DPDK_HINT = "install the DPDK this was built with, or build it anew: make build"
 PROGRAM = str(Path(sys.executable).parent / "ctoffload")
 
 
@@ -69,13 +72,17 @@ def test_help_names_every_command_and_imports_none_of_them():
     )
 
 
-def test_help_is_there_within_150_ms():
-    def once() -> float:
-        start = time.perf_counter()
-        assert ctoffload("--help").returncode == 0
-        return time.perf_counter() - start
+def test_help_takes_less_than_150_ms():
+    def children_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
 
-    # The best of several: the machine may be busy with something else.
+    def once() -> float:
+        start = children_s()
+        assert ctoffload("--help").returncode == 0
+        return children_s() - start
+
+    # Processor time, and the best of several: the machine may be busy with something else.
     assert min(once() for _ in range(5)) < 0.15
 
 
@@ -90,7 +97,9 @@ def test_every_command_exists_and_has_the_global_options(name):
 
 def test_version_is_said():
     assert ctoffload("--version").stdout == f"ctoffload {__version__}\n"
-    assert ctoffload("version").stdout.startswith(f"ctoffload {__version__}\n")
+    said = ctoffload("version").stdout
+    assert said.startswith(f"ctoffload {__version__}\ndpdk ")
+    assert re.search(r"^dpdk \d\d\.\d\d", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("args", [["-j", "version"], ["version", "-j"], ["--json", "version"], ["version", "--pretty"]])
@@ -163,6 +172,16 @@ def test_an_error_is_message_and_hint_or_one_json_object(act, capsys):
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (click.ClickException("cannot"), 1, "ctoffload: cannot\n"),
+        (
+            ImportError("librte_eal.so.23: no such file"),
+            1,
+            f"ctoffload: DPDK cannot be loaded: librte_eal.so.23: no such file\n  hint: {NO_DPDK_HINT}\n",
+        ),
+        (
+            ModuleNotFoundError("No module", name="ctoffload_dpdk.base._capture"),
+            1,
+            "ctoffload: ctoffload_dpdk.base._capture is not built\n  hint: in the source tree, run: make build\n",
+        ),
         (CaptureError("evil\x1b[2J\nname"), 1, "ctoffload: evil\\x1b[2J\\nname\n"),
     ],
 )
