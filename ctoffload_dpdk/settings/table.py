@@ -120,6 +120,8 @@ class Settings:
     ct_offload_unconfirmed_rst_timeout: int = _timeout(900, "time left after an RST that cannot be judged")
     ct_offload_tcp_sequence_check: bool = _switch(True, "judge TCP packets by their sequence numbers")
 
+    ct_offload_invalid: str = _choice(("drop", "pass"), "what becomes of a packet that is invalid to the tracker")
+
     ct_offload_after_packets: int = _number(0, 0, 2**32 - 1, "packets", "install a connection only after so many")
     ct_offload_rate: int = _number(0, 0, 2**31 - 1, "connections/s", "install at most so many; 0: no limit")
     ct_offload_burst: int = _number(1000, 1, 2**31 - 1, "connections", "of which so many at once")
