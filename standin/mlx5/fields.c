@@ -19,7 +19,7 @@ struct field {
 
 #define ADDRESS_BITS 128
 #define ADDRESS_SIZE (ADDRESS_BITS / 8)
-#define MAX_LAYOUT   512 /* bytes; longer than any layout here */
+#define MAX_LAYOUT   1024 /* bytes: what a definer can name by an eight-bit word number */
 
 static uint32_t
 bits_of(const uint8_t *layout, uint32_t offset_bits, uint32_t size_bits)
@@ -53,29 +53,43 @@ begin_field(struct text *out, bool *is_first)
     *is_first = false;
 }
 
+/* size 4 or 16; of 16 bytes of which only the last four are masked, those are an IPv4 address. */
+static void
+add_address(struct text *out, const struct field *f, const uint8_t *value, const uint8_t *mask, size_t size)
+{
+    size_t from = is_zero(mask, size - 4) ? size - 4 : 0;
+    int family = size - from == 4 ? AF_INET : AF_INET6;
+    uint8_t masked[ADDRESS_SIZE];
+    char v[INET6_ADDRSTRLEN], m[INET6_ADDRSTRLEN];
+
+    for (size_t i = 0; i < size; i++) {
+        masked[i] = value[i] & mask[i];
+    }
+    inet_ntop(family, masked + from, v, sizeof v);
+    inet_ntop(family, mask + from, m, sizeof m);
+    text_add(out, "{\"field\": \"%s\", \"value\": \"%s\", \"mask\": \"%s\"}", f->name, v, m);
+}
+
+static bool
+is_ipv4(const struct field *f)
+{
+    size_t n = strlen(f->name);
+
+    return f->size_bits == 32 && n > 4 && !strcmp(f->name + n - 4, "ipv4");
+}
+
 static void
 add_number(struct text *out, const struct field *f, uint32_t value, uint32_t mask)
 {
     int digits = (f->size_bits + 3) / 4;
+    uint32_t v = htobe32(value), m = htobe32(mask);
 
+    if (is_ipv4(f)) {
+        add_address(out, f, (uint8_t *) &v, (uint8_t *) &m, sizeof v);
+        return;
+    }
     text_add(out, "{\"field\": \"%s\", \"value\": \"0x%0*x\", \"mask\": \"0x%0*x\"}", f->name, digits, value & mask,
              digits, mask);
-}
-
-static void
-add_address(struct text *out, const struct field *f, const uint8_t *value, const uint8_t *mask)
-{
-    bool is_v4 = is_zero(mask, ADDRESS_SIZE - 4);
-    size_t from = is_v4 ? ADDRESS_SIZE - 4 : 0;
-    uint8_t masked[ADDRESS_SIZE];
-    char v[INET6_ADDRSTRLEN], m[INET6_ADDRSTRLEN];
-
-    for (int i = 0; i < ADDRESS_SIZE; i++) {
-        masked[i] = value[i] & mask[i];
-    }
-    inet_ntop(is_v4 ? AF_INET : AF_INET6, masked + from, v, sizeof v);
-    inet_ntop(is_v4 ? AF_INET : AF_INET6, mask + from, m, sizeof m);
-    text_add(out, "{\"field\": \"%s\", \"value\": \"%s\", \"mask\": \"%s\"}", f->name, v, m);
 }
 
 /* The masked fields of a layout as a JSON list. value and mask have MAX_LAYOUT readable bytes. */
@@ -92,7 +106,7 @@ add_fields(struct text *out, const struct field *fields, size_t n_fields, const 
         if (f->size_bits == ADDRESS_BITS) {
             if (!is_zero(mask + f->offset_bits / 8, ADDRESS_SIZE)) {
                 begin_field(out, &is_first);
-                add_address(out, f, value + f->offset_bits / 8, mask + f->offset_bits / 8);
+                add_address(out, f, value + f->offset_bits / 8, mask + f->offset_bits / 8, ADDRESS_SIZE);
             }
         } else if (bits_of(mask, f->offset_bits, f->size_bits)) {
             begin_field(out, &is_first);
@@ -147,6 +161,9 @@ add_fields(struct text *out, const struct field *fields, size_t n_fields, const 
         prefix ".l4_ok", AT(part, fte_match_set_lyr_2_4, l4_ok)                                                        \
     }
 #define REGISTER(name) {#name, AT(misc_parameters_2, fte_match_set_misc2, metadata_##name)}
+
+_Static_assert(MLX5_ST_SZ_BYTES(fte_match_param) <= MAX_LAYOUT, "the layout is longer than the buffers");
+_Static_assert(MLX5_ST_SZ_BYTES(definer_hl) <= MAX_LAYOUT, "the layout is longer than the buffers");
 
 static const struct field match_fields[] = {
     HEADERS("outer", outer_headers),

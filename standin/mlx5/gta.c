@@ -11,7 +11,7 @@
 
 #define MAX_STEPS   10 /* MLX5DR_ACTION_MAX_STE */
 #define TAG_SIZE    44 /* three action words and eight tag words: the longest tag */
-#define N_STC_BITS  29 /* of the first action index; above them is their number */
+#define N_STC_BITS  29 /* of the first action index; above them is the last index that counts */
 #define ARG_SIZE    64 /* bytes of rewrite data behind one argument number */
 #define INDEX_SHIFT 6  /* places are addressed in units of 64 bytes */
 
@@ -91,7 +91,7 @@ remember_place(const void *rtc, const struct entry *e)
 
 /* Adds an entry's actions in the order the device takes them; returns the entry it jumps to, or NULL. */
 static const struct place *
-describe_step(struct record *r, const struct entry *e, uint32_t stc_base, bool is_long_tag, bool *is_first)
+describe_step(struct record *r, const struct entry *e, uint32_t stc_base, bool *is_first)
 {
     const struct stc_data data = {
         .counter = be32toh(e->ste.rsvd0_ctr_id),
@@ -99,12 +99,11 @@ describe_step(struct record *r, const struct entry *e, uint32_t stc_base, bool i
         .first = be32toh(e->ste.action[1]),
         .second = be32toh(e->ste.action[2]),
     };
-    uint32_t mask = (1u << N_STC_BITS) - 1;
+    uint32_t mask = (1u << N_STC_BITS) - 1, last = be32toh(e->gta.stc_ix[STC_COUNTER]) >> N_STC_BITS;
     const struct stc *hit = gta_stc(stc_base, be32toh(e->gta.stc_ix[STC_HIT]));
 
-    for (int i = 0; i < N_STCS; i++) {
-        /* A long tag lies where the other actions' words would be. */
-        if (i != STC_HIT && (i == STC_COUNTER || !is_long_tag)) {
+    for (uint32_t i = 0; i <= last && i < N_STCS; i++) {
+        if (i != STC_HIT) {
             gta_describe(r, gta_stc(stc_base, be32toh(e->gta.stc_ix[i]) & mask), &data, is_first);
         }
     }
@@ -137,7 +136,7 @@ static struct record *
 describe(const void *rtc, uint32_t rtc_id, const void *definer, const struct entry *e)
 {
     struct record *r = record_new();
-    bool is_long_tag = MLX5_GET(rtc, rtc, ste_format) == MLX5_IFC_RTC_STE_FORMAT_11DW, is_first = true;
+    bool is_first = true;
     uint32_t stc_base = MLX5_GET(rtc, rtc, stc_id);
 
     text_add(&r->body, "\"engine\": \"hardware\", \"domain\": \"%s\", \"table\": %u, \"match\": ",
@@ -145,7 +144,7 @@ describe(const void *rtc, uint32_t rtc_id, const void *definer, const struct ent
     fields_definer(&r->body, definer, e->ste.action);
     text_add(&r->body, ", \"actions\": [");
     for (int i = 0; e && i < MAX_STEPS; i++) {
-        const struct place *following = describe_step(r, e, stc_base, is_long_tag && !i, &is_first);
+        const struct place *following = describe_step(r, e, stc_base, &is_first);
 
         e = following ? &following->entry : NULL;
     }

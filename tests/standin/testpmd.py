@@ -15,7 +15,7 @@ from standin.mlx5 import Control, Standin
 PROMPT = b"testpmd> "
 LIMIT_S = 20
 CORES = ("--lcores", "0@0,1@0")  # it wants two, on whatever CPUs there are
-PORT_OPTIONS = ("--no-mlockall", "--total-num-mbufs=2048", "--rxq=4", "--txq=4", "--mbcache=64")
+PORT_OPTIONS = ("--no-mlockall", "--total-num-mbufs=4096", "--rxd=64", "--txd=64", "--rxq=2", "--txq=2")
 
 COMPLAINT = re.compile(
     r"Caught PMD error type (\d+) \(([^)]*)\): (?:cause: 0x[0-9a-f]+, )?(.*): ([^:]+)$", re.MULTILINE
@@ -50,6 +50,7 @@ class Testpmd:
 
     def wait_until_ready(self) -> None:
         self.started = self._read()
+        assert "Fail to start" not in self.started, self.started
 
     def _read(self) -> str:
         """Everything up to the next prompt."""
