@@ -69,13 +69,24 @@ def flags() -> Flags:
     tree = os.environ.get("DPDK_HEADERS", "")
     if tree:
         includes = header_tree(Path(tree))
-        return Flags(include_dirs=includes, define_macros=defines, compile_args=["-include", "rte_config.h", *cpu_args()])
+        return Flags(
+            include_dirs=includes, define_macros=defines, compile_args=["-include", "rte_config.h", *cpu_args()]
+        )
     cflags = pkg_config("--cflags")
     includes = [f[2:] for f in cflags if f.startswith("-I") and "dpdk" in f]
     other = [f for f in cflags if not f.startswith("-I")]
     libs = pkg_config("--libs")
     # rte_vdev_init lives in a bus driver that pkg-config does not list.
-    names = ["rte_bus_vdev", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_telemetry", "rte_kvargs", "rte_net", "rte_eal"]
+    names = [
+        "rte_bus_vdev",
+        "rte_ethdev",
+        "rte_mbuf",
+        "rte_mempool",
+        "rte_telemetry",
+        "rte_kvargs",
+        "rte_net",
+        "rte_eal",
+    ]
     if tuple(int(n) for n in version().split(".")[:2]) >= (23, 11):
         names.append("rte_log")
     return Flags(

@@ -13,8 +13,16 @@ from build_support import dpdk, dpdk_source
 NAME = "ctoffload_dpdk.nicsim.librte_net_nicsim"
 SOURCES = "pyx/ctoffload_dpdk/nicsim"
 
-COMPILE_ARGS = ["-O3", "-g", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                "-Wno-missing-field-initializers"]
+COMPILE_ARGS = [
+    "-O3",
+    "-g",
+    "-std=gnu11",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+]
 
 
 def is_driver(fullname: str) -> bool:

@@ -23,7 +23,7 @@ def test_and_the_process(eal: Any) -> None:
     assert test_two_tests_of_a_file_share_one_started_eal.__dict__["pid"] == os.getpid()
 
 
-INNER = '''
+INNER = """
 import os, signal, pytest
 
 @pytest.mark.eal("--no-pci")
@@ -37,7 +37,7 @@ def test_after_the_death(): pass
 
 @pytest.mark.eal("--no-pci -m 64")
 def test_in_another_process(): pass
-'''
+"""
 
 
 def test_a_child_that_dies_fails_the_tests_it_did_not_finish(tmp_path: Path) -> None:
