@@ -10,7 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
