@@ -17,7 +17,7 @@ struct parameter {
     int64_t value; /* the default, then what was asked for */
 };
 
-enum { CAPACITY, OBJECTS, QUEUES, WIRE, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, N_PARAMETERS };
+enum { CAPACITY, OBJECTS, QUEUES, WIRE, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, PREFAULT, N_PARAMETERS };
 
 static const struct parameter defaults[N_PARAMETERS] = {
     [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
@@ -28,6 +28,7 @@ static const struct parameter defaults[N_PARAMETERS] = {
     [MTSAFE] = {"mtsafe", NULL, 0, 1, 1},
     [LOOPBACK] = {"loopback", NULL, 0, 1, 0},
     [CLOCK] = {"clock", "real|manual", 0, 1, 0},
+    [PREFAULT] = {"prefault", NULL, 0, 1, 0},
     [AGED] = {"aged", "keep|consume", 0, 1, 0},
 };
 
@@ -136,6 +137,7 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .loopback = p[LOOPBACK].value,
         .manual_clock = p[CLOCK].value,
         .consume_aged = p[AGED].value,
+        .prefault = p[PREFAULT].value,
     };
     return error;
 }

@@ -48,6 +48,7 @@ struct nicsim_config {
     bool loopback;
     bool manual_clock;
     bool consume_aged;
+    bool prefault; /* memory for all rules is touched when the port is made */
 };
 
 enum { NICSIM_RULE_COUNT = 1, NICSIM_RULE_AGE = 2, NICSIM_RULE_MARK = 4, NICSIM_RULE_LIVE = 8 };
@@ -153,7 +154,6 @@ struct nicsim_port {
     uint8_t mac[6];
     uint32_t n_references; /* the driver's and the controls' */
 
-    void *rules_memory; /* of the rules, which lie aligned in it */
     struct nicsim_rule *rules;
     uint32_t top, free_rule; /* indices from `top` were never used */
     struct nicsim_books_of rule_books;
@@ -238,6 +238,11 @@ nicsim_rule_port(const struct nicsim_switch *sw, const struct nicsim_rule *rule)
 {
     return sw->ports[rule->age.owner];
 }
+
+/* memory.c: zeroed, aligned to a page. */
+void *nicsim_memory_get(size_t bytes);
+void nicsim_memory_put(void *memory, size_t bytes);
+void nicsim_memory_touch(void *memory, size_t bytes);
 
 /* devargs.c */
 int nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config);

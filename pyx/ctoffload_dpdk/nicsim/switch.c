@@ -55,20 +55,30 @@ switch_find(int32_t id)
     return sw;
 }
 
-static int
-port_alloc(struct nicsim_port *port, const struct nicsim_config *config)
+static size_t
+rules_bytes(const struct nicsim_port *port)
 {
-    /* Rules lie in cache lines of their own; memory is touched only as rules are made. */
-    size_t bytes = (size_t) config->capacity * sizeof *port->rules;
-    char *raw = calloc(1, bytes + RTE_CACHE_LINE_SIZE);
+    return (size_t) port->config.capacity * sizeof *port->rules;
+}
 
-    if (!raw) {
+static size_t
+objects_bytes(const struct nicsim_port *port)
+{
+    return (size_t) port->config.objects * sizeof *port->objects;
+}
+
+static int
+port_alloc(struct nicsim_port *port)
+{
+    port->rules = nicsim_memory_get(rules_bytes(port));
+    port->objects = nicsim_memory_get(objects_bytes(port));
+    if (!port->rules || !port->objects) {
         return ENOMEM;
     }
-    port->rules_memory = raw;
-    port->rules = (struct nicsim_rule *) RTE_PTR_ALIGN_CEIL(raw, RTE_CACHE_LINE_SIZE);
-    port->objects = calloc(config->objects, sizeof *port->objects);
-    return port->objects ? 0 : ENOMEM;
+    if (port->config.prefault) {
+        nicsim_memory_touch(port->rules, rules_bytes(port));
+    }
+    return 0;
 }
 
 static uint64_t
@@ -99,6 +109,9 @@ switch_join(struct nicsim_switch *sw, struct nicsim_port *port)
     if (error) {
         return error;
     }
+    if (port->config.prefault) {
+        nicsim_memory_touch(sw->match.table.slots, ((size_t) sw->match.table.mask + 1) * sizeof(struct nicsim_slot));
+    }
     port->sw = sw;
     port->slot = slot;
     sw->ports[slot] = port;
@@ -110,8 +123,8 @@ static void
 port_free(struct nicsim_port *port)
 {
     nicsim_wire_free(&port->wire);
-    free(port->rules_memory);
-    free(port->objects);
+    nicsim_memory_put(port->rules, rules_bytes(port));
+    nicsim_memory_put(port->objects, objects_bytes(port));
     free(port);
 }
 
@@ -120,13 +133,14 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
 {
     struct nicsim_port *port = calloc(1, sizeof *port);
 
-    if (!port || port_alloc(port, config)) {
-        if (port) {
-            port_free(port);
-        }
+    if (!port) {
         return NULL;
     }
     port->config = *config;
+    if (port_alloc(port)) {
+        port_free(port);
+        return NULL;
+    }
     port->dev = dev;
     port->port_id = dev->data->port_id;
     port->n_references = 1;

@@ -1,0 +1,40 @@
+/* Memory for what a port may hold: taken from the kernel at once, touched as it is used or all of it at the start. */
+#include <sys/mman.h>
+
+#include "nicsim.h"
+
+#define HUGE_BYTES ((size_t) 2 << 20)
+
+void *
+nicsim_memory_get(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    if (bytes >= 2 * HUGE_BYTES) {
+        /* A wish: random rules are found with fewer TLB misses where the kernel grants it. */
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    }
+    return memory;
+}
+
+void
+nicsim_memory_put(void *memory, size_t bytes)
+{
+    if (memory) {
+        munmap(memory, bytes);
+    }
+}
+
+/* Writes what is there already, so that the kernel has to provide the page. */
+void
+nicsim_memory_touch(void *memory, size_t bytes)
+{
+    volatile char *byte = memory;
+
+    for (size_t i = 0; i < bytes; i += 4096) {
+        byte[i] = byte[i];
+    }
+}
