@@ -21,6 +21,7 @@ class OffloadLab(Tracker):
         super().__init__(Conntrack(1000, layer=self.layer, now_ms=1_000_000, events=1000, **options))  # type: ignore[arg-type]
 
     def step(self, n: int = 4) -> None:
+        self.ct.advance(self.now_ms)
         for _ in range(n):
             self.layer.step(self.now_ms)
 

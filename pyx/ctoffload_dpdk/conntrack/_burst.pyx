@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.conntrack._hardware cimport (
-    hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_in_nic,
+    hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_visible,
 )
 from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
@@ -171,7 +171,7 @@ cdef inline uint32_t judge(Shard *shard, const Packet *packet, const Parsed *par
     reply[0] = False
     if not slot:
         return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
-    if now_ms >= conn.expires_ms and not is_in_nic(shard, slot):
+    if not likely(is_visible(shard, slot, now_ms), True):
         return judge_new(shard, packet, parsed, action, slot, now_ms, verdict)
     reply[0] = parsed.swapped != (conn.flags & CONN_SWAPPED != 0)
     if action.force and reply[0]:

@@ -12,6 +12,8 @@ cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action
                    Verdict *verdicts) noexcept nogil
 # One slice of expiry, at most budget_us long. Returns how many connections were looked at.
 cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil
+# Tells the time. Notices of the offload layer are taken at the latest time told: call it, or ct_expire, before shard_turn.
+cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil
 # Joins the shard with its shard of the offload layer, or parts them (NULL). No connection may be there.
 cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil
 

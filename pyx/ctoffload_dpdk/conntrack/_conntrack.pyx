@@ -16,7 +16,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
-from ctoffload_dpdk.conntrack._hardware cimport hardware_table
+from ctoffload_dpdk.conntrack._hardware cimport hardware_table, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
@@ -109,6 +109,10 @@ cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action
 
 cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil:
     return expire(shard, now_ms, budget_us)
+
+
+cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil:
+    shard.now_ms = max(shard.now_ms, now_ms)
 
 
 cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
@@ -307,6 +311,10 @@ cdef class Conntrack:
             looked = expire(shard, now, budget)
         return looked
 
+    def advance(self, now_ms: int) -> None:
+        """Tells the time, where neither packets nor expiry do: before the offload layer's turn."""
+        ct_now(self.opened(), now_ms)
+
     # --- connections ---
 
     @property
@@ -343,7 +351,7 @@ cdef class Conntrack:
         cdef Record *record = <Record *> &raw[0]
         with nogil:
             while slot < end:
-                if shard.conns[slot].flags & CONN_LIVE and shard.conns[slot].expires_ms > shard.now_ms:
+                if shard.conns[slot].flags & CONN_LIVE and is_visible(shard, slot, shard.now_ms):
                     conn_record(shard, slot, shard.now_ms, record + n)
                     n += 1
                 slot += 1
@@ -367,7 +375,7 @@ cdef class Conntrack:
         cdef Shard *shard = self.opened()
         cdef Key key = make_key(src, dst, proto, src_port, dst_port, zone)
         cdef uint32_t slot = index_find(shard, &key, key_hash(&key, &shard.seed))
-        return slot if slot and shard.conns[slot].expires_ms > shard.now_ms else 0
+        return slot if slot and is_visible(shard, slot, shard.now_ms) else 0
 
     # --- flush ---
 

@@ -21,3 +21,8 @@ cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil
 cdef inline bint is_in_nic(const Shard *shard, uint32_t slot) noexcept nogil:
     return (shard.conns[slot].flags & CONN_HARDWARE
             and shard.hardware[slot].flags & (HW_PUSHED | HW_INSTALLED)) != 0
+
+
+# Whether packets and users find it: its time is not up, or only the NIC can say so.
+cdef inline bint is_visible(const Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    return shard.conns[slot].expires_ms > now_ms or is_in_nic(shard, slot)

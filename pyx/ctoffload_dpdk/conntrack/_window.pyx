@@ -30,9 +30,9 @@ cdef void learn_window(Shard *shard, uint32_t slot, const Segment *segment) noex
     cdef int them = 1 - us
     if not hardware.flags & HW_RELEARN or segment.flags & TCP_RST:
         return
-    if not hardware.flags & (HW_SEEN_ORIG << us) or <int32_t> (segment.real_end - hardware.seen_end[us]) > 0:
-        hardware.seen_end[us] = segment.real_end
-        hardware.flags |= HW_SEEN_ORIG << us
+    # the latest and not the highest: one stray packet must not spoil it for good
+    hardware.seen_end[us] = segment.real_end
+    hardware.flags |= HW_SEEN_ORIG << us
     if not acknowledges(conn, hardware, segment):
         return
     hardware.flags |= HW_STANDS_ORIG << them
