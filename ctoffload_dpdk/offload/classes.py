@@ -11,7 +11,7 @@ from ctoffload_dpdk.offload.ports import Port
 
 
 class DpifOffloadClass:
-    """A dpif-offload class. A provider of the same name is available while it is registered, active while it uses a port."""
+    """A dpif-offload class. The provider of its name is available while it is registered, active with its ports."""
 
     name: ClassVar[str] = ""
 

@@ -20,12 +20,13 @@ Batch = npt.NDArray[np.void]
 class CtOffloadProvider:
     """A provider written in Python.
 
-    `ops` are rows of contract.OP, `contexts` the rows of contract.CTX that belong to them (zeroes for operations without
-    context). A row comes in as refused (error EOPNOTSUPP); the provider writes its results into it: `error` 0, a positive
-    errno, or EINPROGRESS where `host.complete` follows. Both arrays are valid during the call only.
+    `ops` are rows of contract.OP, `contexts` the rows of contract.CTX that belong to them (zeroes for operations
+    without context). A row comes in as refused (error EOPNOTSUPP); the provider writes its results into it: `error` 0,
+    a positive errno, or EINPROGRESS where `host.complete` follows. Both arrays are valid during the call only.
 
     Override `submit` for whole batches, or `conn_add` and `conn_del` (and what else there is) for runs of one type.
-    All methods are called by the provider's own worker, never by two threads at once; they may not call back into the layer.
+    All methods are called by the provider's own worker, never by two threads at once; they may not call back into the
+    layer.
     """
 
     name: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class OpStats:
-    """One type of operation: handed to the provider, answered well, answered badly. DEL's ENOENT and UPD's ENODATA are well."""
+    """One type of operation: handed over, answered well, answered badly. DEL's ENOENT and UPD's ENODATA are well."""
 
     enqueued: int = 0
     completed: int = 0
@@ -82,7 +82,7 @@ class ShardStats:
 
 @dataclass
 class LayerStats:
-    """The whole layer. `connections` counts a connection once per provider that holds it; `rules` two per installed one."""
+    """The whole layer. `connections`: one per connection and provider that holds it; `rules`: two per installed one."""
 
     is_enabled: bool = False
     epoch: int = 0

@@ -1,4 +1,4 @@
-"""The dummy provider: holds connections in memory and counts what was asked, so that the layer can be tried without a NIC.
+"""The dummy provider: holds connections in memory and counts what was asked, to try the layer without a NIC.
 
 Only on request. It never claims a use: conn_update answers ENODATA until `set_last_used` tells it otherwise.
 """
@@ -14,7 +14,7 @@ from ctoffload_dpdk.offload.provider import Batch, CtOffloadProvider
 
 @dataclass
 class Held:
-    """One connection: its ports by direction, whether it was established, and when it was used as far as it was told."""
+    """One connection: its ports by direction, whether it was established, when it was used as far as it was told."""
 
     handle: int
     port_in: int
@@ -61,7 +61,7 @@ class DummyProvider(CtOffloadProvider):
         return held is not None and NO_PORT not in (held.port_in, held.port_reply)
 
     def set_last_used(self, conn_id: int, last_used_ms: int) -> None:
-        """Tells it when the connection was last used; conn_update answers that from now on. KeyError where it is not held."""
+        """Tells it when a connection was last used: conn_update's answer from now on. KeyError where it is not held."""
         self._held[conn_id].last_used_ms = last_used_ms
 
     def conn_add(self, ops: Batch, contexts: Batch) -> None:

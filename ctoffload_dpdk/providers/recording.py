@@ -1,4 +1,4 @@
-"""A provider for tests: writes down every operation, and answers as it is told: at once, later, with an error, or by raising."""
+"""A provider for tests: writes down every operation and answers as it is told: at once, later, badly, or not at all."""
 
 from __future__ import annotations
 

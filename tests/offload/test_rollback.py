@@ -136,7 +136,7 @@ def test_a_removal_that_one_refuses_is_tried_again_until_it_is_done(pair: Pair) 
 
 
 def test_enoent_counts_as_removed(pair: Pair) -> None:
-    lab, a, b = pair
+    lab, a, _ = pair
     conn = lab.installed()
     del a.held[conn]
     lab.table.want(conn, OUT)

@@ -201,6 +201,10 @@ cdef void merge(ct_offload_op *op, Holding *held, int p, const ct_offload_op *an
         op.reason = answer.reason or <uint16_t> CT_OFFLOAD_REASON_PROVIDER_REFUSED
 
 
+cdef inline bint is_offer(const ct_offload_op *op) noexcept nogil:
+    return (op.type != CT_OFFLOAD_OP_DEL and op.type != CT_OFFLOAD_OP_FLUSH and op.type != CT_OFFLOAD_OP_UPD)
+
+
 cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint32_t n) noexcept nogil:
     """Hands one provider the part of a segment that concerns it."""
     cdef uint32_t i, n_part = 0
@@ -208,9 +212,8 @@ cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint
     cdef Holding *held
     for i in range(n):
         held = direct_find(d, ops[i].conn_id)
-        # A DEL goes to every owner, whatever another one said of it.
-        if not concerns(route, p, &ops[i], held) or (ops[i].error != OPEN and not (
-                ops[i].type == CT_OFFLOAD_OP_DEL or ops[i].type == CT_OFFLOAD_OP_FLUSH)):
+        # Nobody is asked to take what failed already; the other operations go to every owner, whatever another one said.
+        if not concerns(route, p, &ops[i], held) or (ops[i].error != OPEN and is_offer(&ops[i])):
             continue
         d.part[n_part] = ops[i]
         d.part[n_part].handle = held.handle[p] if held != NULL else 0

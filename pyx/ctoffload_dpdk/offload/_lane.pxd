@@ -1,9 +1,12 @@
-# What lies between one shard and one provider's worker: three rings of requests, one of results, one of events.
-# The shard owns it; the worker is the consumer of requests and the producer of results and events.
+# What lies between one shard and one provider's worker: three rings of requests, one of results and events in order.
+# The shard owns it; the worker is the consumer of requests and the producer of results.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_N_OP_TYPES, ct_offload_ctx, ct_offload_op
 from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc
+
+cdef enum:
+    EVENT_TYPE = 0x8000      # in a result's type: it is an event, of the kind in the low bits
 
 # Separate budgets, so that none starves another.
 cdef enum:
@@ -52,7 +55,6 @@ cdef struct Latency:
 cdef struct Lane:
     spsc request[3]
     spsc done
-    spsc event
     Tag *tags
     InFlight *in_flight      # written by the worker
     uint32_t n_tags

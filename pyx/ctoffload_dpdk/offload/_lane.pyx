@@ -10,7 +10,7 @@ from ctoffload_dpdk.offload.libspsc cimport (
 
 cdef enum:
     NO_TAG = 0xffffffff
-    N_EVENTS = 1024
+    N_EVENTS = 1024          # room for events beside one result per tag
 
 
 cdef uint32_t power_of_two(uint32_t n) noexcept nogil:
@@ -37,8 +37,7 @@ cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil:
         lane.budget[i] = budget[i]
         ok = ok and spsc_init(&lane.request[i], power_of_two(budget[i]),
                               sizeof(Request) if i == LANE_ADD else sizeof(ct_offload_op))
-    ok = ok and spsc_init(&lane.done, power_of_two(n_tags), sizeof(ct_offload_op))
-    ok = ok and spsc_init(&lane.event, N_EVENTS, sizeof(LaneEvent))
+    ok = ok and spsc_init(&lane.done, power_of_two(n_tags + N_EVENTS), sizeof(ct_offload_op))
     if not ok:
         lane_free(lane)
         return NULL
@@ -54,7 +53,6 @@ cdef void lane_free(Lane *lane) noexcept nogil:
     for i in range(N_LANE_CLASSES):
         spsc_fini(&lane.request[i])
     spsc_fini(&lane.done)
-    spsc_fini(&lane.event)
     free(lane.tags)
     free(lane.in_flight)
     pages_free(lane, sizeof(Lane))

@@ -6,7 +6,7 @@ from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from ctoffload_dpdk.offload._lane cimport LANE_DEL, Lane, LaneEvent, Tag, lane_has_room, lane_send, lane_settle
+from ctoffload_dpdk.offload._lane cimport EVENT_TYPE, LANE_DEL, Lane, Tag, lane_has_room, lane_send, lane_settle
 from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
@@ -851,19 +851,6 @@ cdef void answer(OffloadShard *s, int p, const Tag *tag, const ct_offload_op *re
         complete_stage(s, index, slot)
 
 
-cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
-    cdef uint32_t i, n = spsc_ready(&lane.done)
-    cdef const ct_offload_op *result
-    cdef Tag tag
-    for i in range(n):
-        result = <const ct_offload_op *> spsc_at(&lane.done, i)
-        if lane_settle(lane, result, s.now_us, &tag):
-            answer(s, p, &tag, result)
-        else:
-            s.count.nonsense += 1
-    spsc_release(&lane.done, n)
-
-
 # --- what providers say by themselves -------------------------------------------------------------------------------
 
 cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p) noexcept nogil:
@@ -874,22 +861,31 @@ cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p) noexcept nogi
         go_on(s, index, slot)
 
 
-cdef void take_events(OffloadShard *s, int p, Lane *lane) noexcept nogil:
-    cdef uint32_t i, index, n = spsc_ready(&lane.event)
-    cdef const LaneEvent *event
-    cdef Slot *slot
+cdef void take_event(OffloadShard *s, int p, uint64_t conn_id, int kind) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+    cdef Slot *slot = &s.slots[index]
+    if (index >= s.touched or slot.generation != CT_OFFLOAD_ID_GENERATION(conn_id) or not slot.owners >> p & 1):
+        s.count.stale += 1
+    elif kind == CT_OFFLOAD_EVENT_AGED:
+        give(s, index, slot, NOTICE_AGED, 0, 0, 0, 0)
+    elif kind == CT_OFFLOAD_EVENT_LOST:
+        lose(s, index, slot, p)
+
+
+cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    """Results and events in the order in which the worker gave them."""
+    cdef uint32_t i, n = spsc_ready(&lane.done)
+    cdef const ct_offload_op *result
+    cdef Tag tag
     for i in range(n):
-        event = <const LaneEvent *> spsc_at(&lane.event, i)
-        index = CT_OFFLOAD_ID_SLOT(event.conn_id)
-        slot = &s.slots[index]
-        if (index >= s.touched or slot.generation != CT_OFFLOAD_ID_GENERATION(event.conn_id)
-                or not slot.owners >> p & 1):
-            s.count.stale += 1
-        elif event.kind == CT_OFFLOAD_EVENT_AGED:
-            give(s, index, slot, NOTICE_AGED, 0, 0, 0, 0)
-        elif event.kind == CT_OFFLOAD_EVENT_LOST:
-            lose(s, index, slot, p)
-    spsc_release(&lane.event, n)
+        result = <const ct_offload_op *> spsc_at(&lane.done, i)
+        if result.type & EVENT_TYPE:
+            take_event(s, p, result.conn_id, result.type & ~EVENT_TYPE)
+        elif lane_settle(lane, result, s.now_us, &tag):
+            answer(s, p, &tag, result)
+        else:
+            s.count.nonsense += 1
+    spsc_release(&lane.done, n)
 
 
 # --- the switch -----------------------------------------------------------------------------------------------------
@@ -979,7 +975,6 @@ cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
     for p in range(CT_OFFLOAD_MAX_PROVIDERS):
         if s.lanes[p] != NULL:
             take_results(s, p, s.lanes[p])
-            take_events(s, p, s.lanes[p])
     walk(s)
     serve_later(s)
     serve_full(s)

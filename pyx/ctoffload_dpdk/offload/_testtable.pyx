@@ -1,12 +1,14 @@
 """A small owner of connections for tests of the layer: what a connection tracker does with a shard, stepped by hand."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.math cimport sqrt
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from ctoffload_dpdk.offload._shard import NoticeKind
 from ctoffload_dpdk.offload.contract import CTX, make_id
 
+from ctoffload_dpdk.offload._lane cimport Latency, latency_add
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport (
     ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno,
@@ -14,6 +16,16 @@ from ctoffload_dpdk.offload._shard cimport (
     shard_want, shard_wanted)
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, ct_offload_ctx
 from ctoffload_dpdk.offload.libspsc cimport clock_us
+
+
+def latency_of(values_us: list[float]) -> dict[str, float]:
+    """What a lane makes of these latencies."""
+    cdef Latency latency
+    memset(&latency, 0, sizeof(latency))
+    for us in values_us:
+        latency_add(&latency, us)
+    return {"n": latency.n, "last_us": latency.last_us, "average_us": latency.mean_us, "ewma_us": latency.ewma_us,
+            "stddev_us": sqrt(latency.squares / latency.n)}
 
 
 cdef class TestTable:

@@ -44,6 +44,7 @@ cdef struct Worker:
     int64_t next_ms          # when poll wants to be called
     WorkerCount count
     LaneEvent *backlog       # events that found their ring full, and those of direct connections
+    bint is_behind[255]      # by shard: events of it are in the backlog
     uint32_t n_backlog
     uint32_t backlog_size
     ct_offload_op *direct    # answers to the direct call under way; op_id 0: complete() was called

@@ -4,14 +4,14 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.offload._lane cimport InFlight, N_LANE_CLASSES, Request
+from ctoffload_dpdk.offload._lane cimport EVENT_TYPE, InFlight, N_LANE_CLASSES, Request
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD,
     CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD,
     CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
-    pause_us, shared_get, shared_set, shared_time_set, spsc_at, spsc_publish, spsc_ready, spsc_release,
+    pause_us, shared_get, shared_set, shared_time_set, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
     spsc_released, spsc_reserve, thread_self)
 
 cdef extern from "<errno.h>" nogil:
@@ -196,7 +196,10 @@ cdef uint32_t run_class(Worker *w, int cls) noexcept nogil:
     cdef InFlight *known
     for i in range(w.n_lanes):
         at = (w.first_lane + i) % w.n_lanes
-        taken[at] = gather_lane(w, w.lanes[at], cls, n) if w.lanes[at] != NULL and n < BATCH_MAX else 0
+        # Where events wait, no new request is taken: what it brings may not overtake them.
+        taken[at] = 0
+        if w.lanes[at] != NULL and not w.is_behind[at] and n < BATCH_MAX:
+            taken[at] = gather_lane(w, w.lanes[at], cls, n)
         n += taken[at]
     if n == 0:
         return 0
@@ -298,7 +301,7 @@ cdef int worker_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
         return EPERM
     w.count.events += 1
     lane = w.lanes[shard] if shard < MAX_SHARDS else NULL
-    if lane != NULL and put_event(lane, conn_id, kind):
+    if lane != NULL and not w.is_behind[shard] and put_event(lane, conn_id, kind):
         return 0
     if shard != DIRECT_SHARD and (lane == NULL or kind != CT_OFFLOAD_EVENT_LOST):
         w.count.events_dropped += 1    # a hint, or of nobody
@@ -307,12 +310,15 @@ cdef int worker_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
 
 
 cdef bint put_event(Lane *lane, uint64_t conn_id, int kind) noexcept nogil:
-    cdef LaneEvent *event = <LaneEvent *> spsc_reserve(&lane.event)
-    if event == NULL:
+    cdef ct_offload_op *out
+    # Results keep their room: one per operation that can be outstanding.
+    if lane.done.size - spsc_depth(&lane.done) <= lane.n_tags:
         return False
-    event.conn_id = conn_id
-    event.kind = kind
-    spsc_publish(&lane.event)
+    out = <ct_offload_op *> spsc_reserve(&lane.done)
+    memset(out, 0, sizeof(ct_offload_op))
+    out.conn_id = conn_id
+    out.type = EVENT_TYPE | kind
+    spsc_publish(&lane.done)
     return True
 
 
@@ -328,18 +334,25 @@ cdef int keep_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
     w.backlog[w.n_backlog].conn_id = conn_id
     w.backlog[w.n_backlog].kind = kind
     w.n_backlog += 1
+    if CT_OFFLOAD_ID_SHARD(conn_id) < MAX_SHARDS:
+        w.is_behind[CT_OFFLOAD_ID_SHARD(conn_id)] = True
     return 0
 
 
 cdef void flush_backlog(Worker *w) noexcept nogil:
     """What a full ring held up goes first, in order; events of direct connections stay."""
     cdef uint32_t i, kept = 0, shard
+    memset(w.is_behind, 0, sizeof(w.is_behind))
     for i in range(w.n_backlog):
         shard = CT_OFFLOAD_ID_SHARD(w.backlog[i].conn_id)
-        if shard == DIRECT_SHARD or (w.lanes[shard] != NULL
-                                     and not put_event(w.lanes[shard], w.backlog[i].conn_id, w.backlog[i].kind)):
-            w.backlog[kept] = w.backlog[i]
-            kept += 1
+        if shard != DIRECT_SHARD:
+            if w.lanes[shard] == NULL:
+                continue
+            if not w.is_behind[shard] and put_event(w.lanes[shard], w.backlog[i].conn_id, w.backlog[i].kind):
+                continue
+            w.is_behind[shard] = True
+        w.backlog[kept] = w.backlog[i]
+        kept += 1
     w.n_backlog = kept
 
 
