@@ -17,7 +17,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     path = tmp_path_factory.mktemp("model") / "model_check"
-    sources = [Path(__file__).parent / "model_check.c", *(DRIVER / name for name in ("table.c", "age.c", "match.c"))]
+    sources = [
+        Path(__file__).parent / "model_check.c",
+        *(DRIVER / name for name in ("table.c", "age.c", "match.c", "memory.c")),
+    ]
     flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
     flags += ["-fno-sanitize-recover=all"]
     subprocess.run(["gcc", *flags, f"-I{DRIVER}", *map(str, sources), "-o", str(path)], check=True)

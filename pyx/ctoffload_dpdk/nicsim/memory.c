@@ -1,7 +1,6 @@
-/* Memory for what a port may hold: taken from the kernel at once, touched as it is used or all of it at the start. */
-#include <sys/mman.h>
+#include "memory.h"
 
-#include "nicsim.h"
+#include <sys/mman.h>
 
 #define HUGE_BYTES ((size_t) 2 << 20)
 
@@ -28,7 +27,6 @@ nicsim_memory_put(void *memory, size_t bytes)
     }
 }
 
-/* Writes what is there already, so that the kernel has to provide the page. */
 void
 nicsim_memory_touch(void *memory, size_t bytes)
 {

@@ -20,6 +20,7 @@
 
 #include "age.h"
 #include "match.h"
+#include "memory.h"
 #include "nicsim_ctl.h"
 
 #define NICSIM_NAME         "net_nicsim"
@@ -238,11 +239,6 @@ nicsim_rule_port(const struct nicsim_switch *sw, const struct nicsim_rule *rule)
 {
     return sw->ports[rule->age.owner];
 }
-
-/* memory.c: zeroed, aligned to a page. */
-void *nicsim_memory_get(size_t bytes);
-void nicsim_memory_put(void *memory, size_t bytes);
-void nicsim_memory_touch(void *memory, size_t bytes);
 
 /* devargs.c */
 int nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config);

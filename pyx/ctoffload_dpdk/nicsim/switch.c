@@ -110,7 +110,7 @@ switch_join(struct nicsim_switch *sw, struct nicsim_port *port)
         return error;
     }
     if (port->config.prefault) {
-        nicsim_memory_touch(sw->match.table.slots, ((size_t) sw->match.table.mask + 1) * sizeof(struct nicsim_slot));
+        nicsim_memory_touch(sw->match.table.slots, nicsim_table_bytes(&sw->match.table));
     }
     port->sw = sw;
     port->slot = slot;

@@ -1,7 +1,8 @@
 #include "table.h"
 
 #include <errno.h>
-#include <stdlib.h>
+
+#include "memory.h"
 
 static uint32_t
 n_slots_for(uint32_t n_entries)
@@ -14,12 +15,18 @@ n_slots_for(uint32_t n_entries)
     return n;
 }
 
+size_t
+nicsim_table_bytes(const struct nicsim_table *table)
+{
+    return ((size_t) table->mask + 1) * sizeof *table->slots;
+}
+
 int
 nicsim_table_init(struct nicsim_table *table, uint32_t n_entries)
 {
     uint32_t n = n_slots_for(n_entries);
 
-    table->slots = calloc(n, sizeof *table->slots);
+    table->slots = nicsim_memory_get(n * sizeof *table->slots);
     table->mask = n - 1;
     table->n = 0;
     return table->slots ? 0 : ENOMEM;
@@ -28,7 +35,7 @@ nicsim_table_init(struct nicsim_table *table, uint32_t n_entries)
 void
 nicsim_table_free(struct nicsim_table *table)
 {
-    free(table->slots);
+    nicsim_memory_put(table->slots, nicsim_table_bytes(table));
     table->slots = NULL;
     table->n = 0;
 }

@@ -20,6 +20,7 @@ struct nicsim_table {
 /* Room for so many entries at half load. 0 or ENOMEM. */
 int nicsim_table_init(struct nicsim_table *table, uint32_t n_entries);
 void nicsim_table_free(struct nicsim_table *table);
+size_t nicsim_table_bytes(const struct nicsim_table *table);
 /* Makes room for more entries; keeps those that are there. 0 or ENOMEM. */
 int nicsim_table_grow(struct nicsim_table *table, uint32_t n_entries);
 /* The caller has seen to it that there is room. */
