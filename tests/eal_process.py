@@ -140,8 +140,9 @@ def death(config: pytest.Config, item: pytest.Item, words: str, status: str) -> 
 
 
 @pytest.fixture(scope="session")
-def eal(pytestconfig: pytest.Config) -> Any:
+def eal(pytestconfig: pytest.Config) -> Iterator[Any]:
     """The started EAL of this child process."""
     from ctoffload_dpdk.dpdk import Eal  # noqa: PLC0415 - only a child loads DPDK
 
-    return Eal.start(str(pytestconfig.getoption("--eal-args")).split())
+    with Eal.start(str(pytestconfig.getoption("--eal-args")).split()) as started:
+        yield started

@@ -111,6 +111,15 @@ cdef class Actions:
                 self.kept.append(conf)
         self.actions[len(self.wanted)].type = RTE_FLOW_ACTION_TYPE_END
 
+    def raw(self):
+        """Per action its rte_flow type and the bytes of its configuration as the driver sees them."""
+        found = []
+        for i, wanted in enumerate(self.wanted):
+            n_bytes = TABLE[type(wanted)][1]
+            conf = <const char *> self.actions[i].conf
+            found.append((<int> self.actions[i].type, conf[:n_bytes] if n_bytes and conf != NULL else b""))
+        return found
+
     cdef bint has(self, object kind):
         """Whether the rule has this action itself or as an indirect one."""
         for wanted in self.wanted:
@@ -131,6 +140,8 @@ cdef const void *handle_of(object indirect) except? NULL:
 
 cdef Actions template_masks(list wanted, list fixed):
     cdef Actions masks = Actions(wanted)
+    cdef rte_flow_action_modify_field *modify
+    cdef rte_flow_action_modify_field *own
     cdef Block conf
     for i, kind in enumerate(wanted):
         if type(kind) is kinds.Indirect:
@@ -149,10 +160,14 @@ cdef Actions template_masks(list wanted, list fixed):
             continue
         conf = block(n_bytes)
         memset(conf.at, 0xff, n_bytes)
-        if not fixed[i]:
-            # Which field is always the template's; only the value may come with the rule.
-            memset(&(<rte_flow_action_modify_field *> conf.at).src, 0, sizeof((<rte_flow_action_modify_field *> conf.at).src))
-            (<rte_flow_action_modify_field *> conf.at).src.field = <rte_flow_field_id> <int> -1
+        if type(kind) is kinds.ModifyField:
+            # Which fields and what is done are always the template's, and mlx5 wants them repeated in the mask; only
+            # the value may come with the rule.
+            own = <rte_flow_action_modify_field *> masks.actions[i].conf
+            modify = <rte_flow_action_modify_field *> conf.at
+            if not fixed[i]:
+                memset(&modify.src, 0, sizeof(modify.src))
+            modify.operation, modify.dst.field, modify.src.field = own.operation, own.dst.field, own.src.field
         masks.kept.append(conf)
         masks.actions[i].conf = conf.at
     return masks
@@ -292,7 +307,7 @@ def fill_conntrack(Block conf, action, list kept):
     write_conntrack(<rte_flow_action_conntrack *> conf.at, action)
 
 
-# The CONNTRACK object ---------------------------------------------------------------------------------------------------
+# The CONNTRACK object -------------------------------------------------------------------------------------------------
 
 cdef int write_conntrack(rte_flow_action_conntrack *out, object state) except -1:
     memset(out, 0, sizeof(out[0]))

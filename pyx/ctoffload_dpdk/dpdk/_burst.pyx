@@ -102,7 +102,8 @@ cdef int transmit(uint16_t port_id, uint16_t queue, object packets, Mempool memp
         while n_sent < n_all:
             n_ready = 0
             while n_ready < PART and n_sent + n_ready < n_all:
-                failed = copy_in(mempool.pool, &mbufs[n_ready], data, offset[n_sent + n_ready], length[n_sent + n_ready])
+                failed = copy_in(mempool.pool, &mbufs[n_ready], data, offset[n_sent + n_ready],
+                                 length[n_sent + n_ready])
                 if failed:
                     break
                 n_ready += 1

@@ -127,8 +127,8 @@ cdef class Device(Owned):
                   bint removal_events=False):
         """Sets the number of queues (hairpin queues included) and what holds for all of them; the port must be stopped.
 
-        mtu: bytes, 0 for the default; rss_types: RTE_ETH_RSS_* bits, None for no RSS; rx_metadata: what is asked for, the answer is
-        what the driver delivers. Queues set up before are gone. Raises PortError.
+        mtu: bytes, 0 for the default; rss_types: RTE_ETH_RSS_* bits, None for no RSS; rx_metadata: what is asked for,
+        the answer is what the driver delivers. Queues set up before are gone. Raises PortError.
         Source: rte_eth_rx_metadata_negotiate(), rte_eth_dev_configure().
         """
         cdef rte_eth_conf conf
@@ -204,7 +204,10 @@ cdef class Device(Owned):
         self.is_started = True
 
     def stop(self):
-        """Takes all rules out, unless the driver keeps them, and stops. Rules are gone (RuleGone). Source: rte_eth_dev_stop()."""
+        """Takes all rules out, unless the driver keeps them, and stops; those rules are gone then (RuleGone).
+
+        Source: rte_eth_dev_stop().
+        """
         cdef int rc
         self.require_open()
         if not self.is_started:
@@ -244,7 +247,7 @@ cdef class Device(Owned):
         Owned.close(self)
 
     def remove(self):
-        """Closes the port and unplugs its device; all other ports of the device must be closed. Source: rte_dev_remove()."""
+        """Closes the port and unplugs its device, whose other ports must be closed. Source: rte_dev_remove()."""
         cdef rte_eth_dev_info info
         cdef rte_device *device
         cdef int rc
@@ -342,7 +345,7 @@ cdef object no_such_port(Eal eal, which):
 
 
 cdef object negotiate(Device port, wanted):
-    """Asks the driver to deliver metadata; answers what it will deliver. A driver without the call delivers all it has."""
+    """Asks the driver to deliver metadata; answers what it will deliver. One without the call delivers all it has."""
     cdef uint64_t features = int(wanted)
     cdef int rc
     with nogil:

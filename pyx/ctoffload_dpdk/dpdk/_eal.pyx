@@ -66,9 +66,10 @@ cdef class Eal(Owned):
     def start(args, *, program="ctoffload", forward_log=True):
         """Starts DPDK with these arguments and returns the Eal.
 
-        The calling thread keeps its CPU affinity. DPDK's log goes to `Eal.log` and, with forward_log, to Python's logging
-        ("ctoffload.dpdk"). Raises EalError with what DPDK said: a start that failed cannot be repeated in the process, and
-        there is no second start, not even after close. UsageError: arguments that are known to fail. Source: rte_eal_init().
+        The calling thread keeps its CPU affinity. DPDK's log goes to `Eal.log` and, with forward_log, to Python's
+        logging ("ctoffload.dpdk"). Raises EalError with what DPDK said: a start that failed cannot be repeated in the
+        process, and there is no second start, not even after close. UsageError: arguments that are known to fail.
+        Source: rte_eal_init().
         """
         return start(list(args), program, forward_log)
 
@@ -182,7 +183,7 @@ cdef class Eal(Owned):
         register_command(self, path, function, help_text)
 
     def register_thread(self):
-        """Gives the calling thread an lcore id of its own, so that it may use mempool caches. Pair with unregister_thread.
+        """Gives the calling thread an lcore id, so that it may use mempool caches. Pair with unregister_thread.
 
         From the first time on no secondary process can attach. Source: rte_thread_register().
         """
@@ -239,7 +240,7 @@ cdef Eal running_eal(tuple args, log):
 
 
 cdef initialize(list argv, log):
-    """rte_eal_init with an argv of its own, on this thread, whose affinity it would else change. Returns rc, rte_errno."""
+    """rte_eal_init with an argv of its own, on this thread, whose affinity is put back. Returns rc, rte_errno."""
     cdef int argc = len(argv)
     cdef char **copy = private_argv(argv)
     cdef int rc

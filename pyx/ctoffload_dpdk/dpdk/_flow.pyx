@@ -109,9 +109,10 @@ cdef class FlowDevice(Device):
             rule.abandon()
 
     def validate_rule(self, attr, pattern, actions):
-        """Asks the driver whether it would take this rule; FlowError where not. Many drivers accept what create refuses.
+        """Asks the driver whether it would take this rule; FlowError where not.
 
-        UsageError on mlx5 with dv_flow_en=2 before 25.11, which crashes. Source: rte_flow_validate().
+        Many drivers accept what create refuses. UsageError on mlx5 with dv_flow_en=2 before 25.11, which crashes.
+        Source: rte_flow_validate().
         """
         cdef Pattern c_pattern = Pattern(pattern)
         cdef Actions c_actions = Actions(actions)
@@ -158,7 +159,7 @@ cdef class FlowDevice(Device):
         return rule
 
     def flush_rules(self):
-        """Takes every rule out of the port, whoever made it; Rule objects are gone afterwards. Source: rte_flow_flush()."""
+        """Takes every rule out of the port, whoever made it; Rule objects are gone then. Source: rte_flow_flush()."""
         cdef rte_flow_error error
         cdef int rc
         self.require_open()
@@ -229,7 +230,7 @@ cdef class FlowDevice(Device):
         )
 
     def create_indirect(self, action, *, bint ingress=False, bint egress=False, bint transfer=False):
-        """Makes an action that rules share: COUNT, AGE, CONNTRACK, RSS. Returns an IndirectAction, which this port owns.
+        """Makes an action that rules share: COUNT, AGE, CONNTRACK, RSS. Returns an IndirectAction; this port owns it.
 
         Source: rte_flow_action_handle_create().
         """
@@ -293,7 +294,7 @@ cdef class Rule(Owned):
     def query_count(self, *, bint reset=False):
         """Packets and bytes that hit this rule since it was made or reset, as Count.
 
-        At most one refresh period of the driver old (mlx5: 0.5 to 1 s). RuleGone after stop or flush, FlowError otherwise.
+        At most one refresh period of the driver old (mlx5: 0.5 to 1 s). RuleGone after stop or flush, else FlowError.
         Source: rte_flow_query(), action COUNT.
         """
         cdef rte_flow_query_count data
@@ -406,7 +407,8 @@ cdef class IndirectAction(IndirectHandle):
         with self.port.flow_lock:
             with nogil:
                 rc = rte_flow_action_handle_destroy(self.port.id, self.handle, &error)
-            return self.port.check_flow(rc, "rte_flow_action_handle_destroy", &error, f"could not remove {self.label()}")
+            return self.port.check_flow(rc, "rte_flow_action_handle_destroy", &error,
+                                        f"could not remove {self.label()}")
 
 
 cdef int query(Rule rule, int action_type, void *data) except -1:

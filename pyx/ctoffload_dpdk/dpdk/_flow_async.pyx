@@ -263,7 +263,7 @@ cdef class FlowQueue:
         return rule
 
     def enqueue_destroy(self, AsyncRule rule, *, uint64_t user_data=0, bint postpone=False):
-        """Puts the removal of a rule on the queue; its creation must have been pulled. Source: rte_flow_async_destroy()."""
+        """Puts the removal of a rule, whose creation was pulled, on the queue. Source: rte_flow_async_destroy()."""
         cdef uint64_t token
         self.require_ready()
         rule.require_open()

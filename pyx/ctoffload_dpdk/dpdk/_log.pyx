@@ -52,7 +52,7 @@ cdef ssize_t put(void *cookie, const char *text, size_t n) noexcept nogil:
 
 
 def redirect() -> int:
-    """Sends DPDK's log into a pipe from now on; returns the pipe's reading end. Once per process; EalError otherwise."""
+    """Sends DPDK's log into a pipe from now on; returns the pipe's reading end. Once per process."""
     global pipe_write_fd, stream
     cdef cookie_io_functions_t functions
     if stream != NULL:

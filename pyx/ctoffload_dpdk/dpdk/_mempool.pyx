@@ -24,13 +24,14 @@ cdef int ANY_SOCKET = -1
 
 
 cdef class Mempool(Owned):
-    """Packet buffers for receive queues and transmission. Made by `Eal.mempool` or `Mempool.create`; owned by the Eal."""
+    """Packet buffers for receive queues and transmission. Made by `Eal.mempool`, owned by the Eal."""
 
     def __init__(self):
         raise UsageError("Mempool is made by Eal.mempool(n_mbufs)")
 
     @staticmethod
-    def create(Eal eal, int n_mbufs, *, int data_bytes=2048, int cache_size=256, int socket_id=ANY_SOCKET, str name=""):
+    def create(Eal eal, int n_mbufs, *, int data_bytes=2048, int cache_size=256, int socket_id=ANY_SOCKET,
+               str name=""):
         """Makes n_mbufs buffers of data_bytes each (headroom comes on top), on any socket by default.
 
         cache_size: buffers kept per registered thread, at most n_mbufs / 1.5. Raises PortError without memory.
@@ -52,7 +53,8 @@ cdef class Mempool(Owned):
         cache_size = min(cache_size, n_mbufs * 2 // 3)
         mark = eal.log_mark()
         with nogil:
-            pool = rte_pktmbuf_pool_create(pointer, n_mbufs, cache_size, 0, data_bytes + RTE_PKTMBUF_HEADROOM, socket_id)
+            pool = rte_pktmbuf_pool_create(pointer, n_mbufs, cache_size, 0, data_bytes + RTE_PKTMBUF_HEADROOM,
+                                           socket_id)
         if pool == NULL:
             check_port(last_error(), "rte_pktmbuf_pool_create", f"mempool {self.name} ({n_mbufs} x {data_bytes} bytes)",
                        eal.log_errors(mark))

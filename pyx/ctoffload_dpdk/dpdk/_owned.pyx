@@ -1,4 +1,4 @@
-"""An object that owns something of DPDK's: it has an owner, can be closed, refuses to be used closed, warns when forgotten."""
+"""An object that owns something of DPDK's: it can be closed, refuses to be used closed, and warns when forgotten."""
 import sys
 import warnings
 import weakref

@@ -13,3 +13,4 @@ cdef Block block(size_t n_bytes)
 cdef class Pattern:
     cdef rte_flow_item *items       # ends with END
     cdef list kept
+    cdef list sizes                 # bytes of each item's spec

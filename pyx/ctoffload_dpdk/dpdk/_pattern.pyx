@@ -93,6 +93,16 @@ cdef class Pattern:
                 item.spec, item.mask = spec.at, mask.at
                 self.kept += (spec, mask)
         self.items[len(listed)].type = RTE_FLOW_ITEM_TYPE_END
+        self.sizes = [TABLE[type(wanted)][1] for wanted in listed]
+
+    def raw(self):
+        """Per item its rte_flow type, and the bytes of spec and mask as the driver sees them; both empty where NULL."""
+        found = []
+        for i, n_bytes in enumerate(self.sizes):
+            spec, mask = <const char *> self.items[i].spec, <const char *> self.items[i].mask
+            there = spec != NULL
+            found.append((<int> self.items[i].type, spec[:n_bytes] if there else b"", mask[:n_bytes] if there else b""))
+        return found
 
 
 # Values and masks -----------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ cdef class Port(AsyncDevice):
         return self.check(rte_eth_allmulticast_get(self.id), "rte_eth_allmulticast_get") == 1
 
     def set_allmulticast(self, bint on=True):
-        """Receives every multicast packet, or only what it joined. Source: rte_eth_allmulticast_enable(), _disable()."""
+        """Receives every multicast packet, or only its own. Source: rte_eth_allmulticast_enable(), _disable()."""
         cdef int rc
         self.require_open()
         with nogil:
@@ -153,7 +153,7 @@ cdef class Port(AsyncDevice):
         self.check(rte_eth_dev_rss_hash_update(self.id, &conf), "rte_eth_dev_rss_hash_update", mark)
 
     def reta(self):
-        """The redirection table: the queue of each hash value, as uint16 array. Source: rte_eth_dev_rss_reta_query()."""
+        """The redirection table, the queue of each hash, as uint16 array. Source: rte_eth_dev_rss_reta_query()."""
         cdef rte_eth_rss_reta_entry64 entries[1024]
         self.require_open()
         size = self.require_reta()
@@ -184,7 +184,7 @@ cdef class Port(AsyncDevice):
     # Events ---------------------------------------------------------------------------------------------------------
 
     def on_event(self, event, callback, *, bint thread=True):
-        """Calls callback(port id, event) when the driver reports this Event; returns a Subscription, which this port owns.
+        """Calls callback(port id, event) when the driver reports this Event; returns a Subscription.
 
         On a thread of the binding's own, or with thread=False where `Subscription.deliver` is called. The callback may
         call anything. Source: rte_eth_dev_callback_register().
@@ -301,7 +301,7 @@ cdef class Port(AsyncDevice):
                    "rte_eth_tx_hairpin_queue_setup", mark)
 
     def bind_hairpin(self, int rx_port=RTE_MAX_ETHPORTS):
-        """Joins this port's hairpin tx queues with the rx queues of rx_port, or of all. Source: rte_eth_hairpin_bind()."""
+        """Joins its hairpin tx queues with the rx queues of rx_port, or of all. Source: rte_eth_hairpin_bind()."""
         self.require_open()
         mark = self.eal.log_mark()
         self.check(rte_eth_hairpin_bind(self.id, rx_port), "rte_eth_hairpin_bind", mark)

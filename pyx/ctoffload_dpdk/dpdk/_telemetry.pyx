@@ -42,8 +42,9 @@ cdef int PATH_MAX = 55
 def register_command(Eal eal, str path, function, str help_text):
     """Answers the telemetry command `path` ("/ctoffload/stats") with what function(params) returns.
 
-    It returns a dict, a list or a string of int, str, dict and list; a list holds dicts, or numbers from 0 on, or strings.
-    It runs on a thread of DPDK's. A path can be given a new function, but never be removed. Source: rte_telemetry_register_cmd().
+    It returns a dict, a list or a string of int, str, dict and list; a list holds dicts, or numbers from 0 on, or
+    strings. It runs on a thread of DPDK's. A path can be given a new function, but never be removed.
+    Source: rte_telemetry_register_cmd().
     """
     cdef bytes path_text = path.encode()
     cdef bytes help_bytes = help_text.encode()

@@ -1,7 +1,7 @@
 /* dpdk_compat.h: what differs between DPDK 22.11 and 26.07, in one place, because Cython cannot #ifdef.
  *
- * A function that a version does not have answers -ENOTSUP; an enumerator it does not have is -1; a member it does not have
- * is written through a setter that does nothing there. Everything else is used as DPDK's own headers declare it.
+ * A function that a version does not have answers -ENOTSUP, as does the setter of a member it does not have. Everything
+ * else is used as DPDK's own headers declare it.
  */
 #ifndef CTOFFLOAD_DPDK_COMPAT_H
 #define CTOFFLOAD_DPDK_COMPAT_H
@@ -22,13 +22,6 @@
 
 #if !DPDK_AT_LEAST(22, 11)
 #error "DPDK 22.11 is the oldest version that is supported"
-#endif
-
-/* RTE_ETH_DEV_BONDED_SLAVE and others were renamed; only what the binding uses is listed here. */
-#if DPDK_AT_LEAST(23, 11)
-#define DPDK_ETH_DEV_BONDING_MEMBER RTE_ETH_DEV_BONDING_MEMBER
-#else
-#define DPDK_ETH_DEV_BONDING_MEMBER RTE_ETH_DEV_BONDED_SLAVE
 #endif
 
 /* A device's arguments: reached through an unnamed union, which Cython cannot name. */
@@ -64,7 +57,7 @@ dpdk_set_ipv6_addr(struct rte_flow_action_set_ipv6 *conf)
     return (uint8_t *) &conf->ipv6_addr;
 }
 
-/* MODIFY_FIELD: the name of a side's struct changed in 24.03, the width of `level` and the place of the tag index before. */
+/* MODIFY_FIELD: a side's struct has another name from 24.03 on, and the tag index a place of its own from 23.07 on. */
 #if !DPDK_AT_LEAST(24, 3)
 #define rte_flow_field_data rte_flow_action_modify_data
 #endif
