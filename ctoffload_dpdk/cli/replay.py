@@ -100,7 +100,8 @@ def show_summary(output: Output, run: Run) -> None:
         counts += np.bincount(states, minlength=256)
     common = np.argsort(-counts, kind="stable")
     totals = run.tracker.counters()
-    summary = header(run.capture) | {
+    capture = run.capture
+    summary = header(capture) | {
         "states": {TEXT[state]: int(counts[state]) for state in common.tolist() if counts[state]},
         "invalid": {reason: n for reason, n in totals.refused.items() if n},
         "connections": {
@@ -115,6 +116,7 @@ def show_summary(output: Output, run: Run) -> None:
     if output.json:
         output.document(summary)
     else:
+        click.echo(printable(capture.path))
         output.console().print(table(summary))
 
 
@@ -137,7 +139,9 @@ def table(summary: dict[str, Any]) -> RenderableType:
     """The summary for people."""
     connections = summary["connections"]
     ended = ", ".join(f"{connections[how]:,} {how}" for how in ("expired", "closed", "replaced") if connections[how])
-    grid = Table(title=printable(summary["file"]), title_justify="left", show_header=False, box=None, pad_edge=False)
+    grid = Table(
+        title=Text(printable(summary["file"])), title_justify="left", show_header=False, box=None, pad_edge=False
+    )
     grid.add_column(style="bold")
     grid.add_column(justify="right")
     grid.add_column(style="dim")

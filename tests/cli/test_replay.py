@@ -184,3 +184,17 @@ def test_a_capture_without_packets_is_no_error(tmp_path, capsys):
     assert run(["replay", str(path), "--states"]) == 0
     assert capsys.readouterr().out == ""
     assert run(["replay", str(path)]) == 0
+
+
+@pytest.mark.parametrize("name", ["[red].pcap", "a\x1b[2J.pcap", "\udcff.pcap", "two\nlines.pcap"])
+def test_a_file_name_is_shown_as_it_is_and_steers_no_terminal(tmp_path, capsys, name):
+    path = tmp_path / name
+    shutil.copy(EXAMPLE, path)
+    assert run(["replay", str(path)]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"{tmp_path}/{name if name.isprintable() else name.encode('unicode_escape').decode()}"
+    path.write_bytes(b"")
+    assert run(["replay", str(path)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert run(["replay", str(path), "-j"]) == 1
+    assert json.loads(capsys.readouterr().err)["message"].startswith(str(path))
