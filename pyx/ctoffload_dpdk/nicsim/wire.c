@@ -18,7 +18,7 @@ compact(struct nicsim_wire *wire)
 {
     uint64_t n_left = wire->n_packets - wire->n_read;
 
-    if (wire->data_read < wire->data_size / 2 && n_left) {
+    if (wire->n_read == 0 || (wire->data_read < wire->data_size / 2 && n_left)) {
         return;
     }
     memmove(wire->data, wire->data + wire->data_read, wire->data_used - wire->data_read);
