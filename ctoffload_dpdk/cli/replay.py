@@ -139,9 +139,7 @@ def table(summary: dict[str, Any]) -> RenderableType:
     """The summary for people."""
     connections = summary["connections"]
     ended = ", ".join(f"{connections[how]:,} {how}" for how in ("expired", "closed", "replaced") if connections[how])
-    grid = Table(
-        title=Text(printable(summary["file"])), title_justify="left", show_header=False, box=None, pad_edge=False
-    )
+    grid = Table(show_header=False, box=None, pad_edge=False)
     grid.add_column(style="bold")
     grid.add_column(justify="right")
     grid.add_column(style="dim")
