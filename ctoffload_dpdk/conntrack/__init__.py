@@ -9,6 +9,7 @@ from ctoffload_dpdk.conntrack._conntrack import (
     states_text,
 )
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
+from ctoffload_dpdk.conntrack.text import ovs_lines
 
 __all__ = [
     "CONNECTION",
@@ -19,5 +20,6 @@ __all__ = [
     "CtState",
     "PacketFlags",
     "Refusal",
+    "ovs_lines",
     "states_text",
 ]

@@ -30,7 +30,7 @@ class OffloadPeers(Peers):
     tracker: OffloadLab
 
     def send(self, who: int, flags: str, data: bytes = b"", **fields: object) -> str:
-        state = self.tracker(self.frame(who, flags, data, **fields), port=1 + who)  # type: ignore[arg-type]
+        state = self.tracker(self.frame(who, flags, data, **fields), port=1 + who)
         if "seq" not in fields:
             self.seq[who] += len(data) + ("S" in flags) + ("F" in flags)
         return state
