@@ -9,7 +9,7 @@ from ctoffload_dpdk.engine.account import ConnectionAccount, PacketAccount, Rule
 
 @dataclass(frozen=True)
 class ConnectionLine:
-    """One connection on the screen. Packets: how many software saw, and how many the NIC forwarded by itself."""
+    """One connection on the screen. Packets: how many software saw, and how many its live rules forwarded."""
 
     proto: str
     src: str
@@ -18,6 +18,10 @@ class ConnectionLine:
     offload: str
     software_packets: int
     nic_packets: int
+
+    @property
+    def in_hardware(self) -> bool:
+        return self.offload == "offloaded=yes"
 
 
 @dataclass(frozen=True)

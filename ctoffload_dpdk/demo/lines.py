@@ -78,10 +78,10 @@ class Lines:
         return int((self.rows["offload"] == 2).sum()) if len(self.rows) else 0
 
     def shown(self) -> list[ConnectionLine]:
-        """The connections for the screen, those with the most packets first."""
+        """The connections for the screen: those in hardware first, then those with the most packets."""
         by_tuple = {rule_key(rule): int(rule["packets"]) for rule in self.lab.nic_rules()}
         lines = [connection_line(row, by_tuple) for row in self.rows]
-        return sorted(lines, key=lambda line: -(line.software_packets + line.nic_packets))
+        return sorted(lines, key=lambda line: (not line.in_hardware, -line.nic_packets - line.software_packets))
 
 
 def connection_line(row: Row, nic_packets: dict[bytes, int]) -> ConnectionLine:

@@ -154,10 +154,10 @@ def connections_table(frame: Frame) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("", "from", "to", "state", "offload"):
         table.add_column(name, no_wrap=True)
-    for name in ("software", "NIC"):
+    for name in ("software", "live rules"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in frame.lines[:LINES_SHOWN]:
-        style = "green" if line.offload.startswith("offloaded=yes") else ""
+        style = "green" if line.in_hardware else ""
         table.add_row(
             line.proto,
             line.src,
