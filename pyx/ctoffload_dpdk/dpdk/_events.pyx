@@ -4,10 +4,10 @@ A driver reports on a thread of its own, perhaps under a lock of its own. There 
 callbacks run on a thread of this module, or where `Subscription.deliver` is called, and may call anything.
 """
 import os
-import sys
 import threading
 import weakref
 
+from cpython.exc cimport PyErr_SetObject, PyErr_WriteUnraisable
 from libc.errno cimport EAGAIN
 from libc.stdint cimport uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -128,15 +128,12 @@ def subscribe(Owned owner, int port_id, event, callback, bint thread):
     return made
 
 
-cdef int call(Subscription subscription, int port_id) except -1:
+cdef void call(Subscription subscription, int port_id) noexcept:
     try:
         subscription.callback(port_id, subscription.event)
     except BaseException as error:
-        sys.unraisablehook(sys.UnraisableHookArgs((
-            type(error), error, error.__traceback__, f"Exception ignored in callback for {subscription.event.name}",
-            subscription.callback,
-        )))
-    return 0
+        PyErr_SetObject(type(error), error)
+        PyErr_WriteUnraisable(subscription.callback)
 
 
 cdef int start_thread() except -1:
