@@ -80,7 +80,7 @@ class CtOffloadProvider:
             OpType.EST: self.conn_established,
             OpType.UPD: lambda ops, _: self.conn_update(ops),
             OpType.DEL: lambda ops, _: self.conn_del(ops),
-            OpType.POLICY: self._policy,
+            OpType.POLICY: self._answer_policy,
             OpType.FLUSH: self._flush,
         }
 
@@ -101,6 +101,9 @@ class CtOffloadProvider:
         ops["error"] = np.where(against != 0, errno.EPERM, 0)
         wanted: npt.NDArray[np.bool_] = against == 0
         return wanted
+
+    def _answer_policy(self, ops: Batch, contexts: Batch) -> None:
+        self._policy(ops, contexts)
 
     def _flush(self, ops: Batch, contexts: Batch) -> None:
         for op in ops:

@@ -1,5 +1,5 @@
 """The rings between one shard and one provider's worker, and the account of what is outstanding in them."""
-from libc.errno cimport ENODATA, ENOENT
+from libc.errno cimport ENODATA, ENOENT, EOPNOTSUPP
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -66,13 +66,13 @@ cdef int lane_class(int op_type) noexcept nogil:
 
 cdef bint lane_has_room(Lane *lane, int op_type) noexcept nogil:
     cdef int cls = lane_class(op_type)
-    return lane.outstanding[cls] < lane.budget[cls]
+    # A worker may have answered entries that it has not given back yet, so the ring is asked as well.
+    return lane.outstanding[cls] < lane.budget[cls] and spsc_reserve(&lane.request[cls]) != NULL
 
 
 cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle, const ct_offload_ctx *ctx,
                     uint32_t now_us, bint is_orphan) noexcept nogil:
     cdef int cls = lane_class(op_type)
-    # Never NULL: a ring holds its budget, and what is in it is outstanding.
     cdef Request *request = <Request *> spsc_reserve(&lane.request[cls])
     cdef uint32_t index = lane.free_tag
     cdef Tag *tag = &lane.tags[index]
@@ -88,6 +88,7 @@ cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, ui
     request.op.conn_id = conn_id
     request.op.handle = handle
     request.op.type = op_type
+    request.op.error = EOPNOTSUPP      # until the provider says otherwise
     if ctx != NULL:
         memcpy(&request.ctx, ctx, sizeof(ct_offload_ctx))
         request.op.ctx = &request.ctx

@@ -1,6 +1,6 @@
 """A compiled provider for tests and benchmarks: counts, holds a bit per connection, and can be had with and without batch_submit."""
 from libc.errno cimport ENOENT, EPERM
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t
 from libc.string cimport memset
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -12,13 +12,6 @@ from ctoffload_dpdk.offload.libct_offload cimport (
 
 cdef enum:
     N_SLOTS = 1 << 20
-
-cdef struct State:
-    uint8_t *held
-    uint64_t calls
-    uint64_t operations
-    int64_t now_ms
-    bint is_initialised
 
 
 cdef c_bool can_offload(void *user, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
@@ -114,11 +107,6 @@ cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
 
 cdef class CompiledProvider:
     """`batch`: True with batch_submit, False with single members. `accept`: a batch_submit that does nothing but accept."""
-
-    cdef ct_offload_class cls
-    cdef State state
-    cdef bytes name
-    cdef object memory
 
     def __init__(self, name: str = "compiled", *, batch: bool = True, accept: bool = False, priority: int = 0) -> None:
         cdef uint8_t[::1] held

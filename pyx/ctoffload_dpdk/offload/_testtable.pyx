@@ -1,6 +1,7 @@
 """A small owner of connections for tests of the layer: what a connection tracker does with a shard, stepped by hand."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.math cimport sqrt
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -14,8 +15,15 @@ from ctoffload_dpdk.offload._shard cimport (
     ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno,
     shard_handle, shard_holds, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_turn,
     shard_want, shard_wanted)
-from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, ct_offload_ctx
-from ctoffload_dpdk.offload.libspsc cimport clock_us
+from ctoffload_dpdk.offload._provider cimport Provider
+from ctoffload_dpdk.offload._testprovider cimport CompiledProvider
+from ctoffload_dpdk.offload._worker cimport worker_run_once
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, ct_offload_ctx, ct_offload_op)
+from ctoffload_dpdk.offload.libspsc cimport clock_ns
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 
 def latency_of(values_us: list[float]) -> dict[str, float]:
@@ -129,17 +137,71 @@ cdef class TestTable:
     def epoch(self) -> int:
         return shard_epoch(self.shard)
 
+    # --- for benchmarks: ns per piece of work ---
+
     def time_wants(self, n: int, want: int, generation: int = 1) -> float:
-        """ns per shard_want over slots 0 to n - 1."""
+        """shard_want over slots 0 to n - 1."""
         cdef uint64_t base = make_id(self.number, generation, 0)
-        cdef uint32_t i, count = n, before
+        cdef uint32_t i, count = n
         cdef int wanted = want
+        cdef int64_t before
         with nogil:
-            before = clock_us()
+            before = clock_ns()
             for i in range(count):
                 shard_want(self.shard, base + i, wanted, 0)
-            before = clock_us() - before
-        return before * 1000.0 / count
+            before = clock_ns() - before
+        return before / <double> count
+
+    def time_worker(self, Provider provider, n: int, want: int = 1, now_ms: int = 0) -> float:
+        """The worker's part: n wishes are made operations first, outside the time; then its turns, per operation."""
+        cdef int64_t before, now = now_ms
+        cdef uint32_t done = 0, count = n
+        self.time_wants(n, want)
+        with nogil:
+            shard_turn(self.shard, now)
+            before = clock_ns()
+            while done < count:
+                done += worker_run_once(provider.worker, now)
+            before = clock_ns() - before
+            shard_turn(self.shard, now)
+        self.notices.clear()
+        return before / <double> count
+
+
+def time_plain_marks(n: int) -> float:
+    """The control of time_wants: a C loop that marks n cache lines and chains each to the one before."""
+    cdef uint32_t i, count = n
+    cdef int64_t before
+    cdef uint32_t *lines = <uint32_t *> aligned_alloc(64, <size_t> count * 64)
+    if lines == NULL:
+        raise MemoryError
+    memset(lines, 0, <size_t> count * 64)
+    with nogil:
+        before = clock_ns()
+        for i in range(count):
+            lines[i * 16] = i
+            lines[i * 16 + 1] = i - 1
+            if i:
+                lines[i * 16 - 14] = i
+        before = clock_ns() - before
+    free(lines)
+    return before / <double> count
+
+
+def time_plain_batches(CompiledProvider provider, n: int) -> float:
+    """The control of time_worker: the provider's own batch_submit over n operations, 1024 at a time."""
+    cdef ct_offload_op *ops = <ct_offload_op *> calloc(1024, sizeof(ct_offload_op))
+    cdef uint32_t i, count = n // 1024
+    cdef int64_t before
+    if ops == NULL:
+        raise MemoryError
+    with nogil:
+        before = clock_ns()
+        for i in range(count):
+            provider.cls.batch_submit(provider.cls.user, ops, 1024)
+        before = clock_ns() - before
+    free(ops)
+    return before / <double> (count * 1024)
 
 
 cdef bint fill(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil:

@@ -1,7 +1,7 @@
 # One provider's worker: takes requests from the lanes of all shards, calls the provider, brings the answers back.
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ctoffload_dpdk.offload._lane cimport Lane, LaneEvent
+from ctoffload_dpdk.offload._lane cimport InFlight, Lane, LaneEvent
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host, ct_offload_op
 from ctoffload_dpdk.offload.libspsc cimport control_lock, shared_time, shared_word
 
@@ -12,12 +12,10 @@ cdef enum:
     # op.reserved[0] of an answer: it failed so that nobody knows what is left; removed to be sure. Never leaves the layer.
     UNCERTAIN = 1
 
-# Where an operation of the batch came from: its identity, whatever the provider writes.
+# Where an operation of the batch came from, whatever the provider writes into it.
 cdef struct Origin:
-    uint64_t op_id
-    uint64_t conn_id
+    InFlight *known
     Lane *lane
-    uint16_t type
 
 # Written by the worker's thread alone.
 cdef struct WorkerCount:

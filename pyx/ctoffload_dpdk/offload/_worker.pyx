@@ -1,6 +1,6 @@
 """One provider's worker: the only place from which a provider is called."""
 from libc.errno cimport EINPROGRESS, EINVAL, EIO, ENODATA, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
-from libc.stdint cimport int32_t
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
@@ -121,12 +121,10 @@ cdef int call_one(const ct_offload_class *cls, ct_offload_op *op) noexcept nogil
 
 
 cdef void call(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
-    """All of a batch, through batch_submit or one by one. An operation comes in as refused: who does not answer, refuses."""
+    """All of a batch, through batch_submit or one by one. Operations come in as refused: who does not answer, refuses."""
     cdef uint32_t i
     enter(w)
     if w.cls.batch_submit != NULL:
-        for i in range(n):
-            ops[i].error = EOPNOTSUPP
         w.cls.batch_submit(w.cls.user, ops, n)
     else:
         for i in range(n):
@@ -180,9 +178,9 @@ cdef uint32_t gather_lane(Worker *w, Lane *lane, int cls, uint32_t n) noexcept n
     for i in range(ready):
         request = <Request *> spsc_at(&lane.request[cls], i)
         memcpy(&w.batch[n + i], &request.op, sizeof(ct_offload_op))
-        w.origin[n + i].op_id = request.op.op_id
-        w.origin[n + i].lane = lane
         known = &lane.in_flight[request.op.op_id & 0xffff]
+        w.origin[n + i].known = known
+        w.origin[n + i].lane = lane
         known.op_id = request.op.op_id
         known.conn_id = request.op.conn_id
         known.type = request.op.type
@@ -204,18 +202,18 @@ cdef uint32_t run_class(Worker *w, int cls) noexcept nogil:
     if n == 0:
         return 0
     call(w, w.batch, n)
+    for i in range(w.n_lanes):
+        if w.lanes[i] != NULL and taken[i]:
+            spsc_release(&w.lanes[i].request[cls], taken[i])
     for i in range(n):
-        known = &w.origin[i].lane.in_flight[w.origin[i].op_id & 0xffff]
+        known = w.origin[i].known
         if w.batch[i].error == EINPROGRESS:
             continue
-        if known.op_id != w.origin[i].op_id:
+        if known.op_id == 0:
             w.count.nonsense += 1      # completed within the call and answered as well
             continue
         push(w, w.origin[i].lane, known, &w.batch[i])
         known.op_id = 0
-    for i in range(w.n_lanes):
-        if w.lanes[i] != NULL and taken[i]:
-            spsc_release(&w.lanes[i].request[cls], taken[i])
     return n
 
 
@@ -396,6 +394,7 @@ cdef void call_direct(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
     cdef uint32_t i
     for i in range(n):
         w.direct_seq += 1
+        ops[i].error = EOPNOTSUPP
         ops[i].op_id = (<uint64_t> DIRECT_SHARD << 56) | ((w.direct_seq & <uint64_t> 0xffffffffff) << 16) | i
         w.direct[i].op_id = ops[i].op_id
         w.direct[i].type = ops[i].type

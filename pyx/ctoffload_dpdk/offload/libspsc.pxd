@@ -40,4 +40,5 @@ cdef extern from "spsc.h" nogil:
 
     uint32_t clock_us()
     int64_t clock_ms()
+    int64_t clock_ns()
     void pause_us(uint32_t us)
