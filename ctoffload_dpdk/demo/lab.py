@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.dpdk import Eal
-from ctoffload_dpdk.engine import Account, Audit, Engine, PacketAccount, RuleAccount
+from ctoffload_dpdk.engine import Account, Audit, Eal, Engine, PacketAccount, RuleAccount, Settings
 from ctoffload_dpdk.nicsim import Nic
-from ctoffload_dpdk.settings import Settings
 
 EAL_ARGS = ("--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--no-telemetry")
 PORTS = ("net_nicsim0", "net_nicsim1")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.capture import read_capture
 from ctoffload_dpdk.base.errors import CaptureError
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import Conntrack, CtState
 from ctoffload_dpdk.demo.generated import generate
+from ctoffload_dpdk.engine import sides
 
 EXAMPLE = Path(__file__).parent / "example.pcap"
 A, B = 0, 1
@@ -63,25 +63,3 @@ def of(name: str, packets: Packets, error: CaptureError | None = None) -> Traffi
     since_first = (packets.time_ns - packets.time_ns[0]) // 1_000_000
     at_ms = np.maximum.accumulate(np.maximum(since_first, 0))
     return Traffic(name, packets, sides(packets, at_ms), at_ms, error)
-
-
-def sides(packets: Packets, at_ms: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """B for what travels against the direction of its connection, A otherwise.
-
-    What belongs to no connection follows its sender's MAC address.
-    """
-    with Conntrack(max(len(packets), 1), now_ms=0) as tracker:
-        verdicts = tracker.process(packets, at_ms)
-    state = verdicts["state"]
-    side: NDArray[np.uint8] = ((state & CtState.CS_REPLY_DIR) != 0).astype(np.uint8)
-    known: dict[bytes, int] = {}
-    for i in np.flatnonzero(verdicts["conn_id"] != 0).tolist():
-        known.setdefault(sender(packets, i), int(side[i]))
-    for i in np.flatnonzero(verdicts["conn_id"] == 0).tolist():
-        side[i] = known.get(sender(packets, i), side[i])
-    return side
-
-
-def sender(packets: Packets, index: int) -> bytes:
-    start = int(packets.offset[index]) + 6
-    return packets.data[start : start + 6].tobytes()

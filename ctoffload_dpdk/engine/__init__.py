@@ -1,17 +1,23 @@
 """The running system: ports, loops, workers and policy."""
 
+from ctoffload_dpdk.dpdk import Eal
 from ctoffload_dpdk.engine._loop import Loop, LoopStats
 from ctoffload_dpdk.engine.account import Account, Audit, ConnectionAccount, PacketAccount, RuleAccount
 from ctoffload_dpdk.engine.engine import Engine, EnginePort
+from ctoffload_dpdk.engine.sides import sides
+from ctoffload_dpdk.settings import Settings
 
 __all__ = [
     "Account",
     "Audit",
     "ConnectionAccount",
+    "Eal",
     "Engine",
     "EnginePort",
     "Loop",
     "LoopStats",
     "PacketAccount",
     "RuleAccount",
+    "Settings",
+    "sides",
 ]
