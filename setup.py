@@ -1,7 +1,6 @@
 """Builds the compiled rooms: one extension per pyx/ctoffload_dpdk/<room>/_*.pyx, and the emulated NIC's driver.
 
 CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms.
-DPDK_HEADERS=dir takes DPDK's public headers from there in place of the installed ones (compile check only).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where DPDK is, from pkg-config or from a header tree that DPDK_HEADERS names."""
+"""Where DPDK is, from pkg-config, and the header trees of other versions that DPDK_HEADERS names."""
 
 from __future__ import annotations
 
@@ -54,24 +54,26 @@ def version() -> str:
     return found
 
 
-def header_tree(directory: Path) -> list[str]:
-    """Include directories of one header tree: installed (rte_eal.h in it) or below include/."""
-    for candidate in (directory, directory / "include", directory / "include" / "dpdk", directory / "dpdk"):
+def header_trees() -> list[Path]:
+    """The header trees that DPDK_HEADERS=dir:dir names: versions to compile against, without linking or running."""
+    return [Path(tree) for tree in os.environ.get("DPDK_HEADERS", "").split(os.pathsep) if tree]
+
+
+def header_flags(tree: Path) -> Flags:
+    """Compiler flags for a check against one header tree: installed (rte_eal.h in it), or below include/."""
+    for candidate in (tree, tree / "include", tree / "include" / "dpdk", tree / "dpdk"):
         if (candidate / "rte_eal.h").is_file():
-            return [str(candidate)]
-    raise Missing(f"DPDK_HEADERS: no rte_eal.h below {directory}")
+            includes = [str(candidate), *(str(d) for d in sorted(candidate.parent.glob("*-linux-gnu/dpdk")))]
+            defines: list[tuple[str, str | None]] = [("ALLOW_EXPERIMENTAL_API", None)]
+            arguments = ["-include", "rte_config.h", *cpu_args()]
+            return Flags(include_dirs=includes, define_macros=defines, compile_args=arguments)
+    raise Missing(f"DPDK_HEADERS: no rte_eal.h below {tree}")
 
 
 def flags() -> Flags:
     """Compiler and linker flags for a module that calls DPDK."""
     version()
     defines: list[tuple[str, str | None]] = [("ALLOW_EXPERIMENTAL_API", None)]
-    tree = os.environ.get("DPDK_HEADERS", "")
-    if tree:
-        includes = header_tree(Path(tree))
-        return Flags(
-            include_dirs=includes, define_macros=defines, compile_args=["-include", "rte_config.h", *cpu_args()]
-        )
     cflags = pkg_config("--cflags")
     includes = [f[2:] for f in cflags if f.startswith("-I") and "dpdk" in f]
     other = [f for f in cflags if not f.startswith("-I")]

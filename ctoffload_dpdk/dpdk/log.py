@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ctoffload_dpdk.dpdk import _log
+from ctoffload_dpdk.dpdk._log import put_mark, redirect
 
 LOGGER = logging.getLogger("ctoffload.dpdk")
 LOGGER.addHandler(logging.NullHandler())
@@ -56,7 +56,7 @@ class Log:
         self._marks: dict[int, threading.Event] = {}
         self._next_mark = 0
         self._lock = threading.Lock()
-        self._fd = _log.redirect()
+        self._fd = redirect()
         threading.Thread(target=self._run, name="dpdk-log", daemon=True).start()
 
     @property
@@ -96,7 +96,7 @@ class Log:
             token, arrived = self._next_mark, threading.Event()
             self._marks[token] = arrived
         try:
-            _log.put_mark(token)
+            put_mark(token)
         except BlockingIOError:
             return  # the pipe is full: the reader is behind, and lines were lost anyway
         arrived.wait(timeout=2.0)

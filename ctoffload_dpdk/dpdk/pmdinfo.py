@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section
 
@@ -23,6 +26,9 @@ ELF_MAGIC = b"\x7fELF"
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER_BYTES = 60
 ANY = 0xFFFF
+
+# What pyelftools raises over a file that is no good.
+_ELF_ERRORS = (ELFError, ValueError, KeyError, IndexError, AttributeError, OverflowError, TypeError)
 
 _RECORD = re.compile(rb"PMD_INFO_STRING= (\{[^\0]*)\0")
 _PLUGIN_PATH = re.compile(rb"DPDK_PLUGIN_PATH=([^\0]+)\0")
@@ -58,10 +64,7 @@ def read(path: str | Path) -> list[PmdInfo]:
     UsageError where the file cannot be read, is neither ELF nor archive, or is cut short.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None
+    content = _content(path)
     try:
         return [_record(path, text) for part in _parts(content) for text in _RECORD.findall(part)]
     except _Broken as error:
@@ -80,12 +83,49 @@ def read_directory(directory: str | Path) -> list[PmdInfo]:
 
 
 def plugin_directory(path: str | Path) -> Path | None:
-    """The directory that a DPDK program or librte_eal.so loads its drivers from; None where it names none."""
-    content = Path(path).read_bytes()
-    for part in _parts(content):
-        if found := _PLUGIN_PATH.search(part):
-            return Path(found[1].decode())
-    return None
+    """The directory a program loads its drivers from, as librte_eal in it, or the one it is linked with, names it.
+
+    None where there is none; UsageError as for `read`.
+    """
+    path = Path(path)
+    content = _content(path)
+    try:
+        for part in _parts(content):
+            if found := _PLUGIN_PATH.search(part):
+                return Path(found[1].decode())
+        library = next((n for n in _needed(content) if n.startswith("librte_eal.so")), "")
+    except _Broken as error:
+        raise UsageError(f"{path} {error}") from None
+    places = [directory / library for directory in _library_directories(path)] if library else []
+    return next((plugin_directory(place) for place in places if place.is_file() and place != path), None)
+
+
+def _library_directories(path: Path) -> list[Path]:
+    """Where the loader would look for a library, near enough: beside the file, its environment, the system."""
+    named = [Path(d) for d in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if d]
+    multiarch = str(sysconfig.get_config_var("MULTIARCH") or "")
+    system = [Path(root, multiarch) for root in ("/usr/local/lib", "/usr/lib", "/lib")]
+    return [path.parent, *named, *system, Path("/usr/local/lib64"), Path("/usr/lib64"), Path("/usr/lib")]
+
+
+def _needed(content: bytes) -> list[str]:
+    """The libraries an ELF file is linked with."""
+    if not content.startswith(ELF_MAGIC):
+        return []
+    try:
+        dynamic = ELFFile(io.BytesIO(content)).get_section_by_name(".dynamic")
+        if not isinstance(dynamic, DynamicSection):
+            return []
+        return [str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED")]
+    except _ELF_ERRORS as error:
+        raise _Broken(f"is damaged: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None
 
 
 class _Broken(Exception):
@@ -131,7 +171,7 @@ def _elf_parts(content: bytes) -> Iterator[bytes]:
                 yield _data(section, content)
     except _Broken:
         raise
-    except (ELFError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except _ELF_ERRORS as error:
         raise _Broken(f"is damaged: {error}") from None
 
 

@@ -1,4 +1,5 @@
 """Commands on DPDK's telemetry socket that are answered by Python."""
+import re
 import threading
 
 from libc.errno cimport EIO
@@ -8,14 +9,13 @@ from ctoffload_dpdk.dpdk._check cimport check_eal
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk.librte_telemetry cimport (
     DPDK_TEL_UINT_VAL,
-    RTE_TEL_CONTAINER,
     RTE_TEL_MAX_ARRAY_ENTRIES,
     RTE_TEL_MAX_DICT_ENTRIES,
+    RTE_TEL_MAX_STRING_LEN,
     RTE_TEL_STRING_VAL,
     dpdk_tel_array_uint,
     dpdk_tel_dict_uint,
     rte_tel_data,
-    rte_tel_data_add_array_container,
     rte_tel_data_add_array_string,
     rte_tel_data_add_dict_container,
     rte_tel_data_add_dict_int,
@@ -42,8 +42,9 @@ cdef int PATH_MAX = 55
 def register_command(Eal eal, str path, function, str help_text):
     """Answers the telemetry command `path` ("/ctoffload/stats") with what function(params) returns.
 
-    It returns a dict, a list or a string of int, str, dict and list; a list holds dicts, or numbers from 0 on, or
-    strings. It runs on a thread of DPDK's. A path can be given a new function, but never be removed.
+    It returns a dict, a list or a string of int, str, dict and list. DPDK cuts strings at 127 bytes and containers at 256
+    or 512 entries; names keep letters, digits, _ and /; a list of dicts is sent as a dict by position. It runs on a thread
+    of DPDK's. A path can be given a new function, but never be removed.
     Source: rte_telemetry_register_cmd().
     """
     cdef bytes path_text = path.encode()
@@ -75,49 +76,56 @@ cdef int answer(const char *cmd, const char *params, rte_tel_data *info) noexcep
 cdef int fill(rte_tel_data *data, value) except? -EIO:
     if isinstance(value, dict):
         return fill_dict(data, value)
-    return fill_list(data, list(value))
+    values = list(value)
+    if any(isinstance(each, (dict, list, tuple)) for each in values):
+        # A list of containers is new in 23.03: everywhere a dict by position.
+        return fill_dict(data, {str(i): each for i, each in enumerate(values)})
+    return fill_list(data, values)
 
 
 cdef int fill_dict(rte_tel_data *data, dict values) except? -EIO:
-    cdef rte_tel_data *inner
     cdef int rc = rte_tel_data_start_dict(data)
-    for name, value in list(values.items())[:RTE_TEL_MAX_DICT_ENTRIES]:
-        name_text = str(name).encode()
+    for key, value in list(values.items())[:RTE_TEL_MAX_DICT_ENTRIES]:
+        # Telemetry takes letters, digits, _ and / in names.
+        name = re.sub(r"[^0-9A-Za-z_/]", "_", str(key)).encode()
         if isinstance(value, (dict, list, tuple)):
-            inner = contained(value)
-            rc = rte_tel_data_add_dict_container(data, name_text, inner, 0)
+            rc = add_container(data, name, value)
         elif isinstance(value, int) and value >= 0:
-            rc = dpdk_tel_dict_uint(data, name_text, <uint64_t> value)
+            rc = dpdk_tel_dict_uint(data, name, <uint64_t> value)
         elif isinstance(value, int):
-            rc = rte_tel_data_add_dict_int(data, name_text, <int64_t> value)
+            rc = rte_tel_data_add_dict_int(data, name, <int64_t> value)
         else:
-            rc = rte_tel_data_add_dict_string(data, name_text, str(value).encode())
+            rc = rte_tel_data_add_dict_string(data, name, text(value))
         if rc < 0:
             return rc
     return 0
+
+
+cdef int add_container(rte_tel_data *data, bytes name, value) except? -EIO:
+    cdef rte_tel_data *inner = contained(value)
+    cdef int rc = rte_tel_data_add_dict_container(data, name, inner, 0)
+    if rc < 0:
+        rte_tel_data_free(inner)
+    return rc
 
 
 cdef int fill_list(rte_tel_data *data, list values) except? -EIO:
     cdef int rc
-    values = values[:RTE_TEL_MAX_ARRAY_ENTRIES]
-    numbers = all(isinstance(value, int) and value >= 0 for value in values)
-    first = values[0] if values else ""
-    if isinstance(first, (dict, list, tuple)):
-        rte_tel_data_start_array(data, RTE_TEL_CONTAINER)
-    elif values and numbers:
-        rte_tel_data_start_array(data, DPDK_TEL_UINT_VAL)
-    else:
-        rte_tel_data_start_array(data, RTE_TEL_STRING_VAL)
-    for value in values:
-        if isinstance(first, (dict, list, tuple)):
-            rc = rte_tel_data_add_array_container(data, contained(value), 0)
-        elif numbers:
+    numbers = bool(values) and all(isinstance(value, int) and value >= 0 for value in values)
+    rc = rte_tel_data_start_array(data, DPDK_TEL_UINT_VAL if numbers else RTE_TEL_STRING_VAL)
+    for value in values[:RTE_TEL_MAX_ARRAY_ENTRIES]:
+        if numbers:
             rc = dpdk_tel_array_uint(data, <uint64_t> value)
         else:
-            rc = rte_tel_data_add_array_string(data, str(value).encode())
+            rc = rte_tel_data_add_array_string(data, text(value))
         if rc < 0:
             return rc
     return 0
+
+
+cdef bytes text(value):
+    """A string as long as telemetry takes."""
+    return str(value).encode()[: RTE_TEL_MAX_STRING_LEN - 1]
 
 
 cdef rte_tel_data *contained(value) except NULL:
