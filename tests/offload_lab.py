@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ctoffload_dpdk.offload._testtable import TestTable
-
 from ctoffload_dpdk.offload import OffloadLayer
+from ctoffload_dpdk.offload._testtable import TestTable
 from ctoffload_dpdk.providers.recording import RecordingProvider
 
 OUT, ADDED, INSTALLED = 0, 1, 2
@@ -13,8 +12,14 @@ OUT, ADDED, INSTALLED = 0, 1, 2
 class Lab:
     """The layer, one shard of connections, and providers by name; time is a number."""
 
-    def __init__(self, *providers: RecordingProvider, slots: int = 64, budgets: tuple[int, int, int] = (64, 64, 64)):
-        self.layer = OffloadLayer(budgets)
+    def __init__(
+        self,
+        *providers: RecordingProvider,
+        slots: int = 64,
+        budgets: tuple[int, int, int] = (64, 64, 64),
+        call_limit_ms: int = 2000,
+    ):
+        self.layer = OffloadLayer(budgets, call_limit_ms)
         self.table = TestTable(self.layer, slots)
         self.now_ms = 1000
         self.layer.force_enable()

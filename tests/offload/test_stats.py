@@ -6,10 +6,10 @@ import errno
 import json
 import math
 
-from ctoffload_dpdk.offload._testtable import latency_of
 from offload_lab import OUT, Lab
 
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.offload._testtable import latency_of
 from ctoffload_dpdk.offload.contract import OpType
 from ctoffload_dpdk.providers.recording import RecordingProvider
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-from ctoffload_dpdk.offload._batch import Batch as Ops
-from ctoffload_dpdk.offload._testprovider import CompiledProvider
 from offload_lab import INSTALLED, OUT, Lab
 
 from ctoffload_dpdk.offload import Batch, CtOffloadProvider, OffloadLayer
+from ctoffload_dpdk.offload._batch import Batch as Ops
+from ctoffload_dpdk.offload._testprovider import CompiledProvider
 from ctoffload_dpdk.offload.contract import OpType, make_id
 from ctoffload_dpdk.providers.dummy import DummyProvider
 

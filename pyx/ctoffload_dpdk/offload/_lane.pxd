@@ -70,8 +70,17 @@ cdef struct Lane:
     uint64_t installed
     uint64_t orphans
     uint64_t reasons[32]
+    uint64_t lost            # orphans that were given up
     shared_word taken[3]     # requests handed to the provider, ever; the worker's
-    shared_word stalled      # 1: quarantined; set by the watch, cleared by the shard
+    shared_word dead[3]      # requests up to here are cancelled; the worker passes them over
+    shared_word stalled      # STALL_*
+
+# A provider that does not come back from a call, step by step; who takes it is in brackets.
+cdef enum:
+    STALL_NONE = 0           # (shard) it serves
+    STALL_SEEN = 1           # (watch) a call is over its limit
+    STALL_QUARANTINED = 2    # (shard) what was not handed over is cancelled, the rest orphaned
+    STALL_RETURNED = 3       # (worker) it is back; its orphans are being deleted
 
 cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil
 cdef void lane_free(Lane *lane) noexcept nogil
@@ -82,4 +91,6 @@ cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, ui
                     uint32_t now_us, bint is_orphan) noexcept nogil
 # Shard: the tag of a result, freed and counted; NULL where the result belongs to nothing outstanding. Copy before reuse.
 cdef bint lane_settle(Lane *lane, const ct_offload_op *result, uint32_t now_us, Tag *tag) noexcept nogil
+# Frees the tag of a request that was never handed over.
+cdef void lane_cancel(Lane *lane, uint32_t tag) noexcept nogil
 cdef void latency_add(Latency *latency, double us) noexcept nogil

@@ -106,16 +106,21 @@ cdef bint lane_settle(Lane *lane, const ct_offload_op *result, uint32_t now_us, 
         return False
     held = &lane.tags[index]
     tag[0] = held[0]
-    held.op_id = 0
-    held.next_free = lane.free_tag
-    lane.free_tag = index
-    lane.outstanding[lane_class(tag.type)] -= 1
+    lane_cancel(lane, index)
     if is_success(tag.type, result.error):
         lane.count[tag.type].completed += 1
     else:
         lane.count[tag.type].failed += 1
     latency_add(&lane.latency, <double> (<uint32_t> (now_us - tag.submitted_us)))
     return True
+
+
+cdef void lane_cancel(Lane *lane, uint32_t index) noexcept nogil:
+    cdef Tag *held = &lane.tags[index]
+    held.op_id = 0
+    held.next_free = lane.free_tag
+    lane.free_tag = index
+    lane.outstanding[lane_class(held.type)] -= 1
 
 
 cdef bint is_success(int op_type, int error) noexcept nogil:

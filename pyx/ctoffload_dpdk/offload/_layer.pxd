@@ -5,6 +5,7 @@ from ctoffload_dpdk.offload._direct cimport Direct, Route
 from ctoffload_dpdk.offload._lane cimport Lane
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._shard cimport Control, OffloadShard
+from ctoffload_dpdk.offload._watch cimport Watched
 
 cdef struct RetiredLane:
     Lane *lane
@@ -24,6 +25,8 @@ cdef class OffloadLayer:
     cdef object _leaving     # names that are being unregistered
     cdef object _builtins    # factories by name
     cdef Direct direct
+    cdef Watched *watched
+    cdef object _watch       # its thread
     cdef readonly uint64_t n_direct_aged
     cdef readonly object ports
     cdef readonly object classes

@@ -1,5 +1,7 @@
 """The generic layer: one object owns shards, providers, ports and the switch. There may be several."""
 import errno
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -21,9 +23,12 @@ from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, LaneEv
 from ctoffload_dpdk.offload._shard cimport (
     PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control, shard_set_lane,
     shard_turn, shard_turns, shard_walk_left)
+from ctoffload_dpdk.offload._watch cimport watched_fini, watched_init, watched_look, watched_loop, watched_set
 from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_set_lane, worker_take_direct_event
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS
 from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, shared_set, shared_time_set
+
+log = logging.getLogger("ctoffload.offload")
 
 cdef enum:
     DIRECT_LIMIT_MS = 2000   # how long a batch waits for a provider that does not come back
@@ -33,13 +38,16 @@ cdef class OffloadLayer:
     """The generic layer between connection trackers and providers.
 
     `budgets` are the outstanding operations per shard and provider: (deletes, adds, queries), 65536 in all at most.
+    A provider that does not come back from a call for `call_limit_ms` is quarantined.
     Use from one control thread; shards and workers have their own.
     """
 
-    def __cinit__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024)):
+    def __cinit__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024), call_limit_ms: int = 2000):
         self.control = <Control *> calloc(1, sizeof(Control))
-        if self.control == NULL:
+        self.watched = <Watched *> calloc(1, sizeof(Watched))
+        if self.control == NULL or self.watched == NULL:
             raise MemoryError
+        watched_init(self.watched, call_limit_ms)
         if len(budgets) != 3 or min(budgets) < 1 or sum(budgets) > 65536:
             raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most", errno=errno.EINVAL)
         self.budget[LANE_DEL], self.budget[LANE_ADD], self.budget[LANE_QUERY] = budgets
@@ -63,6 +71,9 @@ cdef class OffloadLayer:
         direct_fini(&self.direct)
         free(self.retired)
         free(self.control)
+        if self.watched != NULL:
+            watched_fini(self.watched)
+            free(self.watched)
 
     # --- shards ---
 
@@ -161,6 +172,7 @@ cdef class OffloadLayer:
         for shard in range(self._n_shards):
             self.attach_lane(shard, provider)
         (<Provider> provider).layer = self
+        watched_set(self.watched, free_index, (<Provider> provider).worker)
         self._slots[free_index] = provider
         if activate:
             self._standing.add(provider.name)
@@ -187,6 +199,7 @@ cdef class OffloadLayer:
 
     cdef void forget(self, Provider provider):
         cdef uint32_t shard
+        watched_set(self.watched, provider.index, NULL)
         provider.fini()
         for shard in range(self._n_shards):
             worker_set_lane(provider.worker, shard, NULL)
@@ -207,7 +220,7 @@ cdef class OffloadLayer:
             lane = shard_lane(self._shards[i], provider.index)
             if lane == NULL:
                 continue
-            if lane.connections or shard_walk_left(self._shards[i]):
+            if lane.connections or lane.orphans or shard_walk_left(self._shards[i]):
                 return False
             for c in range(N_LANE_CLASSES):
                 if lane.outstanding[c]:
@@ -505,12 +518,47 @@ cdef class OffloadLayer:
         self.is_threaded = True
         for provider in self.providers():
             provider.start()
+        if self._watch is None:
+            shared_set(&self.watched.stop, 0)
+            self._watch = threading.Thread(target=self.watch, name="ct-watch", daemon=True)
+            self._watch.start()
 
     def stop(self) -> None:
-        """Ends the providers' threads; everything runs by hand again."""
+        """Ends the providers' threads and the watch; everything runs by hand again."""
         for provider in self.providers():
             provider.stop()
+        if self._watch is not None:
+            shared_set(&self.watched.stop, 1)
+            self._watch.join()
+            self._watch = None
         self.is_threaded = False
+
+    def watch(self) -> None:
+        with nogil:
+            watched_loop(self.watched)
+
+    def look_for_stalls(self, now_ms: int) -> int:
+        """One look at every provider's call, as the watch's thread does it; how many have just gone over the limit."""
+        cdef int64_t now = now_ms
+        cdef int n
+        with nogil:
+            n = watched_look(self.watched, now)
+        return n
+
+    def stalled(self) -> list[str]:
+        """The names of providers that are in quarantine, or back and not yet rid of their orphans."""
+        return [p.name for p in self.providers() if self.is_stalled(p)]
+
+    def is_stalled(self, Provider provider) -> bool:
+        cdef uint32_t i
+        cdef Lane *lane
+        if shared_get(&provider.worker.stalled):
+            return True
+        for i in range(self._n_shards):
+            lane = shard_lane(self._shards[i], provider.index)
+            if lane != NULL and shared_get(&lane.stalled):
+                return True
+        return False
 
     def drive(self, done, timeout_s: float, what: str, **facts) -> None:
         """Goes on until done() holds: by hand, or by waiting for the threads. Raises ProviderError ETIMEDOUT."""
@@ -546,5 +594,26 @@ cdef class OffloadLayer:
         if self.is_closed:
             return
         for provider in self.providers():
-            self.unregister(provider.name)
+            if self.is_stalled(provider):
+                self.abandon(provider)
+            else:
+                self.unregister(provider.name)
+        if self._watch is not None:
+            shared_set(&self.watched.stop, 1)
+            self._watch.join()
+            self._watch = None
         self.is_closed = True
+
+    def abandon(self, Provider provider) -> None:
+        """It is stuck in a call: nothing can be taken from it. Its memory stays, what it holds is lost."""
+        cdef uint32_t i
+        cdef Lane *lane
+        lost = 0
+        watched_set(self.watched, provider.index, NULL)
+        shared_set(&provider.worker.stop, 1)
+        for i in range(self._n_shards):
+            lane = shard_lane(self._shards[i], provider.index)
+            if lane != NULL:
+                lane.lost += lane.orphans + lane.connections
+                lost += lane.orphans + lane.connections
+        log.warning("provider %s does not come back from a call; %d connections it may hold are lost", provider.name, lost)

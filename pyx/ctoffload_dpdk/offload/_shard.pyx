@@ -6,7 +6,12 @@ from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from ctoffload_dpdk.offload._lane cimport EVENT_TYPE, LANE_DEL, Lane, Tag, lane_has_room, lane_send, lane_settle
+from ctoffload_dpdk.offload._lane cimport (
+    EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag,
+    lane_cancel, lane_has_room, lane_send, lane_settle)
+from ctoffload_dpdk.offload._orphans cimport (
+    NO_ORPHAN, ORPHAN_ATTEMPTS_MAX, ORPHAN_BUSY, ORPHAN_IDLE, Orphan, Orphans, orphan_add, orphan_has_tuple,
+    orphan_remove, orphans_fini)
 from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
@@ -16,7 +21,11 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
     CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
-    clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_time_get, spsc_at, spsc_ready, spsc_release)
+    clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_word,
+    spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
+
+cdef extern from "<errno.h>" nogil:
+    int ECANCELED
 
 cdef enum:
     NIL = 0xffffffff
@@ -107,6 +116,7 @@ cdef struct OffloadShard:
     int64_t full_since_ms    # when one that waits for room was last let go on
     uint32_t given           # notices of this turn
     shared_word turns
+    Orphans orphans
     ShardCount count
     ct_offload_ctx ctx       # filled once, copied per provider
 
@@ -143,6 +153,7 @@ cdef void shard_free(OffloadShard *s) noexcept nogil:
         return
     pages_free(s.slots, <size_t> s.max_slots * sizeof(Slot))
     pages_free(s.sides, <size_t> s.max_slots * sizeof(Side))
+    orphans_fini(&s.orphans)
     pages_free(s.buckets, <size_t> (s.bucket_mask + 1) * sizeof(uint32_t))
     pages_free(s, sizeof(OffloadShard))
 
@@ -554,6 +565,9 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
         slot.reason = CT_OFFLOAD_REASON_PENDING_DELETE
         link_later(s, index, slot, 0)
         return 0
+    if orphan_has_tuple(&s.orphans, hash):
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED)
+        return 0
     hold_tuple(s, index, slot, hash)
     begin(slot, CT_OFFLOAD_OP_ADD, targets)
     return 1
@@ -872,6 +886,137 @@ cdef void take_event(OffloadShard *s, int p, uint64_t conn_id, int kind) noexcep
         lose(s, index, slot, p)
 
 
+# --- a provider that does not come back -----------------------------------------------------------------------------
+
+cdef void cancel_waiting(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    """What the provider was never handed is answered in its place."""
+    cdef ct_offload_op answered
+    cdef const ct_offload_op *request
+    cdef Tag tag
+    cdef uint32_t number, end
+    cdef int cls
+    for cls in range(N_LANE_CLASSES):
+        end = spsc_published(&lane.request[cls])
+        number = shared_get(&lane.taken[cls])
+        shared_set(&lane.dead[cls], end)
+        while number != end:
+            request = <const ct_offload_op *> spsc_entry(&lane.request[cls], number)
+            tag = lane.tags[request.op_id & 0xffff]
+            lane_cancel(lane, request.op_id & 0xffff)
+            lane.count[tag.type].failed += 1
+            stalled_answer(&answered)
+            if tag.is_orphan:
+                s.orphans.entries[tag.slot].state = ORPHAN_IDLE
+            else:
+                answer(s, p, &tag, &answered)
+            number += 1
+
+
+cdef void stalled_answer(ct_offload_op *answered) noexcept nogil:
+    memset(answered, 0, sizeof(ct_offload_op))
+    answered.error = ECANCELED
+    answered.reason = CT_OFFLOAD_REASON_PROVIDER_STALLED
+
+
+cdef bint orphan(OffloadShard *s, uint32_t index, Slot *slot, int p, uint8_t state, uint32_t *made) noexcept nogil:
+    """The provider's handle of a connection gets a life of its own; False where there are too many."""
+    made[0] = orphan_add(&s.orphans, p, CT_OFFLOAD_ID(s.shard, slot.generation, index),
+                         handle_of(s, index, slot, p) if slot.owners >> p & 1 else 0, slot.tuple_hash, state)
+    if made[0] == NO_ORPHAN:
+        return False
+    s.lanes[p].orphans += 1
+    disown(s, slot, p)
+    return True
+
+
+cdef void orphan_outstanding(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    """Operations the provider was handed and has not answered: their connections go on without them."""
+    cdef ct_offload_op answered
+    cdef Tag tag
+    cdef uint32_t i, made
+    for i in range(lane.n_tags):
+        if lane.tags[i].op_id == 0 or lane.tags[i].is_orphan:
+            continue
+        tag = lane.tags[i]
+        if orphan(s, tag.slot, &s.slots[tag.slot], p, ORPHAN_BUSY, &made):
+            lane.tags[i].is_orphan = True
+            lane.tags[i].slot = made
+            stalled_answer(&answered)
+            answer(s, p, &tag, &answered)
+
+
+cdef void orphan_held(OffloadShard *s, int p) noexcept nogil:
+    """All else it holds. Too many orphans: the rest keep their slots until it is back."""
+    cdef uint32_t index, made
+    cdef Slot *slot
+    for index in range(s.touched):
+        slot = &s.slots[index]
+        if not slot.owners >> p & 1:
+            continue
+        start_undo(s, slot, NOTICE_REFUSED, ECANCELED, CT_OFFLOAD_REASON_PROVIDER_STALLED)
+        if slot.waiting >> p & 1:
+            continue
+        if orphan(s, index, slot, p, ORPHAN_IDLE, &made):
+            slot.todo &= ~(1 << p)
+        if slot.op == 0:
+            go_on(s, index, slot)
+        elif slot.waiting == 0 and slot.todo == 0:
+            unlink(s, slot)
+            complete_stage(s, index, slot)
+
+
+cdef void quarantine(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    cancel_waiting(s, p, lane)
+    orphan_outstanding(s, p, lane)
+    orphan_held(s, p)
+    shared_set(&lane.stalled, STALL_QUARANTINED)
+
+
+cdef void answer_orphan(OffloadShard *s, Lane *lane, const Tag *tag, const ct_offload_op *result) noexcept nogil:
+    """What came of it after all. A removal that fails too often is given up and counted as lost."""
+    cdef Orphan *held = &s.orphans.entries[tag.slot]
+    cdef bint is_gone = result.error == ENOENT
+    if tag.type == CT_OFFLOAD_OP_DEL:
+        is_gone = is_gone or result.error == 0
+        held.attempts += not is_gone
+        if held.attempts == ORPHAN_ATTEMPTS_MAX:
+            lane.lost += 1
+            is_gone = True
+    elif tag.type == CT_OFFLOAD_OP_ADD:
+        is_gone = result.error != 0 and result.reserved[0] != UNCERTAIN
+    if result.error == 0 and result.handle and tag.type != CT_OFFLOAD_OP_DEL:
+        held.handle = result.handle
+    held.state = ORPHAN_IDLE
+    if is_gone:
+        orphan_remove(&s.orphans, tag.slot)
+        lane.orphans -= 1
+
+
+cdef void recover(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    """It is back: its orphans are deleted; when none is left, it serves again and what waits is offered."""
+    cdef uint32_t i
+    cdef Orphan *held
+    for i in range(s.orphans.used if lane.orphans else 0):
+        held = &s.orphans.entries[i]
+        if held.state == ORPHAN_IDLE and held.provider == p:
+            if not lane_has_room(lane, CT_OFFLOAD_OP_DEL):
+                return
+            held.state = ORPHAN_BUSY
+            lane_send(lane, CT_OFFLOAD_OP_DEL, i, held.conn_id, held.handle, NULL, s.now_us, True)
+    if lane.orphans == 0:
+        shared_swap_if(&lane.stalled, STALL_RETURNED, STALL_NONE)
+        s.walking = True
+        s.walk_at = 0
+
+
+cdef void watch_lane(OffloadShard *s, int p, Lane *lane) noexcept nogil:
+    cdef uint32_t stalled = shared_get(&lane.stalled)
+    if stalled == STALL_SEEN:
+        quarantine(s, p, lane)
+    elif stalled == STALL_RETURNED:
+        recover(s, p, lane)
+
+
 cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
     """Results and events in the order in which the worker gave them."""
     cdef uint32_t i, n = spsc_ready(&lane.done)
@@ -881,10 +1026,12 @@ cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
         result = <const ct_offload_op *> spsc_at(&lane.done, i)
         if result.type & EVENT_TYPE:
             take_event(s, p, result.conn_id, result.type & ~EVENT_TYPE)
-        elif lane_settle(lane, result, s.now_us, &tag):
-            answer(s, p, &tag, result)
-        else:
+        elif not lane_settle(lane, result, s.now_us, &tag):
             s.count.nonsense += 1
+        elif tag.is_orphan:
+            answer_orphan(s, lane, &tag, result)
+        else:
+            answer(s, p, &tag, result)
     spsc_release(&lane.done, n)
 
 
@@ -975,6 +1122,7 @@ cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
     for p in range(CT_OFFLOAD_MAX_PROVIDERS):
         if s.lanes[p] != NULL:
             take_results(s, p, s.lanes[p])
+            watch_lane(s, p, s.lanes[p])
     walk(s)
     serve_later(s)
     serve_full(s)

@@ -42,6 +42,7 @@ cdef void add_lane(object stats, Lane *lane, Latency *latency):
     stats.connections += lane.connections
     stats.installed += lane.installed
     stats.orphans += lane.orphans
+    stats.lost += lane.lost
     stats.is_stalled |= bool(shared_get(&lane.stalled))
     for i in range(CT_OFFLOAD_N_OP_TYPES):
         ops = stats.ops[OpType(i).name]

@@ -37,6 +37,7 @@ cdef struct Worker:
     control_lock lock        # held during a turn; never two threads at once
     shared_time call_since   # monotonic ms when the present call began, 0: none
     shared_word stop
+    shared_word stalled      # 1: a call is over its limit; set by the watch, cleared by the worker when it is back
     uint64_t thread          # who is in a call; 0: nobody
     int64_t now_ms
     int64_t next_ms          # when poll wants to be called
@@ -65,6 +66,8 @@ cdef void worker_loop(Worker *worker) noexcept nogil
 # Hands operations over at once, on the caller's thread, and waits for answers that follow, limit_ms at most.
 # 0, or EDEADLK from within a provider's call, ETIMEDOUT where the provider does not come back.
 cdef int worker_call(Worker *worker, ct_offload_op *ops, uint32_t n, int64_t now_ms, uint32_t limit_ms) noexcept nogil
+# The watch: True where a call has just gone over its limit; its lanes are marked then. Any thread, without the GIL.
+cdef bint worker_watch(Worker *worker, int64_t now_ms, uint32_t limit_ms) noexcept nogil
 # True on a thread that is inside a provider's call.
 cdef bint in_provider_call() noexcept nogil
 # What complete() and event() do, with an answer: 0, EPERM outside a call of this provider, ENOENT for nonsense.

@@ -4,14 +4,15 @@ from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.offload._lane cimport EVENT_TYPE, InFlight, N_LANE_CLASSES, Request
+from ctoffload_dpdk.offload._lane cimport (
+    EVENT_TYPE, InFlight, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD,
     CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD,
     CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
-    pause_us, shared_get, shared_set, shared_time_set, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
+    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
     spsc_released, spsc_reserve, thread_self)
 
 cdef extern from "<errno.h>" nogil:
@@ -163,6 +164,19 @@ cdef void push(Worker *w, Lane *lane, const InFlight *known, const ct_offload_op
     spsc_publish(&lane.done)
 
 
+cdef inline bint serves(Lane *lane) noexcept nogil:
+    cdef uint32_t stalled = shared_get(&lane.stalled)
+    return stalled == STALL_NONE or stalled == STALL_RETURNED
+
+
+cdef void come_back(Worker *w, Lane *lane) noexcept nogil:
+    """After a quarantine that the shard has completed: passes over what was cancelled, and says that it is back."""
+    cdef int cls
+    for cls in range(N_LANE_CLASSES):
+        spsc_release(&lane.request[cls], shared_get(&lane.dead[cls]) - spsc_released(&lane.request[cls]))
+    shared_set(&lane.stalled, STALL_RETURNED)
+
+
 cdef uint32_t gather_lane(Worker *w, Lane *lane, int cls, uint32_t n) noexcept nogil:
     """Copies requests of one lane behind the n already gathered; they stay in the ring until they are answered."""
     cdef uint32_t i, ready = spsc_ready(&lane.request[cls])
@@ -172,7 +186,7 @@ cdef uint32_t gather_lane(Worker *w, Lane *lane, int cls, uint32_t n) noexcept n
         ready = BATCH_MAX - n
     # Said before the look at `stalled`: either we see the quarantine, or the shard sees what was taken.
     shared_set(&lane.taken[cls], spsc_released(&lane.request[cls]) + ready)
-    if shared_get(&lane.stalled):
+    if not serves(lane):
         shared_set(&lane.taken[cls], spsc_released(&lane.request[cls]))
         return 0
     for i in range(ready):
@@ -228,12 +242,16 @@ cdef void poll(Worker *w) noexcept nogil:
 
 
 cdef uint32_t worker_run_once(Worker *w, int64_t now_ms) noexcept nogil:
-    cdef uint32_t n = 0
+    cdef uint32_t i, n = 0
     cdef int cls
     if provider_calls > 0 or not control_lock_take(&w.lock, 100):
         return 0
+    shared_set(&w.stalled, 0)
     w.now_ms = now_ms
     flush_backlog(w)
+    for i in range(w.n_lanes):
+        if w.lanes[i] != NULL and shared_get(&w.lanes[i].stalled) == STALL_QUARANTINED:
+            come_back(w, w.lanes[i])
     poll(w)
     for cls in range(N_LANE_CLASSES):
         n += run_class(w, cls)
@@ -367,9 +385,25 @@ cdef bint worker_take_direct_event(Worker *w, LaneEvent *event) noexcept nogil:
 
 # --- direct operations ----------------------------------------------------------------------------------------------
 
+cdef bint worker_watch(Worker *w, int64_t now_ms, uint32_t limit_ms) noexcept nogil:
+    cdef int64_t since = shared_time_get(&w.call_since)
+    cdef uint32_t i
+    if since == 0 or now_ms - since <= limit_ms or shared_get(&w.stalled):
+        return False
+    shared_set(&w.stalled, 1)
+    w.count.stalls += 1
+    for i in range(w.n_lanes):
+        if w.lanes[i] != NULL:
+            shared_swap_if(&w.lanes[i].stalled, STALL_NONE, STALL_SEEN)
+            shared_swap_if(&w.lanes[i].stalled, STALL_RETURNED, STALL_SEEN)
+    return True
+
+
 cdef int worker_call(Worker *w, ct_offload_op *ops, uint32_t n, int64_t now_ms, uint32_t limit_ms) noexcept nogil:
     if provider_calls > 0:
         return EDEADLK
+    if shared_get(&w.stalled):
+        return ETIMEDOUT
     if n > DIRECT_MAX:
         return EINVAL
     cdef ct_offload_op *answers = <ct_offload_op *> calloc(n or 1, sizeof(ct_offload_op))
@@ -385,6 +419,7 @@ cdef int worker_call(Worker *w, ct_offload_op *ops, uint32_t n, int64_t now_ms, 
     wait_direct(w, ops, limit_ms)
     w.n_direct = 0
     w.direct = NULL
+    shared_set(&w.stalled, 0)
     control_lock_give(&w.lock)
     free(answers)
     return 0

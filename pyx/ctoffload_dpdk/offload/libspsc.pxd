@@ -30,6 +30,8 @@ cdef extern from "spsc.h" nogil:
     void *spsc_at(spsc *ring, uint32_t offset)
     void spsc_release(spsc *ring, uint32_t n)
     uint32_t spsc_released(const spsc *ring)
+    uint32_t spsc_published(const spsc *ring)
+    void *spsc_entry(const spsc *ring, uint32_t number)
     uint32_t spsc_depth(const spsc *ring)
 
     void control_lock_init(control_lock *lock)

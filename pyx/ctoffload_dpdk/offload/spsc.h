@@ -158,6 +158,20 @@ spsc_released(const struct spsc *ring)
     return atomic_load_explicit(&ring->tail, memory_order_relaxed);
 }
 
+/* Producer: how many entries were ever published; wraps. */
+static inline uint32_t
+spsc_published(const struct spsc *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+/* Producer: the entry of that running number, while it is in the ring. */
+static inline void *
+spsc_entry(const struct spsc *ring, uint32_t number)
+{
+    return ring->entries + (size_t) (number & (ring->size - 1)) * ring->entry_size;
+}
+
 /* Either side: entries now in the ring; exact only for the thread that last moved it. */
 static inline uint32_t
 spsc_depth(const struct spsc *ring)
