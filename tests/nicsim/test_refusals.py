@@ -46,7 +46,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[Any], list[Any], int, str]] = [
     ("queue", INGRESS, pattern(), [actions.Queue(1)], errno.EINVAL, "the port has no such queue"),
     ("rss", INGRESS, pattern(), [actions.Rss((0, 1))], errno.EINVAL, "the port has no such queue"),
     ("inner rss", INGRESS, pattern(), [actions.Rss((0,), level=2)], errno.ENOTSUP, "RSS over inner headers"),
-    ("ttl action", INGRESS, pattern(), [actions.DecTtl(), *DROP], errno.ENOTSUP, "action not supported"),
+    ("pop vlan", INGRESS, pattern(), [actions.OfPopVlan(), *DROP], errno.ENOTSUP, "action not supported"),
     ("wire", INGRESS, pattern(), [actions.RepresentedPort(0)], errno.ENOTSUP, "only a transfer rule can forward"),
     ("to nowhere", TRANSFER, pattern(), [actions.PortId(60)], errno.EINVAL, "is not in this port's switch"),
     ("transfer queue", TRANSFER, pattern(), [actions.Queue(0)], errno.ENOTSUP, "a transfer rule cannot choose a queue"),
@@ -107,8 +107,8 @@ def test_an_indirect_action_of_another_port(lab: Any) -> None:
 
 
 @pytest.mark.parametrize("action", [actions.Mark(1), actions.Drop()])
-def test_only_count_and_age_can_be_indirect(host: Any, action: Any) -> None:
-    with pytest.raises(FlowError, match="only COUNT and AGE can be indirect") as caught:
+def test_what_cannot_be_indirect(host: Any, action: Any) -> None:
+    with pytest.raises(FlowError, match="only COUNT, AGE and CONNTRACK can be indirect") as caught:
         host.shared(action)
     assert caught.value.errno == errno.ENOTSUP
 

@@ -148,6 +148,24 @@ parse_jump(struct nicsim_spec *spec, const struct rte_flow_action *action, struc
 }
 
 static int
+take_conntrack(struct nicsim_spec *spec, const struct nicsim_object *object, uint32_t index,
+               const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    if (spec->group == 0) {
+        return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK works in groups above 0");
+    }
+    if (spec->key.proto != IPPROTO_TCP || !(spec->key.bits & NICSIM_KEY_L4)) {
+        return REFUSE(EINVAL, ACTION, action, "CONNTRACK needs a TCP item");
+    }
+    if (spec->fate != NICSIM_FATE_NONE) {
+        return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK comes before the fate");
+    }
+    spec->extra.conntrack_object = index;
+    spec->extra.is_original = object->conntrack.is_original_dir;
+    return 0;
+}
+
+static int
 parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
                struct rte_flow_error *error)
 {
@@ -158,13 +176,15 @@ parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct 
         return REFUSE(EINVAL, ACTION_CONF, action, "no such indirect action on this port");
     }
     if (spec->flags & object->type) {
-        return REFUSE(EINVAL, ACTION, action, "a rule has one COUNT and one AGE");
+        return REFUSE(EINVAL, ACTION, action, "a rule has one COUNT, one AGE, one CONNTRACK");
     }
     spec->flags |= object->type;
     if (object->type == NICSIM_RULE_COUNT) {
-        spec->count_object = index;
+        spec->extra.count_object = index;
+    } else if (object->type == NICSIM_RULE_AGE) {
+        spec->extra.age_object = index;
     } else {
-        spec->age_object = index;
+        return take_conntrack(spec, object, index, action, error);
     }
     return 0;
 }
@@ -184,6 +204,20 @@ parse_action(struct nicsim_port *port, struct nicsim_spec *spec, const struct rt
         return parse_mark(spec, action, error);
     case RTE_FLOW_ACTION_TYPE_INDIRECT:
         return parse_indirect(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_DST:
+    case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
+    case RTE_FLOW_ACTION_TYPE_SET_TTL:
+    case RTE_FLOW_ACTION_TYPE_DEC_TTL:
+    case RTE_FLOW_ACTION_TYPE_SET_MAC_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_MAC_DST:
+    case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD:
+        return nicsim_rewrite_parse(action, spec, error);
+    case RTE_FLOW_ACTION_TYPE_CONNTRACK:
+        return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK works as an indirect action only");
     case RTE_FLOW_ACTION_TYPE_QUEUE:
         return parse_queue(port, spec, action, error);
     case RTE_FLOW_ACTION_TYPE_RSS:

@@ -117,15 +117,15 @@ fill_match(const struct nicsim_port *port, const struct nicsim_rule *rule, struc
 static void
 fill_info(const struct nicsim_port *port, uint32_t index, struct nicsim_rule_info *info)
 {
-    const struct nicsim_rule *rule = &port->rules[index];
-    bool own_count = rule->count_object == NICSIM_NO_INDEX, own_age = rule->age_object == NICSIM_NO_INDEX;
-    const struct nicsim_age *age = own_age ? &rule->age : &port->objects[rule->age_object].age;
+    struct nicsim_rule *rule = &port->rules[index];
+    const struct nicsim_object *counter = nicsim_rule_counter(port, rule);
+    const struct nicsim_age *age = nicsim_rule_age(port, rule);
 
     memset(info, 0, sizeof *info);
     fill_match(port, rule, info);
     info->handle = (uintptr_t) nicsim_rule_handle(rule, index);
-    info->packets = own_count ? rule->packets : port->objects[rule->count_object].packets;
-    info->bytes = own_count ? rule->bytes : port->objects[rule->count_object].bytes;
+    info->packets = counter ? counter->packets : rule->packets;
+    info->bytes = counter ? counter->bytes : rule->bytes;
     info->last_hit_ms = age->last_ms;
     info->timeout_s = age->timeout_s;
     info->is_aged = age->state >= NICSIM_AGE_AGED;

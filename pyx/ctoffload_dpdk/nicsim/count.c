@@ -2,28 +2,22 @@
 #include "nicsim.h"
 
 void
-nicsim_rule_hit(struct nicsim_switch *sw, struct nicsim_rule *rule, uint32_t length, int64_t now_ms)
+nicsim_rule_hit(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t length, int64_t now_ms)
 {
-    struct nicsim_port *port;
+    struct nicsim_object *counter;
 
-    if (__builtin_expect(rule->count_object == NICSIM_NO_INDEX && rule->age_object == NICSIM_NO_INDEX, 1)) {
-        rule->packets++;
-        rule->bytes += length;
-        if (__builtin_expect(rule->age.state >= NICSIM_AGE_AGED, 0)) {
-            nicsim_wheel_revive(&nicsim_rule_port(sw, rule)->wheel, &rule->age);
-        }
-        rule->age.last_ms = now_ms;
-        return;
-    }
-    port = nicsim_rule_port(sw, rule);
-    if (rule->count_object != NICSIM_NO_INDEX) {
-        port->objects[rule->count_object].packets++;
-        port->objects[rule->count_object].bytes += length;
-    }
     rule->packets++;
     rule->bytes += length;
-    nicsim_age_hit(&port->wheel,
-                   rule->age_object == NICSIM_NO_INDEX ? &rule->age : &port->objects[rule->age_object].age, now_ms);
+    if (__builtin_expect(rule->extra == NICSIM_NO_INDEX, 1)) {
+        nicsim_age_hit(&port->wheel, &rule->age, now_ms);
+        return;
+    }
+    counter = nicsim_rule_counter(port, rule);
+    if (counter) {
+        counter->packets++;
+        counter->bytes += length;
+    }
+    nicsim_age_hit(&port->wheel, nicsim_rule_age(port, rule), now_ms);
 }
 
 void

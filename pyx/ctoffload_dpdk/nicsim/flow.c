@@ -97,7 +97,7 @@ fate_unuse(struct nicsim_port *port, uint8_t fate, uint16_t arg)
 
 static void
 rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, const struct nicsim_spec *spec,
-          uint32_t hash)
+          uint32_t hash, uint32_t extra)
 {
     rule->key = spec->key;
     rule->hash = hash;
@@ -107,21 +107,14 @@ rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, co
     rule->flags = spec->flags | NICSIM_RULE_LIVE;
     rule->packets = 0;
     rule->bytes = 0;
-    rule->count_object = spec->count_object;
-    rule->age_object = spec->age_object;
+    rule->extra = extra;
     rule->age.last_ms = nicsim_clock_ms(&port->sw->clock);
     rule->age.timeout_s = spec->timeout_s;
     rule->age.context = spec->context ? spec->context : nicsim_rule_handle(rule, index);
     rule->age.state = NICSIM_AGE_OFF;
     rule->age.owner = port->slot;
-    if ((spec->flags & NICSIM_RULE_AGE) && spec->age_object == NICSIM_NO_INDEX) {
+    if ((spec->flags & NICSIM_RULE_AGE) && spec->extra.age_object == NICSIM_NO_INDEX) {
         nicsim_wheel_add(&port->wheel, &rule->age);
-    }
-    if (spec->count_object != NICSIM_NO_INDEX) {
-        port->objects[spec->count_object].n_rules++;
-    }
-    if (spec->age_object != NICSIM_NO_INDEX) {
-        port->objects[spec->age_object].n_rules++;
     }
 }
 
@@ -132,7 +125,7 @@ rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **h
     struct nicsim_match *match = &port->sw->match;
     struct nicsim_subtable *subtable;
     struct nicsim_rule *rule;
-    uint32_t hash, index;
+    uint32_t hash, index, extra;
     int error =
         nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask, &subtable);
 
@@ -145,18 +138,24 @@ rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **h
     if (error) {
         goto no_fate;
     }
+    error = nicsim_extra_use(port, spec, &extra);
+    if (error) {
+        goto no_extra;
+    }
     rule = rule_alloc(port, &index);
     if (!rule) {
         error = ENOSPC;
         goto no_rule;
     }
-    rule_fill(port, rule, index, spec, hash);
+    rule_fill(port, rule, index, spec, hash, extra);
     nicsim_table_add(&match->table, hash, nicsim_rule_ref(port, index));
     nicsim_books_add(&port->rule_books);
     *handle = nicsim_rule_handle(rule, index);
     return 0;
 
 no_rule:
+    nicsim_extra_unuse(port, extra);
+no_extra:
     fate_unuse(port, spec->fate, spec->fate_arg);
 no_fate:
     nicsim_subtable_unuse(match, subtable->id);
@@ -174,12 +173,7 @@ rule_remove(struct nicsim_port *port, uint32_t index, bool lost)
     if (rule->age.state != NICSIM_AGE_OFF) {
         nicsim_wheel_remove(&port->wheel, &rule->age);
     }
-    if (rule->count_object != NICSIM_NO_INDEX) {
-        port->objects[rule->count_object].n_rules--;
-    }
-    if (rule->age_object != NICSIM_NO_INDEX) {
-        port->objects[rule->age_object].n_rules--;
-    }
+    nicsim_extra_unuse(port, rule->extra);
     rule_release(port, index);
     nicsim_books_remove(&port->rule_books, lost);
 }
@@ -330,15 +324,14 @@ query_action(struct nicsim_port *port, struct nicsim_rule *rule, const struct rt
         if (!(rule->flags & NICSIM_RULE_COUNT)) {
             return FAIL(EINVAL, ACTION, action, "the rule has no COUNT");
         }
-        object = rule->count_object == NICSIM_NO_INDEX ? NULL : &port->objects[rule->count_object];
+        object = nicsim_rule_counter(port, rule);
         nicsim_count_query(object ? &object->packets : &rule->packets, object ? &object->bytes : &rule->bytes, data);
         return 0;
     case RTE_FLOW_ACTION_TYPE_AGE:
         if (!(rule->flags & NICSIM_RULE_AGE)) {
             return FAIL(EINVAL, ACTION, action, "the rule has no AGE");
         }
-        object = rule->age_object == NICSIM_NO_INDEX ? NULL : &port->objects[rule->age_object];
-        nicsim_age_query(port, object ? &object->age : &rule->age, data);
+        nicsim_age_query(port, nicsim_rule_age(port, rule), data);
         return 0;
     default:
         return FAIL(ENOTSUP, ACTION, action, "only COUNT and AGE can be queried");

@@ -1,4 +1,4 @@
-/* Indirect actions: one counter or one age that several rules share. */
+/* Indirect actions: a counter, an age or the context of a connection that several rules share. */
 #include <errno.h>
 
 #include "nicsim.h"
@@ -66,24 +66,46 @@ nicsim_objects_clear(struct nicsim_port *port)
     }
 }
 
+/* The kind of object an action becomes; 0 where it cannot be indirect. */
+static uint8_t
+object_type(enum rte_flow_action_type type)
+{
+    switch (type) {
+    case RTE_FLOW_ACTION_TYPE_COUNT:
+        return NICSIM_RULE_COUNT;
+    case RTE_FLOW_ACTION_TYPE_AGE:
+        return NICSIM_RULE_AGE;
+    case RTE_FLOW_ACTION_TYPE_CONNTRACK:
+        return NICSIM_RULE_CONNTRACK;
+    default:
+        return 0;
+    }
+}
+
+static void
+fill_age(struct nicsim_port *port, struct nicsim_object *object, uint32_t index, const struct rte_flow_action_age *age)
+{
+    object->age.last_ms = nicsim_clock_ms(&port->sw->clock);
+    object->age.timeout_s = age->timeout;
+    object->age.context = age->context ? age->context : (void *) handle_of(object, index);
+    if (age->timeout) {
+        nicsim_wheel_add(&port->wheel, &object->age);
+    }
+}
+
 static void
 object_fill(struct nicsim_port *port, struct nicsim_object *object, uint32_t index,
             const struct rte_flow_action *action)
 {
-    const struct rte_flow_action_age *age = action->conf;
-
     object->packets = 0;
     object->bytes = 0;
     object->n_rules = 0;
-    object->type = action->type == RTE_FLOW_ACTION_TYPE_COUNT ? NICSIM_RULE_COUNT : NICSIM_RULE_AGE;
+    object->type = object_type(action->type);
     memset(&object->age, 0, sizeof object->age);
     if (object->type == NICSIM_RULE_AGE) {
-        object->age.last_ms = nicsim_clock_ms(&port->sw->clock);
-        object->age.timeout_s = age->timeout;
-        object->age.context = age->context ? age->context : (void *) handle_of(object, index);
-        if (age->timeout) {
-            nicsim_wheel_add(&port->wheel, &object->age);
-        }
+        fill_age(port, object, index, action->conf);
+    } else if (object->type == NICSIM_RULE_CONNTRACK) {
+        memcpy(&object->conntrack, action->conf, sizeof object->conntrack);
     }
 }
 
@@ -92,6 +114,7 @@ check_wish(struct nicsim_port *port, const struct rte_flow_indir_action_conf *co
            const struct rte_flow_action *action, struct rte_flow_error *error)
 {
     int injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_CREATE);
+    uint8_t type = object_type(action->type);
 
     if (injected) {
         return FAIL(injected, ACTION, action, INJECTED);
@@ -99,11 +122,14 @@ check_wish(struct nicsim_port *port, const struct rte_flow_indir_action_conf *co
     if (conf && conf->egress) {
         return FAIL(ENOTSUP, ATTR_EGRESS, conf, "egress rules are not supported");
     }
-    if (action->type != RTE_FLOW_ACTION_TYPE_COUNT && action->type != RTE_FLOW_ACTION_TYPE_AGE) {
-        return FAIL(ENOTSUP, ACTION, action, "only COUNT and AGE can be indirect");
+    if (!type) {
+        return FAIL(ENOTSUP, ACTION, action, "only COUNT, AGE and CONNTRACK can be indirect");
     }
-    if (action->type == RTE_FLOW_ACTION_TYPE_AGE && !action->conf) {
-        return FAIL(EINVAL, ACTION_CONF, action, "AGE needs a timeout");
+    if (type != NICSIM_RULE_COUNT && !action->conf) {
+        return FAIL(EINVAL, ACTION_CONF, action, "the action has no configuration");
+    }
+    if (type == NICSIM_RULE_CONNTRACK && nicsim_conntrack_check(action->conf)) {
+        return FAIL(EINVAL, ACTION_CONF, action, "there is no such state of a connection");
     }
     return 0;
 }
@@ -173,6 +199,24 @@ age_update(struct nicsim_port *port, struct nicsim_age *age, const struct rte_fl
     }
 }
 
+static int
+conntrack_update(struct rte_flow_action_conntrack *conntrack, const struct rte_flow_modify_conntrack *update)
+{
+    uint32_t is_original = conntrack->is_original_dir;
+
+    if (update->state) {
+        if (nicsim_conntrack_check(&update->new_ct)) {
+            return EINVAL;
+        }
+        memcpy(conntrack, &update->new_ct, sizeof *conntrack);
+        conntrack->is_original_dir = is_original;
+    }
+    if (update->direction) {
+        conntrack->is_original_dir = update->new_ct.is_original_dir;
+    }
+    return 0;
+}
+
 int
 nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle, const void *update,
                        struct rte_flow_error *error)
@@ -189,12 +233,14 @@ nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *h
         rc = FAIL(injected, ACTION, handle, INJECTED);
     } else if (!object) {
         rc = FAIL(ENOENT, ACTION, handle, GONE);
-    } else if (object->type != NICSIM_RULE_AGE) {
+    } else if (object->type == NICSIM_RULE_COUNT) {
         rc = FAIL(ENOTSUP, ACTION, handle, "a counter cannot be updated");
     } else if (!update) {
         rc = FAIL(EINVAL, ACTION_CONF, handle, "no update given");
-    } else {
+    } else if (object->type == NICSIM_RULE_AGE) {
         age_update(port, &object->age, update);
+    } else if (conntrack_update(&object->conntrack, update)) {
+        rc = FAIL(EINVAL, ACTION_CONF, handle, "there is no such state of a connection");
     }
     nicsim_unlock(port);
     return rc;
@@ -218,8 +264,10 @@ nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_hand
         rc = FAIL(ENOENT, ACTION, handle, GONE);
     } else if (object->type == NICSIM_RULE_COUNT) {
         nicsim_count_query(&object->packets, &object->bytes, data);
-    } else {
+    } else if (object->type == NICSIM_RULE_AGE) {
         nicsim_age_query(port, &object->age, data);
+    } else {
+        memcpy(data, &object->conntrack, sizeof object->conntrack);
     }
     nicsim_unlock(port);
     return rc;

@@ -316,6 +316,27 @@ parse_udp(struct pattern *p, struct nicsim_spec *spec, struct rte_flow_error *er
     return is_zero(&rest, sizeof rest) ? 0 : REFUSE(ENOTSUP, ITEM_MASK, p->item, "that UDP field cannot be matched");
 }
 
+static int
+parse_conntrack(struct pattern *p, struct nicsim_spec *spec, struct rte_flow_error *error)
+{
+    const struct rte_flow_item_conntrack *value = p->spec, *mask = p->mask;
+    uint8_t flags, flags_mask;
+
+    if (!value) {
+        return REFUSE(EINVAL, ITEM_SPEC, p->item, "CONNTRACK needs flags");
+    }
+    if (spec->group == 0) {
+        return REFUSE(ENOTSUP, ITEM, p->item, "CONNTRACK works in groups above 0");
+    }
+    if ((value->flags & mask->flags) > UINT8_MAX) {
+        return REFUSE(EINVAL, ITEM_SPEC, p->item, "there is no such CONNTRACK flag");
+    }
+    flags = value->flags;
+    flags_mask = mask->flags;
+    MATCH(spec, conntrack, &flags, &flags_mask);
+    return 0;
+}
+
 /* What ETH's type and the absence of a VLAN item mean in the end. */
 static int
 finish(struct pattern *p, struct nicsim_spec *spec, struct rte_flow_error *error)
@@ -359,6 +380,8 @@ default_mask(enum rte_flow_item_type type)
         return &rte_flow_item_tcp_mask;
     case RTE_FLOW_ITEM_TYPE_UDP:
         return &rte_flow_item_udp_mask;
+    case RTE_FLOW_ITEM_TYPE_CONNTRACK:
+        return &rte_flow_item_conntrack_mask;
     case RTE_FLOW_ITEM_TYPE_PORT_ID:
         return &rte_flow_item_port_id_mask;
     case RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT:
@@ -384,6 +407,8 @@ parse_item(struct nicsim_port *port, struct pattern *p, struct nicsim_spec *spec
         return parse_tcp(p, spec, error);
     case RTE_FLOW_ITEM_TYPE_UDP:
         return parse_udp(p, spec, error);
+    case RTE_FLOW_ITEM_TYPE_CONNTRACK:
+        return parse_conntrack(p, spec, error);
     case RTE_FLOW_ITEM_TYPE_PORT_ID:
         return parse_port_id(port, p, spec, error);
     case RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT:

@@ -27,8 +27,8 @@ struct nicsim_key {
     uint16_t subtable; /* 0 in a packet's key; set once the mask was applied */
     uint8_t proto;
     uint8_t tcp_flags;
-    uint8_t bits; /* NICSIM_KEY_* */
-    uint8_t reserved;
+    uint8_t bits;      /* NICSIM_KEY_* */
+    uint8_t conntrack; /* what a CONNTRACK action said of it: RTE_FLOW_CONNTRACK_PKT_STATE_* */
 };
 
 #define NICSIM_KEY_WORDS (sizeof(struct nicsim_key) / sizeof(uint64_t))

@@ -52,7 +52,48 @@ struct nicsim_config {
     bool prefault; /* memory for all rules is touched when the port is made */
 };
 
-enum { NICSIM_RULE_COUNT = 1, NICSIM_RULE_AGE = 2, NICSIM_RULE_MARK = 4, NICSIM_RULE_LIVE = 8 };
+enum {
+    NICSIM_RULE_COUNT = 1,
+    NICSIM_RULE_AGE = 2,
+    NICSIM_RULE_MARK = 4,
+    NICSIM_RULE_LIVE = 8,
+    NICSIM_RULE_CONNTRACK = 16,
+    NICSIM_RULE_REWRITE = 32,
+};
+
+/* Header fields that a rule writes. */
+enum {
+    NICSIM_SET_SRC = 1,
+    NICSIM_SET_DST = 2,
+    NICSIM_SET_SRC_PORT = 4,
+    NICSIM_SET_DST_PORT = 8,
+    NICSIM_SET_TTL = 16,
+    NICSIM_DEC_TTL = 32,
+    NICSIM_SET_SRC_MAC = 64,
+    NICSIM_SET_DST_MAC = 128,
+};
+
+/* What they become, as they stand in a packet. */
+struct nicsim_rewrite {
+    uint8_t src[16];
+    uint8_t dst[16];
+    uint16_t src_port;
+    uint16_t dst_port;
+    uint8_t src_mac[6];
+    uint8_t dst_mac[6];
+    uint8_t ttl;
+    uint8_t what; /* NICSIM_SET_*; 0: nothing */
+};
+
+/* What few rules have: shared objects, a rewrite. */
+struct nicsim_extra {
+    uint32_t count_object; /* NICSIM_NO_INDEX: the rule's own counter; likewise below */
+    uint32_t age_object;
+    uint32_t conntrack_object;
+    uint32_t next_free;
+    bool is_original; /* which direction of the connection the rule stands for */
+    struct nicsim_rewrite rewrite;
+};
 
 /* One rule. Two cache lines: what a lookup reads, what a hit writes. */
 struct nicsim_rule {
@@ -67,13 +108,13 @@ struct nicsim_rule {
     uint64_t packets; /* free: index of the next free one */
     uint64_t bytes;
     struct nicsim_age age;
-    uint32_t count_object; /* NICSIM_NO_INDEX: the rule's own */
-    uint32_t age_object;
+    uint32_t extra; /* index, NICSIM_NO_INDEX where it has none */
+    uint32_t reserved;
 } __rte_cache_aligned;
 
 _Static_assert(sizeof(struct nicsim_rule) == 128, "a rule is two cache lines");
 
-/* One indirect COUNT or AGE. */
+/* One indirect COUNT, AGE or CONNTRACK. */
 struct nicsim_object {
     uint64_t packets;
     uint64_t bytes;
@@ -81,7 +122,8 @@ struct nicsim_object {
     uint32_t n_rules; /* that use it */
     uint32_t generation;
     uint32_t next_free;
-    uint8_t type; /* 0: free, else NICSIM_RULE_COUNT or NICSIM_RULE_AGE */
+    uint8_t type; /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
+    struct rte_flow_action_conntrack conntrack;
 };
 
 /* Queues that one or more rules spread over. */
@@ -156,6 +198,8 @@ struct nicsim_port {
     uint32_t n_references; /* the driver's and the controls' */
 
     struct nicsim_rule *rules;
+    struct nicsim_extra *extras; /* as many as rules */
+    uint32_t extras_top, free_extra;
     uint32_t top, free_rule; /* indices from `top` were never used */
     struct nicsim_books_of rule_books;
     struct nicsim_object *objects;
@@ -191,6 +235,7 @@ struct nicsim_switch {
     struct nicsim_clock clock;
     struct nicsim_match match;
     struct nicsim_port *ports[NICSIM_MAX_PORTS]; /* by slot */
+    uint8_t scratch[NICSIM_MAX_FRAME];           /* the packet that is being rewritten */
 };
 
 /* What ethdev keeps for the driver. */
@@ -283,6 +328,9 @@ struct nicsim_packet {
     uint32_t rss;
     uint64_t ol_flags; /* what is known of its checksums */
     uint32_t packet_type;
+    uint16_t l3; /* offsets of the headers, 0 where there is none */
+    uint16_t l4;
+    uint16_t l4_length; /* of header and payload, without padding */
     struct nicsim_key key;
 };
 /* Reads the headers into the key; data and length are set. */
@@ -320,9 +368,8 @@ struct nicsim_spec {
     uint32_t jump_group;
     uint32_t mark;
     uint32_t timeout_s;
-    uint32_t count_object;
-    uint32_t age_object;
     void *context;
+    struct nicsim_extra extra;
     const struct rte_flow_action_rss *rss;
     uint16_t fate_arg;
     uint8_t fate;
@@ -347,7 +394,7 @@ struct rte_flow *nicsim_rule_handle(const struct nicsim_rule *rule, uint32_t ind
 
 /* count.c */
 /* A packet met the rule: its counter and its age, or those of the objects it uses. */
-void nicsim_rule_hit(struct nicsim_switch *sw, struct nicsim_rule *rule, uint32_t length, int64_t now_ms);
+void nicsim_rule_hit(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t length, int64_t now_ms);
 void nicsim_count_query(uint64_t *packets, uint64_t *bytes, struct rte_flow_query_count *out);
 
 /* aged.c */
@@ -359,6 +406,29 @@ void nicsim_aged_turn(struct nicsim_switch *sw);
 void nicsim_aged_notify(struct nicsim_switch *sw);
 /* Sees to it that a timer turns the wheels while the clock is real and a port is started. Called without the lock. */
 void nicsim_aged_set_timer(struct nicsim_switch *sw);
+
+/* extra.c */
+/* 0 where the rule has what it needs, ENOSPC otherwise. */
+int nicsim_extra_use(struct nicsim_port *port, const struct nicsim_spec *spec, uint32_t *index);
+void nicsim_extra_unuse(struct nicsim_port *port, uint32_t index);
+/* NULL where it has none. */
+const struct nicsim_extra *nicsim_rule_extra(const struct nicsim_port *port, const struct nicsim_rule *rule);
+/* The rule's own, or the object's that it shares. */
+struct nicsim_age *nicsim_rule_age(const struct nicsim_port *port, struct nicsim_rule *rule);
+struct nicsim_object *nicsim_rule_counter(const struct nicsim_port *port, const struct nicsim_rule *rule);
+
+/* conntrack.c */
+/* 0, or EINVAL where a value cannot be. */
+int nicsim_conntrack_check(const struct rte_flow_action_conntrack *conntrack);
+/* What the connection's context says of this packet: RTE_FLOW_CONNTRACK_PKT_STATE_*. Updates the context. */
+uint8_t nicsim_conntrack_judge(struct rte_flow_action_conntrack *conntrack, bool is_original,
+                               const struct nicsim_packet *packet);
+
+/* rewrite.c */
+/* Takes a SET_*, DEC_TTL or MODIFY_FIELD action. 0, or what rte_flow_error_set() returned. */
+int nicsim_rewrite_parse(const struct rte_flow_action *action, struct nicsim_spec *spec, struct rte_flow_error *error);
+/* Writes into a copy of the packet, keeps its checksums as right as they were, and its key. */
+void nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch);
 
 /* rss.c */
 int nicsim_rss_use(struct nicsim_port *port, const struct rte_flow_action_rss *rss, uint16_t *index);

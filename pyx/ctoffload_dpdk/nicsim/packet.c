@@ -119,6 +119,7 @@ judge_ipv4(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
     if (left < sizeof *ip) {
         return;
     }
+    packet->l3 = data - packet->data;
     packet->packet_type |= RTE_PTYPE_L3_IPV4_EXT_UNKNOWN;
     header = (ip->version_ihl & 15) * 4u;
     total = rte_be_to_cpu_16(ip->total_length);
@@ -138,14 +139,19 @@ judge_ipv4(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
     packet->ol_flags |= RTE_MBUF_F_RX_IP_CKSUM_GOOD;
     l4.data = data + header;
     l4.length = total - header;
+    if (!(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK))) {
+        packet->l4 = l4.data - packet->data;
+        packet->l4_length = l4.length;
+    }
     l4.pseudo = sum_words((const uint8_t *) &ip->src_addr, 8, 0) + rte_cpu_to_be_16(ip->next_proto_id) +
                 rte_cpu_to_be_16((uint16_t) l4.length);
     judge_l4(packet, &l4);
 }
 
-/* Steps over extension headers. Returns the bytes they take, or UINT32_MAX where the packet ends too early. */
+/* Steps over extension headers, up to a fragment's own. Returns the bytes they take, or UINT32_MAX where the packet ends
+ * too early. */
 static uint32_t
-ipv6_extensions(struct nicsim_packet *packet, const uint8_t *data, uint32_t left, uint8_t next)
+ipv6_extensions(struct nicsim_packet *packet, const uint8_t *data, uint32_t left, uint8_t next, bool *is_later)
 {
     uint32_t used = 0;
 
@@ -162,6 +168,7 @@ ipv6_extensions(struct nicsim_packet *packet, const uint8_t *data, uint32_t left
         if (next == IPPROTO_FRAGMENT && ((data[used + 2] << 8 | data[used + 3]) & 0xfff9)) {
             packet->key.bits |= NICSIM_KEY_FRAGMENT;
             packet->key.proto = data[used];
+            *is_later = ((data[used + 2] << 8 | data[used + 3]) & 0xfff8) != 0;
             return used + length;
         }
         next = data[used];
@@ -176,11 +183,13 @@ judge_ipv6(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
 {
     const struct rte_ipv6_hdr *ip = (const void *) data;
     uint32_t payload, extensions;
+    bool is_later_fragment = false;
     struct l4 l4;
 
     if (left < sizeof *ip) {
         return;
     }
+    packet->l3 = data - packet->data;
     packet->packet_type |= RTE_PTYPE_L3_IPV6_EXT_UNKNOWN;
     memcpy(packet->key.src, &ip->src_addr, 16);
     memcpy(packet->key.dst, &ip->dst_addr, 16);
@@ -189,12 +198,16 @@ judge_ipv6(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
         packet->key.proto = ip->proto;
         return;
     }
-    extensions = ipv6_extensions(packet, data + sizeof *ip, payload, ip->proto);
+    extensions = ipv6_extensions(packet, data + sizeof *ip, payload, ip->proto, &is_later_fragment);
     if (extensions == UINT32_MAX) {
         return;
     }
     l4.data = data + sizeof *ip + extensions;
     l4.length = payload - extensions;
+    if (!is_later_fragment) {
+        packet->l4 = l4.data - packet->data;
+        packet->l4_length = l4.length;
+    }
     l4.pseudo = sum_words((const uint8_t *) &ip->src_addr, 32, 0) + rte_cpu_to_be_16(packet->key.proto) +
                 rte_cpu_to_be_16((uint16_t) l4.length);
     judge_l4(packet, &l4);
@@ -245,6 +258,9 @@ nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
     packet->key.in_port = in_port;
     packet->ol_flags = 0;
     packet->rss = 0;
+    packet->l3 = 0;
+    packet->l4 = 0;
+    packet->l4_length = 0;
     packet->packet_type = RTE_PTYPE_L2_ETHER;
     if (packet->length < RTE_ETHER_HDR_LEN) {
         return;

@@ -26,6 +26,7 @@ find(struct nicsim_switch *sw, const struct nicsim_key *key, uint32_t hash)
     return NULL;
 }
 
+/* `first` is NULL once the packet is another than it was. */
 static struct nicsim_rule *
 lookup(struct nicsim_switch *sw, const struct nicsim_group *group, const struct nicsim_packet *packet,
        const struct first *first)
@@ -34,7 +35,7 @@ lookup(struct nicsim_switch *sw, const struct nicsim_group *group, const struct 
         const struct nicsim_subtable *subtable = sw->match.subtables[group->subtables[i]];
         struct nicsim_rule *rule;
 
-        if (subtable == first->subtable) {
+        if (first && subtable == first->subtable) {
             rule = find(sw, &first->key, first->hash);
         } else {
             struct nicsim_key key;
@@ -138,23 +139,45 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
     }
 }
 
+/* What a rule does beside counting: it marks, asks the connection's context, rewrites. */
+static void
+act(struct nicsim_port *owner, const struct nicsim_rule *rule, struct nicsim_packet *packet,
+    struct nicsim_delivery *delivery)
+{
+    const struct nicsim_extra *extra = nicsim_rule_extra(owner, rule);
+
+    if (rule->flags & NICSIM_RULE_MARK) {
+        delivery->has_mark = true;
+        delivery->mark = rule->mark;
+    }
+    if (rule->flags & NICSIM_RULE_CONNTRACK) {
+        packet->key.conntrack =
+            nicsim_conntrack_judge(&owner->objects[extra->conntrack_object].conntrack, extra->is_original, packet);
+    }
+    if (rule->flags & NICSIM_RULE_REWRITE) {
+        nicsim_rewrite_apply(&extra->rewrite, packet, owner->sw->scratch);
+    }
+}
+
 /* Follows the rules of one domain from its root. Returns true where one decided on the packet. */
 static bool
-walk(struct nicsim_port *in, const struct nicsim_group *group, const struct nicsim_packet *packet,
-     const struct first *first, struct nicsim_delivery *delivery, int64_t now_ms)
+walk(struct nicsim_port *in, const struct nicsim_group *group, struct nicsim_packet *packet, const struct first *first,
+     struct nicsim_delivery *delivery, int64_t now_ms)
 {
     struct nicsim_switch *sw = in->sw;
 
     for (int n_jumps = 0; group; n_jumps++) {
         struct nicsim_rule *rule = lookup(sw, group, packet, first);
+        struct nicsim_port *owner;
 
         if (!rule) {
             return false;
         }
-        nicsim_rule_hit(sw, rule, packet->length, now_ms);
-        if (rule->flags & NICSIM_RULE_MARK) {
-            delivery->has_mark = true;
-            delivery->mark = rule->mark;
+        owner = nicsim_rule_port(sw, rule);
+        nicsim_rule_hit(owner, rule, packet->length, now_ms);
+        act(owner, rule, packet, delivery);
+        if (rule->flags & (NICSIM_RULE_CONNTRACK | NICSIM_RULE_REWRITE)) {
+            first = NULL;
         }
         if (rule->fate != NICSIM_FATE_JUMP) {
             by_fate(in, packet, rule, delivery);
@@ -215,6 +238,10 @@ burst(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n, int64_t
     for (uint32_t i = 0; i < n; i++) {
         struct nicsim_delivery delivery = {0};
 
+        if (packets[i].length > NICSIM_MAX_FRAME) {
+            drop(in, NICSIM_DROP_TOO_LONG);
+            continue;
+        }
         if (!walk(in, transfer, &packets[i], &first[i], &delivery, now_ms) &&
             !walk(in, ingress, &packets[i], &first[i], &delivery, now_ms)) {
             by_default(in, &packets[i], &delivery);

@@ -31,8 +31,9 @@ nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, co
     int rc;
 
     memset(spec, 0, sizeof *spec);
-    spec->count_object = NICSIM_NO_INDEX;
-    spec->age_object = NICSIM_NO_INDEX;
+    spec->extra.count_object = NICSIM_NO_INDEX;
+    spec->extra.age_object = NICSIM_NO_INDEX;
+    spec->extra.conntrack_object = NICSIM_NO_INDEX;
     if (!items) {
         return REFUSE(EINVAL, ITEM_NUM, NULL, "no pattern given");
     }

@@ -67,12 +67,19 @@ objects_bytes(const struct nicsim_port *port)
     return (size_t) port->config.objects * sizeof *port->objects;
 }
 
+static size_t
+extras_bytes(const struct nicsim_port *port)
+{
+    return (size_t) port->config.capacity * sizeof *port->extras;
+}
+
 static int
 port_alloc(struct nicsim_port *port)
 {
     port->rules = nicsim_memory_get(rules_bytes(port));
     port->objects = nicsim_memory_get(objects_bytes(port));
-    if (!port->rules || !port->objects) {
+    port->extras = nicsim_memory_get(extras_bytes(port));
+    if (!port->rules || !port->objects || !port->extras) {
         return ENOMEM;
     }
     if (port->config.prefault) {
@@ -125,6 +132,7 @@ port_free(struct nicsim_port *port)
     nicsim_wire_free(&port->wire);
     nicsim_memory_put(port->rules, rules_bytes(port));
     nicsim_memory_put(port->objects, objects_bytes(port));
+    nicsim_memory_put(port->extras, extras_bytes(port));
     free(port);
 }
 
@@ -149,6 +157,7 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
     port->mtu = RTE_ETHER_MTU;
     port->free_rule = NICSIM_NO_INDEX;
     port->free_object = NICSIM_NO_INDEX;
+    port->free_extra = NICSIM_NO_INDEX;
     port->rss_hf = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
     return port;
 }
