@@ -2,6 +2,7 @@
 
 from ctoffload_dpdk.conntrack._conntrack import (
     CONNECTION,
+    LINE,
     TIMEOUT_NAMES,
     VERDICT,
     Conntrack,
@@ -13,6 +14,7 @@ from ctoffload_dpdk.conntrack.text import ovs_lines
 
 __all__ = [
     "CONNECTION",
+    "LINE",
     "TIMEOUT_NAMES",
     "VERDICT",
     "Conntrack",

@@ -11,6 +11,7 @@ from ctoffload_dpdk.offload._layer import OffloadLayer
 
 VERDICT: np.dtype[Any]
 CONNECTION: np.dtype[Any]
+LINE: np.dtype[Any]
 TIMEOUT_NAMES: tuple[str, ...]
 REFUSAL_NAMES: tuple[str, ...]
 STATE_WORDS: tuple[str, ...]
@@ -55,6 +56,8 @@ class Conntrack:
     @property
     def is_closed(self) -> bool: ...
     @property
+    def n_tracked(self) -> int: ...
+    @property
     def count(self) -> int: ...
     @property
     def now_ms(self) -> int: ...
@@ -68,6 +71,23 @@ class Conntrack:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def process(
+        self,
+        packets: Packets,
+        now_ms: int | NDArray[np.int64] | None = None,
+        *,
+        commit: bool = True,
+        force: bool = False,
+        zone: int | NDArray[np.uint16] = 0,
+        mark: int = 0,
+        mark_mask: int = 0,
+        label: int = 0,
+        label_mask: int = 0,
+        timeout_policy: int = 0,
+        flags: int | NDArray[np.uint32] = 0,
+        port: int | NDArray[np.uint32] = 0xFFFFFFFF,
+        port_generation: int | NDArray[np.uint32] = 0,
+    ) -> NDArray[np.void]: ...
+    def track(
         self,
         packets: Packets,
         now_ms: int | NDArray[np.int64] | None = None,
@@ -98,6 +118,10 @@ class Conntrack:
     def flush_ids(self, conn_ids: ArrayLike) -> int: ...
     def counters(self) -> Counters: ...
     def events(self) -> NDArray[np.void]: ...
+    def set_fragments(
+        self, family: int, *, enabled: bool | None = None, min_size: int | None = None, max_held: int | None = None
+    ) -> None: ...
+    def fragments(self) -> dict[str, int]: ...
     def set_zone_limit(self, zone: int, limit: int) -> None: ...
     def clear_zone_limit(self, zone: int) -> None: ...
     def zone_limits(self) -> dict[int, tuple[int, int]]: ...

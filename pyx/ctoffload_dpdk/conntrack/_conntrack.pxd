@@ -1,6 +1,7 @@
 # The software engine as a loop uses it: a burst of packets in, a verdict each out.
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.conntrack._fragments cimport Fragments
 from ctoffload_dpdk.conntrack._packet cimport (
     CS_DST_NAT, CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_SRC_NAT, CS_TRACKED, PKT_L3_BAD,
     PKT_L3_GOOD, PKT_L4_BAD, PKT_L4_GOOD, Action, CtState, Packet, PacketFlags, Refusal, Verdict,
@@ -23,5 +24,7 @@ cdef class Conntrack:
     cdef Shard *shard
     cdef readonly bint is_closed
     cdef object layer        # keeps the offload shard alive
+    cdef readonly uint64_t n_tracked
     cdef object __weakref__
     cdef Shard *opened(self) except NULL
+    cdef Fragments *_fragments(self) except NULL

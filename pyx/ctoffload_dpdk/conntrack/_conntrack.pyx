@@ -16,6 +16,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
+from ctoffload_dpdk.conntrack._fragments cimport (
+    MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_new,
+    fragments_track, is_fragment,
+)
 from ctoffload_dpdk.conntrack._hardware cimport hardware_table, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
@@ -46,6 +50,13 @@ CONNECTION = np.dtype([
     ("wscale", "u1", 2), ("phase", "u1"), ("offload", "u1"), ("reserved", "u1", 6),
 ], align=True)
 
+LINE = np.dtype([
+    ("about", "u8"), ("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1"), ("reserved", "u2"),
+    ("number", "u4"), ("kind", "u1"),
+], align=True)
+
+if LINE.itemsize != sizeof(Line):
+    raise ImportError(f"conntrack: numpy has {LINE.itemsize} bytes, C has {sizeof(Line)}")
 if VERDICT.itemsize != sizeof(Verdict) or CONNECTION.itemsize != sizeof(Record):
     raise ImportError(f"conntrack: numpy has {VERDICT.itemsize} and {CONNECTION.itemsize} bytes, "
                       f"C has {sizeof(Verdict)} and {sizeof(Record)}")
@@ -129,6 +140,7 @@ cdef void shard_close(Shard *shard) noexcept nogil:
     table_close(shard)
     timeouts_close(shard)
     area_close(&shard.zone_area)
+    fragments_free(<Fragments *> shard.fragments)
     free(shard.ports)
     free(shard.events.ring)
     free(shard)
@@ -179,6 +191,72 @@ def _per_packet(value, n, dtype, what):
 
 def _monotonic_ms():
     return time.monotonic_ns() // 1_000_000
+
+
+cdef class Burst:
+    """Packets with what was said of each, as the engine takes them."""
+
+    cdef readonly uint32_t n
+    cdef const uint8_t[::1] data
+    cdef const uint64_t[::1] offset
+    cdef const uint32_t[::1] length
+    cdef const int64_t[::1] now
+    cdef const uint16_t[::1] zone
+    cdef const uint32_t[::1] flags
+    cdef const uint32_t[::1] port
+    cdef const uint32_t[::1] generation
+
+    def __cinit__(self, packets, now_ms, zone, flags, port, port_generation):
+        n = len(packets)
+        self.n = n
+        self.data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
+        self.offset = np.ascontiguousarray(packets.offset)
+        self.length = np.ascontiguousarray(packets.length)
+        self.now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+        self.zone = _per_packet(zone, n, np.uint16, "zone")
+        self.flags = _per_packet(flags, n, np.uint32, "flags")
+        self.port = _per_packet(port, n, np.uint32, "port")
+        self.generation = _per_packet(port_generation, n, np.uint32, "port_generation")
+
+    cdef void fill(self, uint32_t at, Packet *packet) noexcept nogil:
+        packet.data = &self.data[0] + self.offset[at]
+        packet.length = self.length[at]
+        packet.flags = self.flags[at]
+        packet.port_id = self.port[at]
+        packet.port_generation = self.generation[at]
+        packet.zone = self.zone[at]
+
+    cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
+        """The packets of one time from `start` on, at most a burst."""
+        cdef uint32_t i = 0
+        while i < BURST and start + i < self.n and self.now[start + i] == self.now[start]:
+            self.fill(start + i, &packets[i])
+            i += 1
+        return i
+
+
+# A run of packets that are no fragments, or one fragment; start is moved on. Returns how many lines were written.
+cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint32_t *start, const Action *action,
+                         uint64_t first, Line *lines) noexcept nogil:
+    cdef Packet[BURST] some
+    cdef Verdict[BURST] verdicts
+    cdef uint32_t n = packets.take(start[0], some)
+    cdef uint32_t run = 0
+    cdef int64_t now = packets.now[start[0]]
+    cdef uint32_t i
+    while run < n and not is_fragment(&some[run]):
+        run += 1
+    if run == 0:
+        start[0] += 1
+        return fragments_track(shard, some, first + start[0] - 1, start[0] - 1, action, now, lines)
+    burst(shard, some, run, action, now, verdicts)
+    memset(lines, 0, run * sizeof(Line))
+    for i in range(run):
+        lines[i].token = first + start[0] + i
+        lines[i].index = start[0] + i
+        lines[i].verdict = verdicts[i]
+    start[0] += run
+    return run + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + run)
 
 
 cdef class Conntrack:
@@ -270,36 +348,47 @@ cdef class Conntrack:
         """
         cdef Shard *shard = self.opened()
         cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
-        cdef uint32_t n = len(packets)
-        verdicts = np.zeros(n, VERDICT)
-        if n == 0:
+        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
+        verdicts = np.zeros(burst_.n, VERDICT)
+        if burst_.n == 0:
             return verdicts
-        cdef const uint8_t[::1] data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
-        cdef const uint64_t[::1] offset = np.ascontiguousarray(packets.offset)
-        cdef const uint32_t[::1] length = np.ascontiguousarray(packets.length)
-        cdef const int64_t[::1] now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
-        cdef const uint16_t[::1] zones = _per_packet(zone, n, np.uint16, "zone")
-        cdef const uint32_t[::1] all_flags = _per_packet(flags, n, np.uint32, "flags")
-        cdef const uint32_t[::1] ports = _per_packet(port, n, np.uint32, "port")
-        cdef const uint32_t[::1] generations = _per_packet(port_generation, n, np.uint32, "port_generation")
         cdef uint8_t[::1] out = verdicts.view(np.uint8)
-        cdef Packet[BURST] one
+        cdef Verdict *verdict = <Verdict *> &out[0]
+        cdef Packet[BURST] some
         cdef uint32_t start = 0
-        cdef uint32_t i
+        cdef uint32_t n
         with nogil:
-            while start < n:
-                i = 0
-                while i < BURST and start + i < n and now[start + i] == now[start]:
-                    one[i].data = &data[0] + offset[start + i]
-                    one[i].length = length[start + i]
-                    one[i].flags = all_flags[start + i]
-                    one[i].port_id = ports[start + i]
-                    one[i].port_generation = generations[start + i]
-                    one[i].zone = zones[start + i]
-                    i += 1
-                burst(shard, one, i, &action, now[start], (<Verdict *> &out[0]) + start)
-                start += i
+            while start < burst_.n:
+                n = burst_.take(start, some)
+                burst(shard, some, n, &action, burst_.now[start], verdict + start)
+                start += n
         return verdicts
+
+    def track(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
+              mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
+              flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0):
+        """As `process`, with fragments put together first; returns LINE[], in order.
+
+        number: index of the packet that brought the line about; about: the packet the line is about, counted from 0 over
+        all calls; kind 0: a verdict, and a fragment that was held is let go with its datagram's; 1: held; 2: dropped, its
+        datagram never became whole.
+        """
+        cdef Shard *shard = self.opened()
+        cdef Fragments *fragments = self._fragments()
+        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
+        cdef uint32_t start = 0
+        cdef uint32_t n
+        parts = []
+        part = np.zeros(MAX_LINES + BURST, LINE)
+        cdef uint8_t[::1] out = part.view(np.uint8)
+        cdef Line *lines = <Line *> &out[0]
+        while start < burst_.n:
+            with nogil:
+                n = track_some(shard, fragments, burst_, &start, &action, self.n_tracked, lines)
+            parts.append(part[:n].copy())
+        self.n_tracked += burst_.n
+        return np.concatenate(parts) if parts else np.zeros(0, LINE)
 
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int:
         """One slice of expiry; returns how many connections were looked at. Ends early after budget_us."""
@@ -445,6 +534,53 @@ cdef class Conntrack:
                    sizeof(Record))
         shard.events.tail += n
         return rows
+
+    # --- fragments ---
+
+    cdef Fragments *_fragments(self) except NULL:
+        cdef Shard *shard = self.opened()
+        if shard.fragments == NULL:
+            shard.fragments = fragments_new()
+            if shard.fragments == NULL:
+                raise MemoryError
+        return <Fragments *> shard.fragments
+
+    def set_fragments(self, family: int, *, enabled: bool | None = None, min_size: int | None = None,
+                      max_held: int | None = None) -> None:
+        """Putting together of one family (4 or 6) on or off, and the size in bytes below which only a last fragment is
+        taken; max_held is for both families. Raises UsageError EPERM for values outside OVS's bounds."""
+        cdef Fragments *fragments = self._fragments()
+        if family not in (4, 6):
+            raise UsageError(f"set_fragments: family {family} is neither 4 nor 6", errno=_errno.EINVAL)
+        if min_size is not None and not MIN_SIZE_LOWEST <= min_size <= 0xffff:
+            raise UsageError(f"set_fragments: min_size {min_size} is not between {MIN_SIZE_LOWEST} and 65535",
+                             errno=_errno.EPERM)
+        if max_held is not None and not 0 <= max_held <= MAX_HELD:
+            raise UsageError(f"set_fragments: max_held {max_held} is not between 0 and {MAX_HELD}", errno=_errno.EPERM)
+        cdef int which = 0 if family == 4 else 1
+        if enabled is not None:
+            fragments.enabled[which] = enabled
+        if min_size is not None:
+            fragments.min_size[which] = min_size
+        if max_held is not None:
+            fragments.max_held = max_held
+
+    def fragments(self) -> dict[str, int]:
+        """Settings and counters of fragments, by name: held, max_held, and v4_ and v6_ enabled, min_size, accepted,
+        completed, expired, too_small, overlapped."""
+        cdef Fragments *fragments = self._fragments()
+        status = {"held": fragments.n_held, "max_held": fragments.max_held}
+        cdef int i
+        for i in range(2):
+            family = f"v{4 + 2 * i}"
+            status[f"{family}_enabled"] = int(fragments.enabled[i])
+            status[f"{family}_min_size"] = fragments.min_size[i]
+            status[f"{family}_accepted"] = fragments.counters[i].accepted
+            status[f"{family}_completed"] = fragments.counters[i].completed
+            status[f"{family}_expired"] = fragments.counters[i].expired
+            status[f"{family}_too_small"] = fragments.counters[i].too_small
+            status[f"{family}_overlapped"] = fragments.counters[i].overlapped
+        return status
 
     # --- limits, timeouts, settings ---
 

@@ -208,6 +208,7 @@ cdef struct Shard:
     Zone *zones
     Port *ports
     OffloadShard *offload    # NULL: no offload layer
+    void *fragments          # Fragments of _fragments.pxd, NULL until the first is needed
     Index index
     Wheel wheel
     Seed seed
