@@ -4,6 +4,7 @@ from typing import Any
 from ctoffload_dpdk.offload._batch import Batch, Result
 from ctoffload_dpdk.offload._provider import Provider
 from ctoffload_dpdk.offload.classes import ClassRegistry, DpifOffloadClass
+from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.offload.ports import Port, PortRegistry
 from ctoffload_dpdk.offload.stats import LayerStats
 from ctoffload_dpdk.offload.switch import Switch
@@ -14,6 +15,7 @@ class OffloadLayer:
     switch: Switch
     is_threaded: bool
     is_closed: bool
+    eligibility: Eligibility
     n_direct_aged: int
 
     def __init__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024), call_limit_ms: int = 2000) -> None: ...
@@ -38,6 +40,7 @@ class OffloadLayer:
     def set_global_cfg(self, cfg: Mapping[str, str | bool]) -> None: ...
     def enabled(self) -> bool: ...
     def force_enable(self, on: bool = True) -> None: ...
+    def set_eligibility(self, eligibility: Eligibility) -> None: ...
     def set_provider_enabled(self, name: str, on: bool) -> None: ...
     @property
     def epoch(self) -> int: ...

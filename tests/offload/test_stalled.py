@@ -1,4 +1,4 @@
-"""A provider that does not come back: reported by name, quarantined, its connections go on; what it holds is deleted later."""
+"""A provider that does not come back: named, quarantined, its connections go on; what it holds is deleted later."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_was_not_handed_over_is_cancelled_and_what_it_holds_goes_on_in_soft
     stats = lab.layer.statistics().provider("blocking")
     assert (stats.connections, stats.orphans, stats.lost, stats.is_stalled) == (4, 0, 0, False)
     assert stall.blocking.installed == {*held, make_id(0, 1, 2), make_id(0, 1, 3)}
-    assert [kind for kind in stall.blocking.seen(held[0])] == ["ADD", "EST", "DEL", "ADD", "EST"]
+    assert stall.blocking.seen(held[0]) == ["ADD", "EST", "DEL", "ADD", "EST"]
 
 
 def test_an_addition_in_the_call_is_deleted_when_it_is_back(stall: Stall) -> None:

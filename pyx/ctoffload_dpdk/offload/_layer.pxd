@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.offload._direct cimport Direct, Route
+from ctoffload_dpdk.offload._eligibility cimport Policy
 from ctoffload_dpdk.offload._lane cimport Lane
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._shard cimport Control, OffloadShard
@@ -24,6 +25,9 @@ cdef class OffloadLayer:
     cdef object _standing    # names that are active without a port
     cdef object _leaving     # names that are being unregistered
     cdef object _builtins    # factories by name
+    cdef Policy **_policies  # all that were ever published: a shard may still read an older one
+    cdef uint32_t _n_policies
+    cdef readonly object eligibility
     cdef Direct direct
     cdef Watched *watched
     cdef object _watch       # its thread

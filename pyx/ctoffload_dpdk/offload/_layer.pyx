@@ -12,6 +12,7 @@ from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
 from ctoffload_dpdk.offload._batch import Result
 from ctoffload_dpdk.offload.classes import ClassRegistry, DpifOffloadClass
 from ctoffload_dpdk.offload.contract import OpType
+from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.offload.ports import Port, PortRegistry
 from ctoffload_dpdk.offload.stats import LayerStats
 from ctoffload_dpdk.offload.switch import Switch
@@ -19,6 +20,7 @@ from ctoffload_dpdk.offload.switch import Switch
 from ctoffload_dpdk.offload._batch cimport Batch
 from ctoffload_dpdk.offload._direct cimport (
     Holding, Route, direct_drain, direct_find, direct_fini, direct_init, direct_lost, direct_submit)
+from ctoffload_dpdk.offload._eligibility cimport policy_new
 from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, LaneEvent, N_LANE_CLASSES, lane_free, lane_new
 from ctoffload_dpdk.offload._shard cimport (
     PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control, shard_set_lane,
@@ -56,6 +58,7 @@ cdef class OffloadLayer:
         self._leaving = set()
         self._builtins = {}
         direct_init(&self.direct)
+        self.eligibility = Eligibility()
         self.ports = PortRegistry()
         self.classes = ClassRegistry()
         self.switch = Switch()
@@ -70,6 +73,9 @@ cdef class OffloadLayer:
         self.free_retired(True)
         direct_fini(&self.direct)
         free(self.retired)
+        for i in range(self._n_policies):
+            free(self._policies[i])
+        free(self._policies)
         free(self.control)
         if self.watched != NULL:
             watched_fini(self.watched)
@@ -98,6 +104,7 @@ cdef class OffloadLayer:
             raise MemoryError(f"no address space for {max_slots} connections")
         shard_set_control(self._shards[number], self.control)
         self._n_shards += 1
+        shared_set(&self.control.n_shards, self._n_shards)
         for provider in self.providers():
             self.attach_lane(number, provider)
         return number
@@ -359,6 +366,23 @@ cdef class OffloadLayer:
         self.provider(name)
         if self.switch.set_provider(name, on):
             self.publish()
+
+    def set_eligibility(self, eligibility: Eligibility) -> None:
+        """Which connections may go in, and how fast, from now on. Those that are in stay; those kept out are offered again."""
+        cdef Policy *made
+        cdef Policy **more
+        self.check_open("set_eligibility")
+        made = policy_new(eligibility)
+        more = <Policy **> realloc(self._policies, (self._n_policies + 1) * sizeof(Policy *))
+        if more == NULL:
+            free(made)
+            raise MemoryError
+        self._policies = more
+        more[self._n_policies] = made
+        self._n_policies += 1
+        self.eligibility = eligibility
+        shared_time_set(&self.control.policy, <int64_t> <size_t> made)
+        shared_add(&self.control.epoch, 1)
 
     def publish(self) -> None:
         """Tells the shards what holds now; each walks its connections after that."""

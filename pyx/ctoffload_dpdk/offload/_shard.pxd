@@ -61,6 +61,8 @@ cdef uint16_t shard_reason(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_reached(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef bint shard_pending(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_errno(OffloadShard *shard, uint32_t slot) noexcept nogil
+# Lets the layer ask how many packets software has seen of a connection; without it `min_packets` does not hold.
+cdef void shard_set_packets(OffloadShard *shard, uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil
 # Takes completions and makes operations from the waiting list. Returns how many notices were given.
 cdef uint32_t shard_turn(OffloadShard *shard, int64_t now_ms) noexcept nogil
 # True while hw-offload is on and a provider is active: the gate for commit and established. Removals are never gated.
@@ -75,6 +77,8 @@ cdef struct Control:
     shared_word enabled      # hw-offload
     shared_word active       # bit per provider that takes new connections
     shared_word epoch        # bumped by each change of the others
+    shared_word n_shards     # the rate of installations is divided among them
+    shared_time policy       # const Policy *; NULL: the default
     shared_word flushes      # bumped to have everything taken out once
     shared_word n_ports      # 0: ports are not looked at
     shared_time ports[1024]  # id << 32 | generation << 8 | PORT_* flags; set before n_ports

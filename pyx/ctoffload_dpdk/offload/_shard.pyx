@@ -6,6 +6,7 @@ from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
+from ctoffload_dpdk.offload._eligibility cimport Policy, policy_against_add, policy_against_install
 from ctoffload_dpdk.offload._lane cimport (
     EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag,
     lane_cancel, lane_has_room, lane_send, lane_settle)
@@ -18,8 +19,8 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED, CT_OFFLOAD_REASON_NO_LAST_USED,
     CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PENDING_DELETE,
-    CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
-    CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
+    CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
+    CT_OFFLOAD_REASON_RATE_LIMITED, CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_word,
     spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
@@ -35,6 +36,7 @@ cdef enum:
     WALK_SLICE = 4096        # slots of a walk per turn
     DEL_ATTEMPTS_MAX = 12
     FULL_RETRY_MS = 1000
+    PACKETS_RETRY_MS = 100
 
 cdef enum:
     LIST_NONE = 0
@@ -43,7 +45,8 @@ cdef enum:
     LIST_QUERY = 3
     LIST_LATER = 4           # to be tried again at due_ms
     LIST_FULL = 5            # table-full: tried again when a removal completes
-    N_LISTS = 6
+    LIST_RATE = 6            # waits for a token
+    N_LISTS = 7
 
 # One cache line per connection; zeroes mean: never offered.
 cdef struct Slot:
@@ -74,7 +77,8 @@ cdef struct Slot:
     uint8_t installed        # bit per owner that has it in the NIC
     uint8_t many             # the outstanding operation went to more than one provider
     uint8_t told             # its owner knows that it is refused
-    uint8_t pad[2]
+    uint8_t has_token        # may be installed as far as the rate goes
+    uint8_t pad[1]
 
 # The answers to one question, as far as they came.
 cdef struct Sample:
@@ -100,7 +104,7 @@ cdef struct OffloadShard:
     uint32_t max_slots
     uint32_t shard
     uint32_t touched
-    Chain lists[6]
+    Chain lists[7]
     Lane *lanes[8]
     Sample sample            # of the question that the one provider asked has answered
     ConnTable table
@@ -116,6 +120,9 @@ cdef struct OffloadShard:
     int64_t full_since_ms    # when one that waits for room was last let go on
     uint32_t given           # notices of this turn
     shared_word turns
+    uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil
+    double tokens
+    int64_t tokens_at_ms
     Orphans orphans
     ShardCount count
     ct_offload_ctx ctx       # filled once, copied per provider
@@ -160,6 +167,10 @@ cdef void shard_free(OffloadShard *s) noexcept nogil:
 
 cdef void shard_attach(OffloadShard *s, ConnTable table) noexcept nogil:
     s.table = table
+
+
+cdef void shard_set_packets(OffloadShard *s, uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil:
+    s.packets = packets
 
 
 cdef void shard_set_control(OffloadShard *s, Control *control) noexcept nogil:
@@ -433,6 +444,7 @@ cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil
     slot.undo = 0
     slot.queried = 0
     slot.attempts = 0
+    slot.has_token = 0
     slot.first = NOBODY
     slot.flags = 0
     unlink(s, slot)
@@ -556,7 +568,7 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
         return 0
     if not fill(s, index, slot):
         return 0
-    reason = port_refusal(s, &s.ctx)
+    reason = port_refusal(s, &s.ctx) or policy_against_add(policy_of(s), &s.ctx)
     if reason:
         refuse(s, index, slot, 0, reason)
         return 0
@@ -573,6 +585,70 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     return 1
 
 
+cdef int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled or to be tried later."""
+    cdef const Policy *policy = policy_of(s)
+    cdef uint16_t reason
+    if not fill(s, index, slot):
+        return 0
+    reason = port_refusal(s, &s.ctx)
+    if reason:
+        refuse(s, index, slot, 0, reason)
+        return 0
+    reason = policy_against_install(policy, &s.ctx)
+    if reason:
+        # It stays added; its owner wishes again when the connection is established.
+        slot.reason = reason
+        slot.wanted = WANT_ADDED
+        s.count.refused[reason] += 1
+        link(s, index, slot, next_list(slot))
+        return 0
+    if policy != NULL and policy.min_packets and s.packets != NULL and (
+            s.packets(s.table.user, s.ctx.conn_id) < policy.min_packets):
+        slot.reason = CT_OFFLOAD_REASON_POLICY
+        link_later(s, index, slot, PACKETS_RETRY_MS)
+        return 0
+    if not slot.has_token and not take_token(s, policy):
+        slot.reason = CT_OFFLOAD_REASON_RATE_LIMITED
+        link(s, index, slot, LIST_RATE)
+        return 0
+    slot.has_token = 0
+    begin(slot, CT_OFFLOAD_OP_EST, slot.owners)
+    give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
+    return 1
+
+
+cdef inline const Policy *policy_of(OffloadShard *s) noexcept nogil:
+    return <const Policy *> <size_t> shared_time_get(&s.control.policy)
+
+
+cdef bint take_token(OffloadShard *s, const Policy *policy) noexcept nogil:
+    """True where the rate of installations allows one more. Those that wait come first."""
+    cdef double share
+    if policy == NULL or policy.tokens_per_ms == 0:
+        return True
+    share = 1.0 / max(shared_get(&s.control.n_shards), <uint32_t> 1)
+    if s.now_ms > s.tokens_at_ms:
+        s.tokens += (s.now_ms - s.tokens_at_ms) * policy.tokens_per_ms * share
+        s.tokens_at_ms = s.now_ms
+    s.tokens = min(s.tokens, max(policy.burst * share, 1.0))
+    if s.tokens < 1:
+        return False
+    s.tokens -= 1
+    return True
+
+
+cdef void serve_rate(OffloadShard *s) noexcept nogil:
+    """As many as there are tokens go on, in order."""
+    cdef uint32_t index
+    cdef Slot *slot
+    while s.lists[LIST_RATE].head != NIL and take_token(s, policy_of(s)):
+        index = s.lists[LIST_RATE].head
+        slot = &s.slots[index]
+        slot.has_token = 1
+        link(s, index, slot, next_list(slot))
+
+
 cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """The connection as software knows it now; where it is gone, so is the wish."""
     memset(&s.ctx, 0, sizeof(ct_offload_ctx))
@@ -586,19 +662,12 @@ cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
 
 cdef bint serve_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """One step towards the NIC; True when the connection left the head of the list."""
-    cdef uint16_t reason
     if slot.op == 0 and slot.reached == WANT_OUT:
         if not start_add(s, index, slot):
             return True
     elif slot.op == 0:
-        if not fill(s, index, slot):
+        if not start_est(s, index, slot):
             return True
-        reason = port_refusal(s, &s.ctx)
-        if reason:
-            refuse(s, index, slot, 0, reason)
-            return True
-        begin(slot, CT_OFFLOAD_OP_EST, slot.owners)
-        give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
     else:
         # Some providers had no room. Those not asked yet are not asked if the rest failed or it is to go out.
         if slot.failed or slot.wanted == WANT_OUT:
@@ -1126,6 +1195,7 @@ cdef uint32_t shard_turn(OffloadShard *s, int64_t now_ms) noexcept nogil:
     walk(s)
     serve_later(s)
     serve_full(s)
+    serve_rate(s)
     serve(s, LIST_DEL, CT_OFFLOAD_OP_DEL)
     serve(s, LIST_ADD, CT_OFFLOAD_OP_ADD)
     serve(s, LIST_QUERY, CT_OFFLOAD_OP_UPD)

@@ -16,7 +16,7 @@ from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_N_OP_TYPES, CT_OFFL
 from ctoffload_dpdk.offload.libspsc cimport shared_get
 
 CLASSES = ("delete", "add", "query")
-LISTS = ("", "delete", "add", "query", "later", "full")
+LISTS = ("", "delete", "add", "query", "later", "full", "rate")
 
 
 cdef void merge_latency(Latency *into, const Latency *other):
@@ -88,8 +88,8 @@ cdef object shard_stats(OffloadLayer layer, uint32_t number):
     cdef const ShardCount *count = shard_count(layer._shards[number])
     cdef int i
     stats = ShardStats(number, shard_touched(layer._shards[number]))
-    stats.waiting = {LISTS[i]: count.waiting[i] for i in range(1, 6)}
-    stats.waiting_high_water = {LISTS[i]: count.waiting_high_water[i] for i in range(1, 6)}
+    stats.waiting = {LISTS[i]: count.waiting[i] for i in range(1, 7)}
+    stats.waiting_high_water = {LISTS[i]: count.waiting_high_water[i] for i in range(1, 7)}
     stats.notices = {kind.name[7:]: count.notices[<int> kind] for kind in NoticeKind}
     stats.refused = {Reason(i).text: count.refused[i] for i in range(CT_OFFLOAD_N_REASONS) if count.refused[i]}
     stats.wanted, stats.stale = count.wanted, count.stale

@@ -13,7 +13,7 @@ from ctoffload_dpdk.offload._lane cimport Latency, latency_add
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport (
     ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno,
-    shard_handle, shard_holds, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_turn,
+    shard_handle, shard_holds, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
     shard_want, shard_wanted)
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._testprovider cimport CompiledProvider
@@ -45,6 +45,7 @@ cdef class TestTable:
     cdef object layer
     cdef object contexts
     cdef uint32_t[::1] live
+    cdef readonly object packets     # by slot: what software has seen
     cdef readonly uint32_t number
     cdef readonly list notices
 
@@ -60,6 +61,8 @@ cdef class TestTable:
         table.fill = fill
         table.notice = take_notice
         shard_attach(self.shard, table)
+        self.packets = np.zeros(max_slots, np.uint64)
+        shard_set_packets(self.shard, packets_of)
 
     def put(self, slot: int, generation: int, context: object = None) -> int:
         """A live connection in a slot; returns its id. `context` is a row of contract.CTX."""
@@ -69,6 +72,7 @@ cdef class TestTable:
             context["tuple"]["src"][0, :4] = (10, 0, slot >> 8 & 255, slot & 255)
             context["proto"], context["eth_type"] = 6, 0x0800
             context["port"]["id"] = 0xffffffff
+            context["peer"]["state"] = 4
         conn_id = make_id(self.number, generation, slot)
         self.contexts[slot] = context
         self.contexts[slot]["conn_id"] = conn_id
@@ -83,6 +87,13 @@ cdef class TestTable:
         """Where packets of each direction arrive."""
         self.contexts[slot]["port"]["id"] = (orig, reply)
         self.contexts[slot]["port"]["generation"] = (orig_generation, reply_generation)
+
+    def set_field(self, slot: int, field: str, value: object) -> None:
+        """One member of a slot's context, "peer.state" for one inside another."""
+        row = self.contexts[slot:slot + 1]
+        for name in field.split("."):
+            at, row = row, row[name]
+        at[name] = value
 
     def drop(self, slot: int) -> None:
         """The connection of a slot is gone from the table."""
@@ -212,6 +223,11 @@ cdef bint fill(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil
             return False
         copy_row(table, slot, ctx)
         return True
+
+
+cdef uint64_t packets_of(void *user, uint64_t conn_id) noexcept nogil:
+    with gil:
+        return (<TestTable> user).packets[CT_OFFLOAD_ID_SLOT(conn_id)]
 
 
 cdef void copy_row(TestTable table, uint32_t slot, ct_offload_ctx *ctx):
