@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ctoffload_dpdk.base.capture import Capture, link_name, read_capture
 from ctoffload_dpdk.cli.output import Output, as_json, output_options, pass_output, printable, show
-from ctoffload_dpdk.conntrack import Conntrack, states_text
+from ctoffload_dpdk.conntrack import Conntrack, CtState, Refusal, states_text
 
 SCHEMA = 1
 FAILURE = 1
@@ -24,7 +24,10 @@ AT_ONCE = 8192
 EVENTS = 8 * AT_ONCE  # a packet ends and begins a connection at most, and changes it a few times
 EVENT_NEW = 1
 PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 58: "icmpv6", 132: "sctp"}
-TEXT = [states_text(state) for state in range(256)]
+# What is said of a packet: the text of its ct_state, or that it is a fragment that waits.
+HELD = 256
+TEXT = [*(states_text(state) for state in range(HELD)), "held"]
+VERDICT_LINE, HELD_LINE = 0, 1
 
 
 @click.command()
@@ -53,7 +56,11 @@ def replay(output: Output, /, *, file: str, states: bool, capture_time: bool, ov
 
 
 class Run:
-    """A capture going through the tracker. Iterating gives (numbers, states) of the packets judged, chunk by chunk."""
+    """A capture going through the tracker. Iterating gives (numbers, words) of what is said of packets, chunk by chunk.
+
+    number: of the packet, from 1; word: index into TEXT. A fragment is held first; when its datagram is whole, each of
+    its fragments gets a word under the number of the packet that completed it.
+    """
 
     def __init__(self, capture: Capture, *, ovs_compat: bool, capture_time: bool) -> None:
         self.capture = capture
@@ -62,48 +69,54 @@ class Run:
         start_ms = int(self.now_ms[0]) if len(times) else 0
         self.tracker = Conntrack(ovs_compat=ovs_compat, now_ms=start_ms, events=EVENTS)
         self.protocols: Counter[int] = Counter()
+        self.invalid: Counter[int] = Counter()
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         packets = self.capture.packets
         for start in range(0, len(packets), AT_ONCE):
             stop = min(start + AT_ONCE, len(packets))
-            verdicts = self.tracker.process(packets.slice(start, stop), now_ms=self.now_ms[start:stop], commit=True)
+            lines = self.tracker.track(packets.slice(start, stop), now_ms=self.now_ms[start:stop], commit=True)
+            lines = lines[lines["kind"] <= HELD_LINE]
             events = self.tracker.events()
             self.protocols.update(events["proto"][events["kind"] == EVENT_NEW].tolist())
+            self.invalid.update(lines["reason"][lines["state"] & CtState.CS_INVALID != 0].tolist())
             self.tracker.expire(now_ms=int(self.now_ms[stop - 1]))
             self.tracker.events()
-            yield np.arange(start + 1, stop + 1), verdicts["state"]
+            words = np.where(lines["kind"] == VERDICT_LINE, lines["state"].astype(np.int64), HELD)
+            yield lines["number"].astype(np.int64) + start + 1, words
 
 
 def show_states(output: Output, run: Run) -> None:
-    """A line per packet, or one JSON document; written as it comes, a capture may be long."""
+    """A line for each word on a packet, or one JSON document; written as it comes, a capture may be long."""
     write = sys.stdout.write
     if not output.json:
-        for numbers, states in run:
-            write("".join(f"{n}: {TEXT[s]}\n" for n, s in zip(numbers.tolist(), states.tolist(), strict=True)))
+        for numbers, words in run:
+            write("".join(f"{n}: {TEXT[w]}\n" for n, w in zip(numbers.tolist(), words.tolist(), strict=True)))
         return
     head, tail = as_json(header(run.capture) | {"states": []}, pretty=output.pretty).rsplit("[]", 1)
-    words = [as_json([] if text == "0" else text.split("|"), pretty=False) for text in TEXT]
+    texts = [as_json([] if text == "0" else text.split("|"), pretty=False) for text in TEXT]
     write(f"{head}[")
     comma = ""
-    for numbers, states in run:
-        pairs = zip(numbers.tolist(), states.tolist(), strict=True)
-        write(comma + ",".join(f'\n{{"packet": {n}, "state": {words[s]}}}' for n, s in pairs))
+    for numbers, words in run:
+        pairs = zip(numbers.tolist(), words.tolist(), strict=True)
+        write(comma + ",".join(f'\n{{"packet": {n}, "state": {texts[w]}}}' for n, w in pairs))
         comma = ","
     write(f"]{tail}\n")
 
 
 def show_summary(output: Output, run: Run) -> None:
     """What the capture holds: packets, their states, connections."""
-    counts = np.zeros(256, np.int64)
-    for _, states in run:
-        counts += np.bincount(states, minlength=256)
+    counts = np.zeros(len(TEXT), np.int64)
+    for _, words in run:
+        counts += np.bincount(words, minlength=len(TEXT))
+    # Fragments whose datagram became whole were counted twice.
+    counts[HELD] = len(run.capture.packets) - counts[:HELD].sum()
     common = np.argsort(-counts, kind="stable")
     totals = run.tracker.counters()
     capture = run.capture
     summary = header(capture) | {
         "states": {TEXT[state]: int(counts[state]) for state in common.tolist() if counts[state]},
-        "invalid": {reason: n for reason, n in totals.refused.items() if n},
+        "invalid": {reason_text(reason): n for reason, n in run.invalid.most_common()},
         "connections": {
             "created": totals.created,
             "live": totals.live,
@@ -118,6 +131,11 @@ def show_summary(output: Output, run: Run) -> None:
     else:
         click.echo(printable(capture.path))
         output.console().print(table(summary))
+
+
+def reason_text(reason: int) -> str:
+    """ "l4-checksum" for REFUSED_L4_CHECKSUM."""
+    return Refusal(reason).name.removeprefix("REFUSED_").lower().replace("_", "-")
 
 
 def header(capture: Capture) -> dict[str, Any]:

@@ -19,9 +19,7 @@ from ctoffload_dpdk.cli.main import run
 DATA = Path(__file__).parent.parent / "data" / "verdicts"
 EXAMPLE = Path(ctoffload_dpdk.__file__).parent / "demo" / "example.pcap"
 PROGRAM = str(Path(sys.executable).parent / "ctoffload")
-FRAGMENTS = pytest.mark.xfail(strict=True, reason="the fragment tracker is not there yet")
-NAMES = sorted(path.stem for path in DATA.glob("*.pcap"))
-CAPTURES = [pytest.param(name, marks=FRAGMENTS if "fragments" in name else ()) for name in NAMES]
+CAPTURES = sorted(path.stem for path in DATA.glob("*.pcap"))
 
 A, B = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
@@ -47,7 +45,7 @@ def replay(capsys, tmp_path):
 
 
 def test_there_are_captures_with_verdicts():
-    assert len(NAMES) >= 3
+    assert len(CAPTURES) >= 3
 
 
 @pytest.mark.parametrize("name", CAPTURES)
@@ -163,6 +161,18 @@ def test_the_summary_counts_packets_states_and_connections(replay):
     ended = {"expired": 0, "closed": 0, "replaced": 0}
     assert document["connections"] == {"created": 2, "live": 2, **ended, "protocols": {"udp": 2}}
     assert document["error"] is None
+
+
+def test_the_summary_counts_each_fragment_once(capsys):
+    path = DATA / "11-fragments.pcap"
+    lines = [line.split(": ")[1] for line in path.with_suffix(".verdict").read_text().splitlines()]
+    assert run(["replay", str(path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    judged = {state: lines.count(state) for state in lines if state != "held"}
+    waiting = document["packets"] - sum(judged.values())
+    assert waiting > 0
+    assert document["states"] == judged | {"held": waiting}
+    assert sum(document["invalid"].values()) == judged["inv|trk"]
 
 
 def test_the_summary_of_the_example_capture(capsys):
