@@ -8,10 +8,12 @@
 docs/standin.md says what it fakes, what it checks, and what a green test does not prove.
 """
 
-from standin.mlx5.control import Context, Control, ControlError, Fault, Refusal, RuleRecord
-from standin.mlx5.process import Standin, Steering, Unavailable, why_unavailable
+from standin.mlx5.control import Complaint, Context, Control, ControlError, Fault, Refusal, RuleRecord
+from standin.mlx5.process import Standin, Steering, why_unavailable
+from standin.mlx5.worker import Worker, WorkerDied, WorkerError
 
 __all__ = [
+    "Complaint",
     "Context",
     "Control",
     "ControlError",
@@ -20,6 +22,8 @@ __all__ = [
     "RuleRecord",
     "Standin",
     "Steering",
-    "Unavailable",
+    "Worker",
+    "WorkerDied",
+    "WorkerError",
     "why_unavailable",
 ]

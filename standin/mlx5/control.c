@@ -26,6 +26,13 @@ do_refusals(char *const words[], int n, struct text *answer)
 }
 
 static const char *
+do_complaints(char *const words[], int n, struct text *answer)
+{
+    complaint_list(answer);
+    return NULL;
+}
+
+static const char *
 do_objects(char *const words[], int n, struct text *answer)
 {
     devx_list(answer);
@@ -80,9 +87,9 @@ static const struct {
     int n_words; /* after the name */
     command_fn *run;
 } commands[] = {
-    {"rules", 0, do_rules},       {"refusals", 0, do_refusals}, {"objects", 0, do_objects},
-    {"counters", 0, do_counters}, {"contexts", 0, do_contexts}, {"context", 3, do_context},
-    {"hit", 3, do_hit},           {"fail", 3, do_fail},
+    {"rules", 0, do_rules},     {"refusals", 0, do_refusals}, {"complaints", 0, do_complaints},
+    {"objects", 0, do_objects}, {"counters", 0, do_counters}, {"contexts", 0, do_contexts},
+    {"context", 3, do_context}, {"hit", 3, do_hit},           {"fail", 3, do_fail},
 };
 
 static void

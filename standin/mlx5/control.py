@@ -65,6 +65,15 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Complaint:
+    """What the driver wrote into struct rte_flow_error. type: enum rte_flow_error_type."""
+
+    errno: int
+    type: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Context:
     """A CONNTRACK object in the device, with firmware's names for its fields."""
 
@@ -126,6 +135,10 @@ class Control:
     def refusals(self) -> list[Refusal]:
         """The rules refused since the last call."""
         return [Refusal(line["errno"], line["why"], rule_of(line, line["refused"])) for line in self.ask("refusals")]
+
+    def complaints(self) -> list[Complaint]:
+        """The driver's complaints since the last call, at most the latest 64."""
+        return [Complaint(line["errno"], line["type"], line["message"]) for line in self.ask("complaints")]
 
     def hit(self, rule: RuleRecord, packets: int = 1, n_bytes: int = 0) -> None:
         """As if packets had hit the rule: its counter grows, its age bit is set."""

@@ -244,6 +244,8 @@ static const struct field definer_fields[] = {
     HL_BOTH("l4_sport", eth_l4, definer_hl_eth_l4, source_port),
     HL_BOTH("l4_dport", eth_l4, definer_hl_eth_l4, destination_port),
     HL_BOTH("tcp_flags", eth_l4, definer_hl_eth_l4, tcp_flags),
+    HL_BOTH("l4.ip_fragmented", eth_l4, definer_hl_eth_l4, ip_fragmented),
+    HL_BOTH("l4.first_fragment", eth_l4, definer_hl_eth_l4, first_fragment),
     {"source_gvmi", HL(source_qp_gvmi, definer_hl_src_qp_gvmi, source_gvmi)},
     {"source_qp", HL(source_qp_gvmi, definer_hl_src_qp_gvmi, source_qp)},
     {"integrity", HL(oks1, definer_hl_oks1, oks1_bits)},

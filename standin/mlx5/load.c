@@ -11,6 +11,8 @@
 
 struct standin_settings standin_settings;
 
+#define DPDK_ABI 23 /* of 22.11 */
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t next_id = 0x100;
 
@@ -65,11 +67,26 @@ setting(const char *name, const char *otherwise)
     return value && value[0] ? value : otherwise;
 }
 
+/* DPDK's libraries need not be visible to everyone (Python loads them privately), so each is asked by its name. */
+void *
+standin_real(const char *library, const char *symbol)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s.so.%d", library, DPDK_ABI);
+    void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+    void *found = handle ? dlsym(handle, symbol) : NULL;
+    if (handle) {
+        dlclose(handle); /* gives back the reference of this call only */
+    }
+    return found;
+}
+
 /* The libraries of DPDK may come later than this one: called at load, and again when the driver looks for devices. */
 void
 standin_check_version(void)
 {
-    const char *(*version)(void) = (const char *(*)(void) ) dlsym(RTLD_DEFAULT, "rte_version");
+    const char *(*version)(void) = (const char *(*)(void) ) standin_real("librte_eal", "rte_version");
 
     if (version && strcmp(version(), "DPDK " STANDIN_DPDK_VERSION)) {
         standin_abort("built for DPDK %s, but this process runs %s; build it again: python -m build_support.standin",

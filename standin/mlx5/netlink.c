@@ -3,7 +3,6 @@
  * librte_common_mlx5 exports these and calls them through its own symbol table, so ours come first. Their signatures are
  * DPDK's private ones: another reason why the library is built for one version.
  */
-#include <dlfcn.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <sys/eventfd.h>
@@ -23,7 +22,7 @@ interface_of(uint32_t port)
 int
 mlx5_nl_init(int protocol, int groups)
 {
-    int (*real)(int, int) = (int (*)(int, int)) dlsym(RTLD_NEXT, "mlx5_nl_init");
+    int (*real)(int, int) = (int (*)(int, int)) standin_real("librte_common_mlx5", "mlx5_nl_init");
 
     /* There is no RDMA netlink family where no RDMA module is loaded; other families are real. */
     if (protocol == NETLINK_RDMA || !real) {

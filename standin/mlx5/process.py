@@ -20,10 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 UNSHARE = ("unshare", "--user", "--map-current-user", "--keep-caps", "--net")
 
 
-class Unavailable(Exception):
-    """The stand-in cannot run here; the text says why and what to do."""
-
-
 class Steering(IntEnum):
     """Who writes the NIC's tables: the driver's parameter dv_flow_en."""
 

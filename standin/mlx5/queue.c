@@ -118,26 +118,45 @@ run(struct send_queue *s)
     return worked;
 }
 
+/* Works through all send queues once. False: there was nothing to do. */
+static bool
+run_all(void)
+{
+    struct send_queue *s;
+    bool worked = false;
+
+    standin_lock();
+    LIST_FOREACH(s, &sqs, next)
+    {
+        worked = run(s) || worked;
+    }
+    standin_unlock();
+    return worked;
+}
+
 static void *
 work(void *unused)
 {
     const struct timespec pause = {.tv_nsec = POLL_NS};
 
     for (;;) {
-        struct send_queue *s;
-        bool worked = false;
-
-        standin_lock();
-        LIST_FOREACH(s, &sqs, next)
-        {
-            worked = run(s) || worked;
-        }
-        standin_unlock();
-        if (!worked) {
+        if (!run_all()) {
             nanosleep(&pause, NULL);
         }
     }
     return NULL;
+}
+
+/* The driver sleeps by this function of EAL while it waits for a completion, and gives up after a number of sleeps. Here
+ * the work is done before it sleeps, so that it never waits in vain on a busy machine. */
+void
+rte_delay_us_sleep(unsigned int us)
+{
+    struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+    if (!run_all()) {
+        nanosleep(&pause, NULL);
+    }
 }
 
 static void

@@ -50,6 +50,9 @@ void standin_unlock(void);
 uint32_t standin_next_id(void);
 uint32_t standin_next_ids(uint32_t n);
 
+/* DPDK's own function behind one of ours; NULL where the library is not loaded. library: "librte_eal". */
+void *standin_real(const char *library, const char *symbol);
+
 /* Ends the process with a sentence, where going on would mean memory errors in the driver. */
 void standin_abort(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
@@ -154,6 +157,10 @@ void capabilities_fill(uint32_t op_mod, void *out);
 void fields_match(struct text *, const void *value, const void *mask, size_t size_bytes);
 void fields_definer(struct text *, const void *definer, const void *tag);
 void fields_modify(struct text *, const uint64_t *actions, size_t n);
+
+/* --- complaint.c ---------------------------------------------------------------------------------------------------- */
+
+void complaint_list(struct text *);
 
 /* --- control.c: the channel to tests ------------------------------------------------------------------------------- */
 

@@ -1,8 +1,9 @@
-"""What the tests of the stand-in share: the device, and the process that runs on it."""
+"""What the tests of the stand-in share: the device, and the processes that run on it."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from testpmd import Testpmd  # noqa: E402 - needs the path above
 
-from standin.mlx5 import Standin, Steering, why_unavailable  # noqa: E402
+from standin.mlx5 import Standin, Steering, Worker, why_unavailable  # noqa: E402
+from standin.mlx5.verdicts import BENCH  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +27,24 @@ def standin_available() -> None:
 
 
 @pytest.fixture
-def start(standin_available: None) -> Iterator[Callable[..., Testpmd]]:
-    """Starts testpmd on a stand-in: start(Steering.SOFTWARE); ended with the test."""
+def bench(standin_available: None) -> Iterator[Callable[..., Worker]]:
+    """Starts a process of the binding on a stand-in: bench(Steering.SOFTWARE); it has to end well with the test."""
+    running: list[Worker] = []
+
+    def run(steering: Steering, **options: str | int) -> Worker:
+        worker = Worker(Standin(steering, **options), BENCH)  # type: ignore[arg-type]
+        running.append(worker)
+        worker.call("start", worker.nic.eal_args(), steering is Steering.HARDWARE)
+        return worker
+
+    yield run
+    ends = [worker.close() for worker in running]
+    assert not any(ends), f"the processes ended with {ends}"
+
+
+@pytest.fixture
+def testpmd(standin_available: None) -> Iterator[Callable[..., Testpmd]]:
+    """Starts testpmd on a stand-in: testpmd(Steering.SOFTWARE); ended with the test."""
     running: list[Testpmd] = []
 
     def run(steering: Steering, **options: str | int) -> Testpmd:
@@ -38,3 +56,11 @@ def start(standin_available: None) -> Iterator[Callable[..., Testpmd]]:
     yield run
     for process in running:
         process.close()
+
+
+def until(true: Callable[[], bool], within_s: float = 20) -> None:
+    """Waits for something the driver does in its own time, such as a refresh of its counters."""
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, f"did not become true within {within_s} s"
+        time.sleep(0.02)

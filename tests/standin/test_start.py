@@ -10,28 +10,54 @@ from collections.abc import Callable
 import pytest
 from testpmd import Testpmd
 
-from standin.mlx5 import Standin, Steering
+from standin.mlx5 import Standin, Steering, Worker
 
-Start = Callable[..., Testpmd]
+BOTH = pytest.mark.parametrize("steering", list(Steering))
+SWITCH = {"n_ports": 3, "options": "representor=vf[0-1]"}
 
 
-@pytest.mark.parametrize("steering", list(Steering))
-def test_the_unmodified_driver_probes_and_starts(start: Start, steering: Steering) -> None:
-    pmd = start(steering)
+@BOTH
+def test_the_driver_probes_and_starts_in_testpmd(testpmd: Callable[..., Testpmd], steering: Steering) -> None:
+    pmd = testpmd(steering)
     assert "mlx5_pci" in pmd.run("show port summary all")
     assert "Fail" not in pmd.run("port stop 0")
     assert "Fail" not in pmd.run("port start 0")
     assert "Link status: up" in pmd.run("show port info 0")
 
 
-@pytest.mark.parametrize("steering", list(Steering))
-def test_it_is_ready_within_two_seconds(start: Start, steering: Steering) -> None:
+@BOTH
+def test_it_is_ready_within_two_seconds(standin_available: None, steering: Steering) -> None:
     took_s = []
     for _ in range(3):  # the machine may be busy with other things
         before = time.monotonic()
-        start(steering)
+        process = Testpmd(Standin(steering))
+        process.wait_until_ready()
         took_s.append(time.monotonic() - before)
+        process.close()
     assert min(took_s) < 2
+
+
+@BOTH
+def test_the_binding_starts_one_port(bench: Callable[..., Worker], steering: Steering) -> None:
+    worker = bench(steering)
+    assert worker.call("port_drivers") == ["mlx5_pci"]
+
+
+@BOTH
+def test_an_e_switch_has_an_uplink_and_representors(bench: Callable[..., Worker], steering: Steering) -> None:
+    worker = bench(steering, **SWITCH)
+    assert worker.call("port_drivers") == ["mlx5_pci"] * 3
+
+
+@BOTH
+def test_what_the_driver_made_is_gone_when_its_ports_are(bench: Callable[..., Worker], steering: Steering) -> None:
+    worker = bench(steering)
+    worker.call("create", "in/2/v4-tcp/count+ct+jump")
+    assert worker.control.rules()
+    worker.call("take_down")
+    assert not worker.control.rules()
+    left = {kind: n for kind, n in worker.control.n_objects().items() if n}
+    assert not left, f"firmware objects left behind (opcode, type): {left}"
 
 
 def test_it_refuses_to_be_loaded_by_accident(standin_available: None) -> None:
@@ -41,3 +67,9 @@ def test_it_refuses_to_be_loaded_by_accident(standin_available: None) -> None:
         done = subprocess.run(["true"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "CTOFFLOAD_MLX5_STANDIN=1" in done.stderr
+
+
+def test_a_connectx_5_has_no_conntrack(bench: Callable[..., Worker]) -> None:
+    worker = bench(Steering.SOFTWARE, profile="cx5")
+    said = worker.call("try_context")
+    assert "CT is not supported" in said["message"]
