@@ -1,0 +1,256 @@
+# Of _shard.pyx: operations made from wishes and handed to providers, as far as there is room.
+
+
+cdef bint send(OffloadShard *s, uint32_t index, Slot *slot, int op_type, const ct_offload_ctx *ctx) noexcept nogil:
+    """Hands the operation to those of `todo` that have room; True when all have it."""
+    cdef int p
+    cdef uint8_t todo = slot.todo
+    cdef uint64_t conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if todo >> p & 1 and lane_has_room(s.lanes[p], op_type):
+            lane_send(s.lanes[p], op_type, index, conn_id, handle_of(s, index, slot, p) if slot.owners >> p & 1 else 0,
+                      ctx, s.now_us, False)
+            slot.todo &= ~(1 << p)
+            slot.waiting |= 1 << p
+    return slot.todo == 0
+
+
+cdef uint32_t room(OffloadShard *s, int op_type) noexcept nogil:
+    """Bit per provider that has room for such an operation now."""
+    cdef uint32_t mask = 0
+    cdef int p
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if s.lanes[p] != NULL and lane_has_room(s.lanes[p], op_type):
+            mask |= 1 << p
+    return mask
+
+
+cdef void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
+    slot.op = op_type + 1
+    slot.todo = targets
+    slot.waiting = 0
+    slot.failed = 0
+    slot.many = (targets & (targets - 1)) != 0
+    if op_type != CT_OFFLOAD_OP_DEL:     # a removal has been told why
+        slot.error = 0
+        slot.reason = CT_OFFLOAD_REASON_NONE
+
+
+cdef uint32_t usable(OffloadShard *s) noexcept nogil:
+    """Bit per provider that takes new connections."""
+    cdef uint32_t mask = shared_get(&s.control.active)
+    cdef int p
+    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
+        if mask >> p & 1 and (s.lanes[p] == NULL or shared_get(&s.lanes[p].stalled)):
+            mask &= ~(<uint32_t> 1 << p)
+    return mask
+
+
+cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled without an operation."""
+    cdef uint32_t targets = usable(s), hash
+    cdef uint16_t reason
+    if not shared_get(&s.control.enabled):
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
+        return 0
+    if targets == 0:
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED if shared_get(&s.control.active)
+               else CT_OFFLOAD_REASON_NO_PROVIDER)
+        return 0
+    if not fill(s, index, slot):
+        return 0
+    reason = port_refusal(s, &s.ctx) or policy_against_add(policy_of(s), &s.ctx)
+    if reason:
+        refuse(s, index, slot, 0, reason)
+        return 0
+    hash = hash_tuple(&s.ctx)
+    if is_tuple_leaving(s, index, hash):
+        slot.reason = CT_OFFLOAD_REASON_PENDING_DELETE
+        link_later(s, index, slot, 0)
+        return 0
+    if orphan_has_tuple(&s.orphans, hash):
+        refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED)
+        return 0
+    hold_tuple(s, index, slot, hash)
+    begin(slot, CT_OFFLOAD_OP_ADD, targets)
+    return 1
+
+
+cdef int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled or to be tried later."""
+    cdef const Policy *policy = policy_of(s)
+    cdef uint16_t reason
+    if not fill(s, index, slot):
+        return 0
+    reason = port_refusal(s, &s.ctx)
+    if reason:
+        refuse(s, index, slot, 0, reason)
+        return 0
+    reason = policy_against_install(policy, &s.ctx)
+    if reason:
+        # It stays added; its owner wishes again when the connection is established.
+        slot.reason = reason
+        slot.wanted = WANT_ADDED
+        s.count.refused[reason] += 1
+        link(s, index, slot, next_list(slot))
+        return 0
+    if policy != NULL and policy.min_packets and s.packets != NULL and (
+            s.packets(s.table.user, s.ctx.conn_id) < policy.min_packets):
+        slot.reason = CT_OFFLOAD_REASON_POLICY
+        link_later(s, index, slot, PACKETS_RETRY_MS)
+        return 0
+    if not slot.has_token and not take_token(s, policy):
+        slot.reason = CT_OFFLOAD_REASON_RATE_LIMITED
+        link(s, index, slot, LIST_RATE)
+        return 0
+    slot.has_token = 0
+    begin(slot, CT_OFFLOAD_OP_EST, slot.owners)
+    give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
+    return 1
+
+
+cdef inline const Policy *policy_of(OffloadShard *s) noexcept nogil:
+    return <const Policy *> <size_t> shared_time_get(&s.control.policy)
+
+
+cdef bint take_token(OffloadShard *s, const Policy *policy) noexcept nogil:
+    """True where the rate of installations allows one more. Those that wait come first."""
+    cdef double share
+    if policy == NULL or policy.tokens_per_ms == 0:
+        return True
+    share = 1.0 / max(shared_get(&s.control.n_shards), <uint32_t> 1)
+    if s.now_ms > s.tokens_at_ms:
+        s.tokens += (s.now_ms - s.tokens_at_ms) * policy.tokens_per_ms * share
+        s.tokens_at_ms = s.now_ms
+    s.tokens = min(s.tokens, max(policy.burst * share, 1.0))
+    if s.tokens < 1:
+        return False
+    s.tokens -= 1
+    return True
+
+
+cdef void serve_rate(OffloadShard *s) noexcept nogil:
+    """As many as there are tokens go on, in order."""
+    cdef uint32_t index
+    cdef Slot *slot
+    while s.lists[LIST_RATE].head != NIL and take_token(s, policy_of(s)):
+        index = s.lists[LIST_RATE].head
+        slot = &s.slots[index]
+        slot.has_token = 1
+        link(s, index, slot, next_list(slot))
+
+
+cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """The connection as software knows it now; where it is gone, so is the wish."""
+    memset(&s.ctx, 0, sizeof(ct_offload_ctx))
+    if s.table.fill != NULL and s.table.fill(s.table.user, CT_OFFLOAD_ID(s.shard, slot.generation, index), &s.ctx):
+        s.ctx.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+        return True
+    slot.wanted = WANT_OUT
+    link(s, index, slot, next_list(slot))
+    return False
+
+
+cdef bint serve_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """One step towards the NIC; True when the connection left the head of the list."""
+    if slot.op == 0 and slot.reached == WANT_OUT:
+        if not start_add(s, index, slot):
+            return True
+    elif slot.op == 0:
+        if not start_est(s, index, slot):
+            return True
+    else:
+        # Some providers had no room. Those not asked yet are not asked if the rest failed or it is to go out.
+        if slot.failed or slot.wanted == WANT_OUT:
+            return abandon(s, index, slot)
+        if not fill(s, index, slot):
+            return abandon(s, index, slot)
+    if send(s, index, slot, slot.op - 1, &s.ctx):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint abandon(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """Hands the operation to nobody else."""
+    slot.todo = 0
+    unlink(s, slot)
+    if slot.waiting == 0:
+        complete_stage(s, index, slot)
+    return True
+
+
+cdef bint serve_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.op == 0:
+        if slot.owners == 0:
+            finish_out(s, index, slot)
+            return True
+        begin(slot, CT_OFFLOAD_OP_DEL, slot.owners)
+    if send(s, index, slot, CT_OFFLOAD_OP_DEL, NULL):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint serve_query(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    if slot.op == 0:
+        if slot.owners == 0:
+            slot.queried = 0
+            unlink(s, slot)
+            give(s, index, slot, NOTICE_NO_SAMPLE, ENOENT, CT_OFFLOAD_REASON_NO_LAST_USED, 0, 0)
+            return True
+        begin(slot, CT_OFFLOAD_OP_UPD, slot.owners)
+        if slot.many:
+            s.sides[index].sample.last_used_ms = 0
+            s.sides[index].sample.sampled_ms = 0x7fffffffffffffff
+    if send(s, index, slot, CT_OFFLOAD_OP_UPD, NULL):
+        unlink(s, slot)
+        return True
+    return False
+
+
+cdef bint serve_one(OffloadShard *s, uint32_t index, Slot *slot, uint8_t which) noexcept nogil:
+    if which == LIST_DEL:
+        return serve_del(s, index, slot)
+    if which == LIST_ADD:
+        return serve_add(s, index, slot)
+    return serve_query(s, index, slot)
+
+
+cdef void serve(OffloadShard *s, uint8_t which, int op_type) noexcept nogil:
+    """Works a waiting list off as far as there is room. One without room goes to the end, so that a full ring of one
+    provider does not hold up connections of another."""
+    cdef uint32_t index, blocked = 0, left = s.count.waiting[which]
+    cdef Slot *slot
+    while left and blocked < SCAN:
+        left -= 1
+        index = s.lists[which].head
+        if index == NIL or (blocked and room(s, op_type) == 0):
+            return
+        slot = &s.slots[index]
+        if not serve_one(s, index, slot, which):
+            blocked += 1
+            unlink(s, slot)
+            link(s, index, slot, which)
+
+
+cdef void serve_full(OffloadShard *s) noexcept nogil:
+    """One per second goes on without a removal here: other shards make room as well."""
+    if s.lists[LIST_FULL].head != NIL and s.now_ms - s.full_since_ms >= FULL_RETRY_MS:
+        wake_full(s)
+
+
+cdef void serve_later(OffloadShard *s) noexcept nogil:
+    cdef uint32_t index, left = s.count.waiting[LIST_LATER]
+    cdef Slot *slot
+    if left > SCAN:
+        left = SCAN
+    while left:
+        left -= 1
+        index = s.lists[LIST_LATER].head
+        slot = &s.slots[index]
+        unlink(s, slot)
+        if <int32_t> (slot.due_ms - <uint32_t> s.now_ms) <= 0:
+            link(s, index, slot, next_list(slot))
+        else:
+            link(s, index, slot, LIST_LATER)
