@@ -91,6 +91,13 @@ cdef uint32_t *chain_of(Fragments *fragments, uint32_t hash) noexcept nogil:
     return &fragments.chains[hash % N_CHAINS]
 
 
+cdef uint32_t hash_of(const DatagramKey *key) noexcept nogil:
+    cdef uint64_t words[2]
+    memcpy(words, key.src, 8)
+    memcpy(words + 1, key.dst, 8)
+    return <uint32_t> fold(words[0] ^ <uint64_t> key.id << 32 ^ 0x9e3779b97f4a7c15U, words[1] ^ key.id)
+
+
 cdef uint32_t datagram_find(Fragments *fragments, const DatagramKey *key, uint32_t hash) noexcept nogil:
     cdef uint32_t at = chain_of(fragments, hash)[0]
     while at and memcmp(&fragments.datagrams[at - 1].key, key, sizeof(DatagramKey)):
@@ -366,7 +373,7 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
         return taken
     if not fragments.enabled[piece.which] or fragments.n_held >= fragments.max_held:
         return TAKEN_NOT
-    hash = <uint32_t> fold((<uint64_t *> &piece.key)[0] ^ (<uint64_t> piece.key.id << 32), (<uint64_t *> piece.key.dst)[0] | 1)
+    hash = hash_of(&piece.key)
     at = datagram_find(fragments, &piece.key, hash)
     if at and (fragments.datagrams[at - 1].state == LIST_FAILED or is_full(fragments, &fragments.datagrams[at - 1], piece.which)):
         return TAKEN_NOT

@@ -1,0 +1,299 @@
+"""What a fuzzer feeds: bytes become packets, times and commands; broken promises of the table end the process.
+
+An input is a list of steps. A step begins with two bytes: what, and how. The rest is taken as it comes; an input that ends
+early ends there.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport abort
+from libc.string cimport memcpy, memset
+
+from ctoffload_dpdk.conntrack._burst cimport burst, expire
+from ctoffload_dpdk.conntrack._conntrack cimport Conntrack
+from ctoffload_dpdk.conntrack._fragments cimport (
+    MAX_HELD, MAX_LINES, Fragments, Line, fragments_expire, fragments_new, fragments_track,
+)
+from ctoffload_dpdk.conntrack._key cimport key_hash
+from ctoffload_dpdk.conntrack._life cimport conn_end
+from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, Packet, Verdict
+from ctoffload_dpdk.conntrack._state cimport BURST, CAUSE_FLUSHED, CONN_LIVE, Shard
+from ctoffload_dpdk.conntrack._table cimport index_find
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
+
+cdef enum:
+    STEP_RAW = 0             # length, bytes: a frame as it is
+    STEP_TCP = 1             # flags, ends, offsets of seq and ack, window, options
+    STEP_UDP = 2
+    STEP_ICMP = 3            # an echo, or an error about a packet of the ends
+    STEP_WAIT = 4
+    STEP_EXPIRE = 5
+    STEP_FLUSH = 6
+    STEP_FRAGMENT = 7
+    N_STEPS = 8
+    FRAME = 512
+    CAPACITY = 48
+    FAR_FUTURE_MS = 1000000
+
+cdef struct Reader:
+    const uint8_t *at
+    size_t left
+
+cdef Line[MAX_LINES] LINES
+
+
+cdef uint8_t next8(Reader *reader) noexcept nogil:
+    cdef uint8_t value
+    if reader.left == 0:
+        return 0
+    value = reader.at[0]
+    reader.at += 1
+    reader.left -= 1
+    return value
+
+
+cdef uint32_t next16(Reader *reader) noexcept nogil:
+    cdef uint32_t high = next8(reader)
+    return high << 8 | next8(reader)
+
+
+cdef void put16(uint8_t *at, uint32_t value) noexcept nogil:
+    at[0] = <uint8_t> (value >> 8)
+    at[1] = <uint8_t> value
+
+
+cdef void put32(uint8_t *at, uint32_t value) noexcept nogil:
+    put16(at, value >> 16)
+    put16(at + 2, value & 0xffff)
+
+
+# Ethernet and IP between two of four ends; returns where the transport header goes.
+cdef uint8_t *put_ip(uint8_t *frame, uint8_t how, uint8_t proto, uint32_t size) noexcept nogil:
+    cdef uint8_t *ip = frame + 14
+    memset(frame, 0, FRAME)
+    if how & 0x80:
+        put16(frame + 12, 0x86dd)
+        ip[0] = 0x60
+        put16(ip + 4, size)
+        ip[6] = proto
+        ip[23] = 1 + (how & 1)
+        ip[39] = 1 + (how >> 1 & 1)
+        return ip + 40
+    put16(frame + 12, 0x0800)
+    ip[0] = 0x45
+    put16(ip + 2, 20 + size)
+    ip[9] = proto
+    ip[15] = 1 + (how & 1)
+    ip[19] = 1 + (how >> 1 & 1)
+    return ip + 20
+
+
+cdef uint32_t frame_length(uint8_t how, uint32_t size) noexcept nogil:
+    return 14 + (40 if how & 0x80 else 20) + size
+
+
+cdef uint32_t put_tcp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
+    cdef uint32_t options = (next8(reader) & 3) * 4
+    cdef uint32_t data = next8(reader)
+    cdef uint32_t size = 20 + options + data
+    cdef uint8_t *tcp = put_ip(frame, how, 6, size)
+    cdef uint32_t i
+    put16(tcp, 1 + (how >> 2 & 1))
+    put16(tcp + 2, 1 + (how >> 3 & 1))
+    # numbers near each other, so that windows are met
+    put32(tcp + 4, 0xfffff000U + (next16(reader) << (how >> 4 & 3)))
+    put32(tcp + 8, 0xfffff000U + (next16(reader) << (how >> 4 & 3)))
+    tcp[12] = <uint8_t> ((5 + options // 4) << 4)
+    tcp[13] = next8(reader)
+    put16(tcp + 14, next16(reader))
+    for i in range(options):
+        tcp[20 + i] = next8(reader)
+    return frame_length(how, size)
+
+
+cdef uint32_t put_udp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
+    cdef uint32_t data = next8(reader)
+    cdef uint8_t *udp = put_ip(frame, how, 17, 8 + data)
+    put16(udp, 1 + (how >> 2 & 1))
+    put16(udp + 2, 1 + (how >> 3 & 1))
+    put16(udp + 4, 8 + data)
+    return frame_length(how, 8 + data)
+
+
+cdef void put_sum(uint8_t *icmp, uint32_t size) noexcept nogil:
+    cdef uint32_t total = 0
+    cdef uint32_t i
+    put16(icmp + 2, 0)
+    for i in range(0, size - 1, 2):
+        total += <uint32_t> icmp[i] << 8 | icmp[i + 1]
+    if size & 1:
+        total += <uint32_t> icmp[size - 1] << 8
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    put16(icmp + 2, ~total & 0xffff)
+
+
+cdef uint32_t put_icmp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
+    cdef uint32_t data = next8(reader)
+    cdef uint8_t *icmp = put_ip(frame, how & 0x7f, 1, 8 + data)
+    cdef uint32_t i
+    for i in range(8 + data):
+        icmp[i] = next8(reader)
+    if how & 0x40 and data >= 28:
+        # about a packet back from whom it is sent to
+        icmp[8] = 0x45
+        icmp[14] = icmp[15] = 0
+        memcpy(icmp + 20, frame + 30, 4)
+    put_sum(icmp, 8 + data)
+    return frame_length(how & 0x7f, 8 + data)
+
+
+cdef uint32_t put_fragment(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
+    cdef uint32_t data = 380 + (next8(reader) & 63)
+    cdef uint8_t *body = put_ip(frame, how, 44 if how & 0x80 else 17, data)
+    cdef uint32_t field = next16(reader)
+    if how & 0x80:
+        body[0] = 17
+        put16(body + 2, field)
+        put32(body + 4, how >> 4 & 3)
+    else:
+        put16(frame + 14 + 6, field & 0x3fff)
+        put16(frame + 14 + 4, how >> 4 & 3)
+    body[8] = body[9] = next8(reader)
+    return frame_length(how, data)
+
+
+cdef uint32_t put_raw(Reader *reader, uint8_t *frame) noexcept nogil:
+    cdef uint32_t size = next16(reader) % FRAME
+    if size > reader.left:
+        size = <uint32_t> reader.left
+    memcpy(frame, reader.at, size)
+    reader.at += size
+    reader.left -= size
+    return size
+
+
+cdef void check(bint holds) noexcept nogil:
+    if not holds:
+        abort()
+
+
+# What has to be true of the table between two steps.
+cdef void check_table(Shard *shard) noexcept nogil:
+    cdef uint64_t ended = 0
+    cdef uint32_t live = 0
+    cdef uint32_t slot
+    cdef int i
+    for slot in range(1, shard.slot_top):
+        if shard.conns[slot].flags & CONN_LIVE:
+            live += 1
+            check(index_find(shard, &shard.conns[slot].key, key_hash(&shard.conns[slot].key, &shard.seed)) == slot)
+            check(shard.zones[shard.conns[slot].key.zone].live > 0)
+    for i in range(4):
+        ended += shard.counters.ended[i]
+    check(live == shard.n_live and live == shard.index.n_entries and live <= shard.max_connections)
+    check(shard.counters.created == live + ended)
+
+
+cdef void flush_all(Shard *shard) noexcept nogil:
+    cdef uint32_t slot
+    for slot in range(1, shard.slot_top):
+        if shard.conns[slot].flags & CONN_LIVE:
+            conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
+
+
+cdef uint32_t make_frame(Reader *reader, uint8_t step, uint8_t how, uint8_t *frame) noexcept nogil:
+    if step == STEP_TCP:
+        return put_tcp(reader, how, frame)
+    if step == STEP_UDP:
+        return put_udp(reader, how, frame)
+    if step == STEP_ICMP:
+        return put_icmp(reader, how, frame)
+    if step == STEP_FRAGMENT:
+        return put_fragment(reader, how, frame)
+    return put_raw(reader, frame)
+
+
+# A packet, and maybe the same again in one burst.
+cdef void send(Shard *shard, Reader *reader, uint8_t step, uint8_t how, uint8_t what) noexcept nogil:
+    cdef uint8_t[FRAME] frame
+    cdef Packet[3] packets
+    cdef Verdict[3] verdicts
+    cdef Action action
+    cdef uint32_t n
+    memset(&action, 0, sizeof(action))
+    memset(packets, 0, sizeof(packets))
+    action.commit = not what & 0x10
+    action.force = what & 0x60 == 0x60
+    action.mark_mask = how
+    action.label_mask[1] = what
+    packets[0].length = make_frame(reader, step, how, frame)
+    packets[0].data = frame
+    packets[0].flags = PKT_L3_GOOD | PKT_L4_GOOD if step != STEP_RAW or how & 1 else 0
+    packets[0].port_id = CT_OFFLOAD_NO_PORT if how & 0x10 else how & 7
+    packets[0].zone = what >> 7
+    packets[1] = packets[2] = packets[0]
+    if step == STEP_FRAGMENT or (step == STEP_RAW and how & 2):
+        n = fragments_track(shard, packets, 7, 0, &action, shard.now_ms, LINES)
+        check(1 <= n <= MAX_LINES)
+        return
+    burst(shard, packets, 1 + how % 3, &action, shard.now_ms, verdicts)
+    for n in range(1 + how % 3):
+        check(verdicts[n].state & 0x20)
+
+
+cdef void step_one(Shard *shard, Reader *reader) noexcept nogil:
+    cdef uint8_t what = next8(reader)
+    cdef uint8_t how = next8(reader)
+    cdef uint8_t step = what % N_STEPS
+    if step == STEP_WAIT:
+        shard.now_ms += <int64_t> how << (what >> 4)
+    elif step == STEP_EXPIRE:
+        expire(shard, shard.now_ms + how, 1000000)
+    elif step == STEP_FLUSH:
+        flush_all(shard)
+    else:
+        send(shard, reader, step, how, what)
+
+
+cdef void fuzz_one(Shard *shard, const uint8_t *data, size_t size) noexcept nogil:
+    cdef Reader reader
+    reader.at = data
+    reader.left = size
+    shard.ovs_compat = next8(&reader) & 1
+    while reader.left:
+        step_one(shard, &reader)
+    check_table(shard)
+    flush_all(shard)
+    shard.now_ms += FAR_FUTURE_MS
+    while fragments_expire(<Fragments *> shard.fragments, shard.now_ms, 1, 0, LINES):
+        pass
+    check((<Fragments *> shard.fragments).n_held == 0)
+    check_table(shard)
+
+
+cdef Shard *SHARD = NULL
+_keep = None
+
+
+cdef void one_input(const uint8_t *data, size_t size) noexcept nogil:
+    fuzz_one(SHARD, data, size)
+
+
+def prepare() -> int:
+    """Makes the tracker that inputs go to; returns the address of the function that takes one."""
+    global _keep, SHARD
+    _keep = Conntrack(CAPACITY, now_ms=0)
+    _keep.set_fragments(4, min_size=400, max_held=40)
+    _keep.set_fragments(6, min_size=400)
+    SHARD = (<Conntrack> _keep).shard
+    return <uint64_t> <void *> one_input
+
+
+def run(data: bytes) -> None:
+    """One input, in this process; a broken promise ends it."""
+    cdef const uint8_t[::1] view = data if data else b"\0"
+    cdef size_t size = len(data)
+    if SHARD == NULL:
+        prepare()
+    with nogil:
+        fuzz_one(SHARD, &view[0], size)
