@@ -24,11 +24,17 @@ class Ended:
     stderr: str
 
 
-def in_a_process(function: Callable[..., Any], *args: Any, flags: tuple[str, ...] = ()) -> Ended:
-    """Calls function(*args) in a fresh Python; arguments and answer are JSON. Fails with its last words if it dies."""
+def in_a_process(function: Callable[..., Any], *args: Any, flags: tuple[str, ...] = (), nic: Any = None) -> Ended:
+    """Calls function(*args) in a fresh Python; arguments and answer are JSON. Fails with its last words if it dies.
+
+    nic: the stand-in the process runs on.
+    """
     place = inspect.getsourcefile(function)
     command = [sys.executable, *flags, __file__, str(place), function.__name__, json.dumps(args)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    environment = None
+    if nic is not None:
+        command, environment = nic.command(command), nic.environment()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment)
     head, mark, answer = done.stdout.rpartition("ANSWER ")
     assert done.returncode == 0 and mark, f"ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return Ended(json.loads(answer), head, done.stderr)

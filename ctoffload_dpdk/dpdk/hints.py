@@ -38,7 +38,7 @@ _FLOW_HINTS = {
     errno.ENOMEM: "the NIC or DPDK's heap has no room left; remove rules or start EAL with more memory",
     errno.EEXIST: "a rule with this pattern exists already",
     errno.EBUSY: "stop the port, or remove what uses the object, first",
-    errno.EAGAIN: "the counter is not free yet; try again after one refresh period",
+    errno.EAGAIN: "try again: after one refresh period for a counter, with the port running for a shared object",
     errno.EACCES: "only the port that made this object may change it",
 }
 

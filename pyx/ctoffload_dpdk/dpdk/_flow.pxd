@@ -16,6 +16,7 @@ cdef class FlowDevice(Device):
     # What rte_flow_configure was given, None before it.
     cdef readonly object flow_sizes
     cdef int check_flow(self, int rc, str op, rte_flow_error *error, str what=*) except -1
+    cdef int require_harmless(self, Actions actions) except -1
     cdef list all_rules(self)
     cdef void rules_are_gone(self)
 

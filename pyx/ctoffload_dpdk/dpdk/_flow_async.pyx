@@ -3,9 +3,11 @@
 DPDK 22.11 to 23.11 call a driver's missing function here without looking: nothing is called before rte_flow_configure
 succeeded and the driver has shown that it knows templates.
 """
+import time
+
 import numpy as np
 
-from libc.errno cimport EAGAIN, EIO, ENOSYS, EOPNOTSUPP, ETIMEDOUT
+from libc.errno cimport EAGAIN, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ETIMEDOUT
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -177,6 +179,7 @@ cdef class AsyncRule(Rule):
     """A rule made through a queue. Counts and ages are asked for as of any `Rule`.
 
     is_confirmed: its creation was pulled and succeeded; is_failed: it was pulled and failed, close it all the same.
+    close() waits for both its creation and its removal.
     """
 
     cdef str label(self):
@@ -184,12 +187,17 @@ cdef class AsyncRule(Rule):
 
     cdef int release(self) except -1:
         """Puts the removal on the rule's queue and waits for it; other results are kept for the next pull."""
-        cdef uint64_t token = self.queue.begin("close", self, 0, None)
-        cdef Operation operation = self.queue.under_way[token]
+        cdef uint64_t token
+        cdef Operation operation
         cdef rte_flow_error error
+        # A rule must not be removed before its creation has ended.
+        self.queue.push()
+        self.queue.wait_for(self.created_by)
+        token = self.queue.begin("close", self, 0, None)
+        operation = self.queue.under_way[token]
         enqueue_destroy(self.queue, self, token, False)
         self.queue.push()
-        self.queue.drain(token)
+        self.queue.wait_for(token)
         memset(&error, 0, sizeof(error))
         return self.queue.check(0 if operation.is_ok else -EIO, "rte_flow_async_destroy", &error,
                                 f"could not remove {self.label()}")
@@ -227,7 +235,8 @@ cdef class FlowQueue:
         return self.next_token
 
     cdef int check(self, int rc, str op, void *error, str what) except -1:
-        hint = "the queue is full; push, and pull results first" if rc == -EAGAIN else ""
+        # mlx5 says ENOMEM where others say EAGAIN.
+        hint = "the queue or the table is full; push, and pull results first" if rc in (-EAGAIN, -ENOMEM) else ""
         return check_flow(rc, op, (<Owned> self.port).label(), <rte_flow_error *> error, what, hint)
 
     def enqueue_create(self, TemplateTable table, pattern, actions, *, int pattern_index=0, int actions_index=0,
@@ -247,6 +256,7 @@ cdef class FlowQueue:
         rule.pattern = list(pattern)
         c_pattern = Pattern(rule.pattern)
         rule.actions_c = Actions(actions)
+        self.port.require_harmless(rule.actions_c)
         memset(&attr, 0, sizeof(attr))
         memset(&error, 0, sizeof(error))
         attr.postpone = postpone
@@ -259,6 +269,7 @@ cdef class FlowQueue:
             del self.under_way[token]
             self.check(last_error(), "rte_flow_async_create", &error, "refused the rule")
         rule.port, rule.queue, rule.attr, rule.epoch = self.port, self, table.attr, self.port.rules_epoch
+        rule.created_by = token
         rule.owned_by(table)
         return rule
 
@@ -296,6 +307,23 @@ cdef class FlowQueue:
             results += more
         return Pulled(np.array([r[0] for r in results], np.uint64), np.array([r[1] for r in results], np.bool_))
 
+    def pull_all(self, *, double timeout_s=5.0):
+        """The results of everything under way, as Pulled; waits for them at most timeout_s seconds, else FlowError
+        ETIMEDOUT, and what arrived waits for the next pull().
+        """
+        cdef rte_flow_error error
+        self.require_ready()
+        deadline = time.monotonic() + timeout_s
+        while self.under_way:
+            more = self.pull_some(PULL_MOST)
+            self.unread += more
+            if not more:
+                if time.monotonic() > deadline:
+                    memset(&error, 0, sizeof(error))
+                    self.check(-ETIMEDOUT, "rte_flow_pull", &error, f"left {len(self.under_way)} operations unanswered")
+                time.sleep(0)
+        return self.pull(len(self.unread))
+
     cdef list pull_some(self, int most):
         cdef rte_flow_op_result results[PULL_MOST]
         cdef rte_flow_error error
@@ -310,7 +338,7 @@ cdef class FlowQueue:
             found.append(finish(self.under_way.pop(token, None), results[i].status == RTE_FLOW_OP_SUCCESS))
         return [result for result in found if result is not None]
 
-    cdef int drain(self, uint64_t token) except -1:
+    cdef int wait_for(self, uint64_t token) except -1:
         """Pulls until this operation is done; results of others wait for the next pull()."""
         cdef rte_flow_error error
         for _ in range(DRAIN_TRIES):

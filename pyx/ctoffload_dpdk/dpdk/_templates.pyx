@@ -115,6 +115,7 @@ cdef ActionsTemplate make_actions(FlowDevice port, list actions, list fixed, obj
     cdef Actions masks = template_masks(actions, fixed)
     cdef rte_flow_actions_template_attr c_attr
     cdef rte_flow_error error
+    port.require_harmless(values)
     memset(&c_attr, 0, sizeof(c_attr))
     memset(&error, 0, sizeof(error))
     c_attr.ingress, c_attr.egress, c_attr.transfer = attr.ingress, attr.egress, attr.transfer
