@@ -145,6 +145,7 @@ subtable_new(struct nicsim_match *match, uint32_t group, uint32_t priority, cons
         return ENOMEM;
     }
     *subtable = (struct nicsim_subtable){.mask = *mask, .group = group, .priority = priority, .id = id};
+    subtable->name.subtable = id;
     match->subtables[id] = subtable;
     group_insert(match, match->groups[group], subtable);
     *out = subtable;

@@ -40,7 +40,8 @@ _Static_assert(sizeof(struct nicsim_key) == 48, "a key is six words, so that a r
 /* Rules of one mask and one priority in one group. */
 struct nicsim_subtable {
     struct nicsim_key mask;
-    uint32_t group; /* index */
+    struct nicsim_key name; /* nothing but the subtable's id */
+    uint32_t group;         /* index */
     uint32_t priority;
     uint32_t n_rules;
     uint16_t id; /* 1 and up */
@@ -65,20 +66,6 @@ struct nicsim_match {
 
 #define NICSIM_NO_GROUP UINT32_MAX
 
-static inline void
-nicsim_key_mask(struct nicsim_key *out, const struct nicsim_key *key, const struct nicsim_subtable *subtable)
-{
-    uint64_t k[NICSIM_KEY_WORDS], m[NICSIM_KEY_WORDS];
-
-    memcpy(k, key, sizeof k);
-    memcpy(m, &subtable->mask, sizeof m);
-    for (size_t i = 0; i < NICSIM_KEY_WORDS; i++) {
-        k[i] &= m[i];
-    }
-    memcpy(out, k, sizeof k);
-    out->subtable = subtable->id;
-}
-
 static inline bool
 nicsim_key_equal(const struct nicsim_key *a, const struct nicsim_key *b)
 {
@@ -93,19 +80,41 @@ nicsim_mix(uint64_t a, uint64_t b)
     return (uint64_t) product ^ (uint64_t) (product >> 64);
 }
 
+/* Odd constants with about as many ones as zeroes, so that a zero word leaves a mixed factor. */
+static inline uint32_t
+nicsim_words_hash(const uint64_t w[NICSIM_KEY_WORDS])
+{
+    uint64_t h = nicsim_mix(w[0] ^ 0x9e3779b97f4a7c15u, w[1] ^ 0xc2b2ae3d27d4eb4fu);
+
+    h ^= nicsim_mix(w[2] ^ 0x165667b19e3779f9u, w[3] ^ 0xd6e8feb86659fd93u) * 0x9e3779b97f4a7c15u;
+    h = nicsim_mix(h ^ w[4] ^ 0xa0761d6478bd642fu, (h >> 32) ^ w[5] ^ 0xe7037ed1a0b428dbu);
+    return (uint32_t) (h ^ (h >> 32));
+}
+
 static inline uint32_t
 nicsim_key_hash(const struct nicsim_key *key)
 {
-    /* Odd constants with about as many ones as zeroes, so that a zero word leaves a mixed factor. */
-    static const uint64_t salt[NICSIM_KEY_WORDS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0x165667b19e3779f9u,
-                                                    0xd6e8feb86659fd93u, 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu};
-    uint64_t w[NICSIM_KEY_WORDS], h;
+    uint64_t w[NICSIM_KEY_WORDS];
 
     memcpy(w, key, sizeof w);
-    h = nicsim_mix(w[0] ^ salt[0], w[1] ^ salt[1]);
-    h = nicsim_mix(h ^ w[2] ^ salt[2], w[3] ^ salt[3]);
-    h = nicsim_mix(h ^ w[4] ^ salt[4], w[5] ^ salt[5]);
-    return (uint32_t) (h ^ (h >> 32));
+    return nicsim_words_hash(w);
+}
+
+/* The part of a packet's key that a subtable compares, and its hash. Word by word: a store of one field that is read
+ * back as a word costs more than all of it. */
+static inline uint32_t
+nicsim_key_mask(struct nicsim_key *out, const struct nicsim_key *key, const struct nicsim_subtable *subtable)
+{
+    uint64_t w[NICSIM_KEY_WORDS], m[NICSIM_KEY_WORDS], name[NICSIM_KEY_WORDS];
+
+    memcpy(w, key, sizeof w);
+    memcpy(m, &subtable->mask, sizeof m);
+    memcpy(name, &subtable->name, sizeof name);
+    for (size_t i = 0; i < NICSIM_KEY_WORDS; i++) {
+        w[i] = (w[i] & m[i]) | name[i];
+    }
+    memcpy(out, w, sizeof w);
+    return nicsim_words_hash(w);
 }
 
 int nicsim_match_init(struct nicsim_match *match);

@@ -325,7 +325,6 @@ uint32_t nicsim_rxq_pending(const struct nicsim_rxq *queue);
 struct nicsim_packet {
     const uint8_t *data;
     uint32_t length;
-    uint32_t rss;
     uint64_t ol_flags; /* what is known of its checksums */
     uint32_t packet_type;
     uint16_t l3; /* offsets of the headers, 0 where there is none */
@@ -335,6 +334,8 @@ struct nicsim_packet {
 };
 /* Reads the headers into the key; data and length are set. */
 void nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port);
+/* The same for both directions of a connection, so that both reach the same queue. */
+uint32_t nicsim_packet_rss(const struct nicsim_packet *packet);
 
 /* pipeline.c */
 void nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n);

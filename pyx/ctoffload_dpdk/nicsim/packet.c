@@ -213,20 +213,6 @@ judge_ipv6(struct nicsim_packet *packet, const uint8_t *data, uint32_t left)
     judge_l4(packet, &l4);
 }
 
-/* The same for both directions of a connection, so that both reach the same queue. */
-static uint32_t
-rss_hash(const struct nicsim_key *key)
-{
-    uint64_t src[2], dst[2], sum, h;
-
-    memcpy(src, key->src, sizeof src);
-    memcpy(dst, key->dst, sizeof dst);
-    sum = nicsim_mix(src[0] ^ 0x9e3779b97f4a7c15u, src[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->src_port) +
-          nicsim_mix(dst[0] ^ 0x9e3779b97f4a7c15u, dst[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->dst_port);
-    h = nicsim_mix(sum ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu ^ key->proto);
-    return (uint32_t) (h ^ (h >> 32));
-}
-
 /* Steps over up to two VLAN tags. Returns the offset of what follows. */
 static uint32_t
 read_vlans(struct nicsim_packet *packet, uint16_t *eth_type)
@@ -257,7 +243,6 @@ nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
     memset(&packet->key, 0, sizeof packet->key);
     packet->key.in_port = in_port;
     packet->ol_flags = 0;
-    packet->rss = 0;
     packet->l3 = 0;
     packet->l4 = 0;
     packet->l4_length = 0;
@@ -273,5 +258,18 @@ nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
     } else if (eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
         judge_ipv6(packet, packet->data + offset, packet->length - offset);
     }
-    packet->rss = rss_hash(&packet->key);
+}
+
+uint32_t
+nicsim_packet_rss(const struct nicsim_packet *packet)
+{
+    const struct nicsim_key *key = &packet->key;
+    uint64_t src[2], dst[2], sum, h;
+
+    memcpy(src, key->src, sizeof src);
+    memcpy(dst, key->dst, sizeof dst);
+    sum = nicsim_mix(src[0] ^ 0x9e3779b97f4a7c15u, src[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->src_port) +
+          nicsim_mix(dst[0] ^ 0x9e3779b97f4a7c15u, dst[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->dst_port);
+    h = nicsim_mix(sum ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu ^ key->proto);
+    return (uint32_t) (h ^ (h >> 32));
 }

@@ -39,9 +39,9 @@ lookup(struct nicsim_switch *sw, const struct nicsim_group *group, const struct 
             rule = find(sw, &first->key, first->hash);
         } else {
             struct nicsim_key key;
+            uint32_t hash = nicsim_key_mask(&key, &packet->key, subtable);
 
-            nicsim_key_mask(&key, &packet->key, subtable);
-            rule = find(sw, &key, nicsim_key_hash(&key));
+            rule = find(sw, &key, hash);
         }
         if (rule) {
             return rule;
@@ -99,7 +99,7 @@ by_default(struct nicsim_port *in, const struct nicsim_packet *packet, struct ni
         drop(in, NICSIM_DROP_NOT_OURS);
         return;
     }
-    delivery->queue = in->reta[packet->rss % NICSIM_RETA_SIZE];
+    delivery->queue = in->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE];
     to_host(in, in, packet, delivery);
 }
 
@@ -115,7 +115,7 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
         to_host(in, in, packet, delivery);
         break;
     case NICSIM_FATE_RSS:
-        delivery->queue = in->rss[rule->fate_arg].queues[packet->rss % in->rss[rule->fate_arg].n];
+        delivery->queue = in->rss[rule->fate_arg].queues[nicsim_packet_rss(packet) % in->rss[rule->fate_arg].n];
         to_host(in, in, packet, delivery);
         break;
     case NICSIM_FATE_WIRE:
@@ -127,7 +127,7 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
             drop(in, NICSIM_DROP_OUT_PORT_DOWN);
             break;
         }
-        delivery->queue = port->reta[packet->rss % NICSIM_RETA_SIZE];
+        delivery->queue = port->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE];
         to_host(in, port, packet, delivery);
         break;
     case NICSIM_FATE_GONE:
@@ -209,8 +209,7 @@ look_ahead(struct nicsim_switch *sw, const struct nicsim_group *root, const stru
     for (uint32_t i = 0; i < n; i++) {
         first[i].subtable = subtable;
         if (subtable) {
-            nicsim_key_mask(&first[i].key, &packets[i].key, subtable);
-            first[i].hash = nicsim_key_hash(&first[i].key);
+            first[i].hash = nicsim_key_mask(&first[i].key, &packets[i].key, subtable);
             nicsim_table_prefetch(&sw->match.table, first[i].hash);
         }
     }
