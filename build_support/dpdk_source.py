@@ -7,11 +7,13 @@ As a command (`python -m build_support.dpdk_source`) it fetches them and says in
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,9 @@ HEADERS = (
     "drivers/bus/vdev/bus_vdev_driver.h",
     "lib/eal/include/dev_driver.h",
 )
+
+WITHOUT = "dpdk source: without them the emulated NIC is not built; all else is"
+RETRY_AFTER_S = 600
 
 OFFLINE = "see that the network is there, or unpack that source yourself and set DPDK_SOURCE=dir"
 
@@ -59,6 +64,11 @@ class Layout:
     def origin(self) -> Path:
         """Says where the headers came from; written last, so that its presence means they are complete."""
         return self.base / "origin"
+
+    @property
+    def failed(self) -> Path:
+        """Why the last fetch failed; gone after one that did not."""
+        return self.base / "failed"
 
     @property
     def apt(self) -> Path:
@@ -325,16 +335,72 @@ def fetch(root: Path, version: str) -> str:
     return f"driver headers of DPDK {version} taken from Debian's source {origin}"
 
 
-def main() -> int:
-    root = Path(__file__).resolve().parent.parent
+def write_on_change(path: Path, text: str) -> None:
+    """So that what depends on it is made again only where it has to be."""
+    if not path.is_file() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def failed_lately(layout: Layout) -> str:
+    """Why the last fetch failed, where that was minutes ago: a build asks each time and is not to wait each time."""
+    given = os.environ.get("DPDK_SOURCE")
+    if given or not layout.failed.is_file() or time.time() - layout.failed.stat().st_mtime > RETRY_AFTER_S:
+        return ""
+    return layout.failed.read_text()
+
+
+def ensure(layout: Layout) -> tuple[str, str]:
+    """(what to say, why not): tries, and remembers a failure."""
     try:
-        print(f"dpdk source: {fetch(root, dpdk.version())}")
-    except (Unavailable, dpdk.Missing) as error:
-        print(f"dpdk source: {error}", file=sys.stderr)
-        print("dpdk source: without them the emulated NIC is not built; all else is", file=sys.stderr)
-        return 1
+        said = fetch(layout.root, layout.version)
+    except Unavailable as error:
+        if not os.environ.get("DPDK_SOURCE"):
+            layout.base.mkdir(parents=True, exist_ok=True)
+            layout.failed.write_text(str(error))
+        return "", str(error)
+    layout.failed.unlink(missing_ok=True)
+    return said, ""
+
+
+def for_build(layout: Layout, stamp: Path) -> int:
+    """What a build calls each time: quiet where nothing changes, and no failure, since all else builds without."""
+    before = layout.origin.read_text() if layout.origin.is_file() else ""
+    why_not = failed_lately(layout)
+    if why_not:
+        print(
+            f"dpdk source: {why_not}\n  tried minutes ago; to try now: python -m build_support.dpdk_source",
+            file=sys.stderr,
+        )
+    else:
+        said, why_not = ensure(layout)
+        after = layout.origin.read_text() if layout.origin.is_file() else ""
+        if why_not:
+            print(f"dpdk source: {why_not}\n{WITHOUT}", file=sys.stderr)
+        elif before != after:
+            print(f"dpdk source: {said}")
+    write_on_change(stamp, why_not or layout.origin.read_text())
     return 0
 
 
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m build_support.dpdk_source", description=__doc__)
+    parser.add_argument("--stamp", type=Path, help="for make: write this file where the headers changed, never fail")
+    stamp = parser.parse_args(arguments).stamp
+    try:
+        layout = Layout(Path(__file__).resolve().parent.parent, dpdk.version())
+    except dpdk.Missing as error:
+        print(f"dpdk source: {error}", file=sys.stderr)
+        return 1
+    if stamp:
+        return for_build(layout, stamp)
+    said, why_not = ensure(layout)
+    print(
+        f"dpdk source: {said}" if said else f"dpdk source: {why_not}\n{WITHOUT}",
+        file=sys.stdout if said else sys.stderr,
+    )
+    return 0 if said else 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

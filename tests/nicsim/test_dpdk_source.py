@@ -170,3 +170,29 @@ def test_as_a_command_it_says_in_words_why_not(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "holds no DPDK source (no file VERSION); name its top directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_for_a_build_it_never_fails_stamps_on_change_alone_and_does_not_wait_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, stamp, tries = Layout(tmp_path, "1.2.3"), tmp_path / "stamps" / "headers", []
+
+    def offline(root: Path, version: str) -> str:
+        tries.append(version)
+        raise Unavailable("no network today")
+
+    monkeypatch.delenv("DPDK_SOURCE", raising=False)
+    monkeypatch.setattr(dpdk_source, "fetch", offline)
+    assert dpdk_source.for_build(layout, stamp) == 0
+    assert "no network today" in capsys.readouterr().err
+    written = stamp.stat().st_mtime_ns
+    assert dpdk_source.for_build(layout, stamp) == 0
+    assert "tried minutes ago" in capsys.readouterr().err
+    assert (len(tries), stamp.stat().st_mtime_ns) == (1, written)
+    monkeypatch.undo()
+    monkeypatch.setenv("DPDK_SOURCE", str(make_source(tmp_path / "source", "1.2.3")))
+    assert dpdk_source.for_build(layout, stamp) == 0
+    assert "taken from" in capsys.readouterr().out
+    assert stamp.read_text() == str(tmp_path / "source")
+    assert dpdk_source.for_build(layout, stamp) == 0
+    assert capsys.readouterr().out == ""
