@@ -15,8 +15,11 @@ cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action
 cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil
 # Tells the time. Notices of the offload layer are taken at the latest time told: call it, or ct_expire, before shard_turn.
 cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil
-# Joins the shard with its shard of the offload layer, or parts them (NULL). No connection may be there.
+# Joins the shard with its shard of the offload layer, while no connection is there.
 cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil
+# Makes what fragments_track (_fragments.pxd) needs; False without memory. A loop that wants datagrams put together asks
+# is_fragment of each packet, sends the others through ct_burst as before, and calls fragments_expire now and then.
+cdef bint ct_hold_fragments(Shard *shard) noexcept nogil
 
 
 cdef class Conntrack:

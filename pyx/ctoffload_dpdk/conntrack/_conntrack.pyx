@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+cimport cython
+
 from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
 from ctoffload_dpdk.base.packets import Packets
 
@@ -20,7 +22,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_new,
     fragments_track, is_fragment,
 )
-from ctoffload_dpdk.conntrack._hardware cimport hardware_table, is_visible
+from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
@@ -32,7 +34,6 @@ from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, 
 from ctoffload_dpdk.conntrack._timeouts cimport N_TIMEOUT_CLASSES, policy_index, policy_reset, timeouts_close, timeouts_open
 from ctoffload_dpdk.conntrack._wheel cimport wheel_open
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
-from ctoffload_dpdk.offload._shard cimport shard_attach
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT
 
 cdef enum:
@@ -127,9 +128,13 @@ cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil:
 
 
 cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
-    shard.offload = offload
-    if offload != NULL:
-        shard_attach(offload, hardware_table(shard))
+    hardware_attach(shard, offload)
+
+
+cdef bint ct_hold_fragments(Shard *shard) noexcept nogil:
+    if shard.fragments == NULL:
+        shard.fragments = fragments_new()
+    return shard.fragments != NULL
 
 
 # --- making and freeing a shard --------------------------------------------------------------------------------------
@@ -137,6 +142,8 @@ cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
 cdef void shard_close(Shard *shard) noexcept nogil:
     if shard == NULL:
         return
+    if shard.offload != NULL:
+        hardware_detach(shard)
     table_close(shard)
     timeouts_close(shard)
     area_close(&shard.zone_area)
@@ -259,6 +266,7 @@ cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint
     return run + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + run)
 
 
+@cython.no_gc_clear
 cdef class Conntrack:
     """One shard of connection tracking. Belongs to one thread: every method is called on the thread that runs it.
 
@@ -322,12 +330,11 @@ cdef class Conntrack:
         ct_attach(self.shard, layer.shard(self.shard.number))
 
     def close(self) -> None:
-        """Frees the connections. Once is enough; other methods raise ClosedError afterwards."""
+        """Ends all connections and frees them; what is in hardware is wanted out. Other methods raise ClosedError then."""
         if not self.is_closed:
             self.is_closed = True
-            if self.shard.offload == NULL:
-                shard_close(self.shard)
-                self.shard = NULL
+            shard_close(self.shard)
+            self.shard = NULL
 
     def __enter__(self):
         self.opened()
@@ -539,10 +546,8 @@ cdef class Conntrack:
 
     cdef Fragments *_fragments(self) except NULL:
         cdef Shard *shard = self.opened()
-        if shard.fragments == NULL:
-            shard.fragments = fragments_new()
-            if shard.fragments == NULL:
-                raise MemoryError
+        if not ct_hold_fragments(shard):
+            raise MemoryError
         return <Fragments *> shard.fragments
 
     def set_fragments(self, family: int, *, enabled: bool | None = None, min_size: int | None = None,

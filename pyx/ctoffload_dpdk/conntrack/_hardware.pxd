@@ -3,9 +3,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._state cimport HW_INSTALLED, HW_PUSHED, CONN_HARDWARE, Shard
-from ctoffload_dpdk.offload._shard cimport ConnTable
+from ctoffload_dpdk.offload._shard cimport OffloadShard
 
-cdef ConnTable hardware_table(Shard *shard) noexcept nogil
+# Joins a shard with its shard of the layer.
+cdef void hardware_attach(Shard *shard, OffloadShard *offload) noexcept nogil
+# Everything is wanted out, and the layer asks this shard nothing any more.
+cdef void hardware_detach(Shard *shard) noexcept nogil
 # A connection was committed.
 cdef void hardware_begin(Shard *shard, uint32_t slot) noexcept nogil
 # A packet was judged: it may establish the connection, close it, or prove a close false.

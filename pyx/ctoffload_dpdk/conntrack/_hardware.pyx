@@ -11,7 +11,7 @@ from ctoffload_dpdk.conntrack._segment cimport (
     tcp_flags,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
+    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
     HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, Conn, Hardware, Record,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport (
@@ -20,7 +20,7 @@ from ctoffload_dpdk.conntrack._timeouts cimport (
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
     NOTICE_AGED, NOTICE_INSTALLED, NOTICE_LOST, NOTICE_NO_SAMPLE, NOTICE_OUT, NOTICE_PUSHED, NOTICE_REFUSED, NOTICE_SAMPLE,
-    WANT_ADDED, WANT_INSTALLED, WANT_OUT, Notice, shard_enabled, shard_epoch, shard_holds,
+    WANT_ADDED, WANT_INSTALLED, WANT_OUT, ConnTable, Notice, OffloadShard, shard_attach, shard_set_packets, shard_enabled, shard_epoch, shard_holds,
     shard_query,
     shard_want,
 )
@@ -358,9 +358,43 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     return True
 
 
-cdef ConnTable hardware_table(Shard *shard) noexcept nogil:
+# --- joining and parting ---------------------------------------------------------------------------------------------
+
+cdef uint64_t packets_seen(void *user, uint64_t conn_id) noexcept nogil:
+    cdef Shard *shard = <Shard *> user
+    cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(conn_id)
+    if slot == 0 or slot >= shard.slot_top or shard.conns[slot].generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+        return 0
+    return shard.conns[slot].packets[0] + shard.conns[slot].packets[1]
+
+
+cdef void hardware_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
     cdef ConnTable table
     table.user = shard
     table.fill = fill_context
     table.notice = take_notice
-    return table
+    shard.offload = offload
+    shard_attach(offload, table)
+    shard_set_packets(offload, packets_seen)
+
+
+cdef bint fill_nothing(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil:
+    return False
+
+
+cdef void take_nothing(void *user, const Notice *notice) noexcept nogil:
+    pass
+
+
+cdef void hardware_detach(Shard *shard) noexcept nogil:
+    cdef ConnTable table
+    cdef uint32_t slot
+    for slot in range(1, shard.slot_top):
+        if shard.conns[slot].flags & CONN_LIVE:
+            conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
+    table.user = NULL
+    table.fill = fill_nothing
+    table.notice = take_nothing
+    shard_set_packets(shard.offload, NULL)
+    shard_attach(shard.offload, table)
+    shard.offload = NULL
