@@ -126,8 +126,8 @@ static inline int
 dpdk_table_attr_specialize(struct rte_flow_template_table_attr *attr, bool wire_origin, bool vport_origin)
 {
 #if DPDK_AT_LEAST(23, 3)
-    attr->specialize |= (wire_origin ? RTE_FLOW_TABLE_SPECIALIZE_TRANSFER_WIRE_ORIG : 0)
-                        | (vport_origin ? RTE_FLOW_TABLE_SPECIALIZE_TRANSFER_VPORT_ORIG : 0);
+    attr->specialize |= (wire_origin ? RTE_FLOW_TABLE_SPECIALIZE_TRANSFER_WIRE_ORIG : 0) |
+                        (vport_origin ? RTE_FLOW_TABLE_SPECIALIZE_TRANSFER_VPORT_ORIG : 0);
     return 0;
 #else
     (void) attr;
@@ -158,8 +158,7 @@ dpdk_flow_group_set_miss_actions(uint16_t port_id, uint32_t group, const struct 
 {
 #if DPDK_AT_LEAST(23, 11)
     struct rte_flow_group_attr attr = {
-        .ingress = flow_attr->ingress, .egress = flow_attr->egress, .transfer = flow_attr->transfer
-    };
+        .ingress = flow_attr->ingress, .egress = flow_attr->egress, .transfer = flow_attr->transfer};
 
     return rte_flow_group_set_miss_actions(port_id, group, &attr, actions, error);
 #else
