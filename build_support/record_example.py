@@ -20,7 +20,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from build_support.example_traffic import SERVER_V4, SERVER_V6
@@ -112,6 +112,8 @@ def remove_namespaces() -> None:
     for name, *_ in SIDES:
         subprocess.run(["ip", "netns", "delete", name], check=False, stderr=subprocess.DEVNULL)
     shutil.rmtree(Path("/etc/netns") / CLIENT, ignore_errors=True)
+    with suppress(OSError):
+        Path("/etc/netns").rmdir()  # stays where others use it
 
 
 def set_up_link() -> None:
