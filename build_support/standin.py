@@ -50,6 +50,10 @@ class Place:
         return sorted((self.root / "standin" / "mlx5").glob("*.h"))
 
     @property
+    def exports(self) -> Path:
+        return self.root / "standin" / "mlx5" / "exports.map"
+
+    @property
     def build(self) -> Path:
         return self.root / "build" / "standin" / self.version
 
@@ -175,11 +179,10 @@ def build(root: Path) -> Path:
         if not is_newer(target, [source, *common]):
             compile_one(source, target, args)
         objects.append(target)
-    if not is_newer(place.library, objects):
+    if not is_newer(place.library, [*objects, place.exports]):
         temporary = place.build / f"link.{os.getpid()}.so"
-        subprocess.run(
-            ["gcc", "-shared", "-o", str(temporary), *map(str, objects), "-lpthread", "-ldl", "-Wl,-z,now"], check=True
-        )
+        link = ["gcc", "-shared", "-o", str(temporary), *map(str, objects), f"-Wl,--version-script={place.exports}"]
+        subprocess.run([*link, "-Wl,-z,now", "-lpthread", "-ldl"], check=True)
         temporary.replace(place.library)  # a process that has it loaded keeps its own
     return place.library
 

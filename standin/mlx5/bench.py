@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ctoffload_dpdk.base.errors import FlowError
-from ctoffload_dpdk.dpdk import Eal, FlowSizes, Port
-from ctoffload_dpdk.dpdk.actions import Action, Attr, Conntrack, Indirect
+from ctoffload_dpdk.dpdk import Eal, Event, FlowSizes, Port
+from ctoffload_dpdk.dpdk.actions import Action, Age, Attr, Conntrack, Indirect
 from ctoffload_dpdk.dpdk.items import Item
 from standin.mlx5 import shapes
 
 N_QUEUES = 2
-SIZES = FlowSizes(queues=1, queue_size=64, counters=1024, ages=1024, conntracks=64)
+N_COUNTERS = 1024
 PULLS = 200000
 LEFT_OVER = 3999  # no errno of Linux
 
@@ -30,13 +30,16 @@ class Bench:
     is_hardware: bool = False
     contexts: dict[str, Any] = field(default_factory=dict)  # by direction
     rules: dict[int, list[Any]] = field(default_factory=dict)  # the rule, then what it stands on
+    aged_events: list[int] = field(default_factory=list)
+    subscription: Any = None
 
 
 bench = Bench()
 
 
-def start(eal_args: list[str], is_hardware: bool) -> list[str]:
-    """Starts every port; returns their drivers."""
+def start(eal_args: list[str], is_hardware: bool, n_counters: int = N_COUNTERS) -> None:
+    """Starts every port."""
+    sizes = FlowSizes(queues=1, queue_size=64, counters=n_counters, ages=n_counters, conntracks=64)
     bench.eal = Eal.start(eal_args)
     bench.is_hardware = is_hardware
     bench.ports = [bench.eal.port(address.id) for address in bench.eal.ports()]
@@ -46,10 +49,9 @@ def start(eal_args: list[str], is_hardware: bool) -> list[str]:
         port.setup_queues(pool, descriptors=64)
     for port in bench.ports:
         if is_hardware:
-            port.configure_flow(SIZES)
+            port.configure_flow(sizes)
     for port in bench.ports:
         port.start()
-    return [port.driver for port in bench.ports]
 
 
 def port_drivers() -> list[str]:
@@ -128,6 +130,12 @@ def create(shape: str) -> int:
     return make(found.attr, found.pattern, found.actions)
 
 
+def create_ageing(timeout_s: int, context: int = 0) -> int:
+    """A rule that ages out timeout_s seconds after the last hit; context is what the driver reports it by."""
+    found = shapes.BY_NAME["in/2/v4-tcp/age+jump"]
+    return make(found.attr, found.pattern, [Age(timeout_s, context), *found.actions[1:]])
+
+
 def destroy(number: int) -> None:
     remove(bench.rules.pop(number))
 
@@ -143,13 +151,29 @@ def query_age(number: int) -> tuple[bool, int | None]:
     return age.is_aged, age.idle_s
 
 
+def watch_aged() -> None:
+    """Counts the events that say a rule aged out."""
+    bench.subscription = bench.ports[0].on_event(Event.FLOW_AGED, lambda *_: bench.aged_events.append(1))
+
+
+def n_aged_events() -> int:
+    return len(bench.aged_events)
+
+
 def aged() -> list[int]:
+    """What rte_flow_get_aged_flows lists."""
     return [int(context) for context in bench.ports[0].aged()]
 
 
-def query_context() -> Any:
+def query_context() -> dict[str, Any]:
     """The ingress context as the binding reads it back."""
-    return bench.contexts["ingress"].query()
+    read = bench.contexts["ingress"].query()
+    return {"state": read.state.name, "max_win": read.original.max_win, "reply_end": read.reply.reply_end}
+
+
+def update_context_direction(is_original: bool) -> None:
+    """Which direction rules that are made from now on belong to."""
+    bench.contexts["ingress"].update_conntrack(original_direction=is_original)
 
 
 def rte_errno() -> ctypes.c_int:

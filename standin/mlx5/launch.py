@@ -24,8 +24,9 @@ def main() -> None:
     end = sys.argv.index("--")
     make_interfaces(sys.argv[1:end])
     command = sys.argv[end + 1 :]
-    # Only now, so that unshare, Python and ip run on the machine as it is.
-    os.environ["LD_PRELOAD"] = os.environ.pop("CTOFFLOAD_MLX5_STANDIN_LIBRARY")
+    # Only now, so that unshare, Python and ip run on the machine as it is. What is preloaded already stays first.
+    libraries = [os.environ.get("LD_PRELOAD", ""), os.environ.pop("CTOFFLOAD_MLX5_STANDIN_LIBRARY")]
+    os.environ["LD_PRELOAD"] = ":".join(library for library in libraries if library)
     os.execvp(command[0], command)
 
 

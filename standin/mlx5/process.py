@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -17,7 +18,11 @@ from standin.mlx5.control import Control
 from standin.mlx5.sysfs import PCI_ADDRESS, make_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-UNSHARE = ("unshare", "--user", "--map-current-user", "--keep-caps", "--net")
+# Anyone may have a network namespace inside a user namespace of his own; root needs none where those are forbidden.
+UNSHARES = (
+    ("unshare", "--user", "--map-current-user", "--keep-caps", "--net"),
+    ("unshare", "--net"),
+)
 
 
 class Steering(IntEnum):
@@ -27,20 +32,38 @@ class Steering(IntEnum):
     HARDWARE = 2
 
 
+def is_sanitized() -> bool:
+    """Whether the process under test is built with sanitizers; the driver and the stand-in are not."""
+    return "ASAN_OPTIONS" in os.environ
+
+
+def search_path() -> str:
+    """PATH with the directories where ip lives, which not every user has."""
+    return f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+
+
+@functools.cache
+def unshare() -> tuple[str, ...]:
+    """The command that works here for a network namespace of one's own; empty where none does."""
+    for command in UNSHARES:
+        words = [*command, "ip", "link", "add", "mlx0", "type", "veth"]
+        done = subprocess.run(words, capture_output=True, check=False, env={**os.environ, "PATH": search_path()})
+        if done.returncode == 0:
+            return command
+    return ()
+
+
 def why_unavailable() -> str:
     """Why the stand-in cannot run here, in words; empty where it can. Builds it where that is needed."""
     for tool in ("unshare", "ip", "gcc"):
-        if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+        if shutil.which(tool, path=search_path()) is None:
             return f"{tool} is not installed; run: make packages"
     try:
         build.build(ROOT)
     except dpdk.Missing as missing:
         return str(missing)
-    done = subprocess.run(
-        [*UNSHARE, "ip", "link", "add", "mlx0", "type", "veth"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        return f"no network namespace of its own can be had: {done.stderr.strip()}"
+    if not unshare():
+        return "no network namespace with a veth pair of its own can be had, neither in a user namespace nor as root"
     return ""
 
 
@@ -88,14 +111,16 @@ class Standin:
     def command(self, argv: list[str]) -> list[str]:
         """argv, run in a network namespace of its own on the stand-in."""
         launcher = str(Path(__file__).with_name("launch.py"))
-        return [*UNSHARE, sys.executable, "-P", "-S", launcher, *self.interfaces, "--", *argv]
+        return [*unshare(), sys.executable, "-P", "-S", launcher, *self.interfaces, "--", *argv]
 
     def environment(self) -> dict[str, str]:
         """What the command needs in its environment, on top of this process's."""
-        sbin = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+        # The driver reads memory from malloc that it never wrote; ASan's pattern in it would crash it.
+        asan = {"ASAN_OPTIONS": f"{os.environ['ASAN_OPTIONS']}:max_malloc_fill_size=0"} if is_sanitized() else {}
         return {
             **os.environ,
-            "PATH": sbin,
+            **asan,
+            "PATH": search_path(),
             "SYSFS_PCI_DEVICES": str(self.root / "pci"),
             "CTOFFLOAD_MLX5_STANDIN": "1",
             "CTOFFLOAD_MLX5_STANDIN_LIBRARY": str(self.library),

@@ -9,6 +9,7 @@ what it wants between calls. DPDK is loaded in the worker only.
 
 from __future__ import annotations
 
+import os
 import pickle
 import runpy
 import socket
@@ -65,10 +66,11 @@ class Worker:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(TIMEOUT_S)
+        modules = ":".join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
         argv = [sys.executable, "-P", str(Path(__file__)), str(theirs.fileno()), str(module)]
         self._process = subprocess.Popen(
             nic.command(argv),
-            env={**nic.environment(), "PYTHONPATH": str(ROOT)},
+            env={**nic.environment(), "PYTHONPATH": modules},
             pass_fds=[theirs.fileno()],
             stdout=self._words,
             stderr=self._words,

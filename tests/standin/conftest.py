@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,10 +30,10 @@ def bench(standin_available: None) -> Iterator[Callable[..., Worker]]:
     """Starts a process of the binding on a stand-in: bench(Steering.SOFTWARE); it has to end well with the test."""
     running: list[Worker] = []
 
-    def run(steering: Steering, **options: str | int) -> Worker:
+    def run(steering: Steering, *, n_counters: int = 1024, **options: str | int) -> Worker:
         worker = Worker(Standin(steering, **options), BENCH)  # type: ignore[arg-type]
         running.append(worker)
-        worker.call("start", worker.nic.eal_args(), steering is Steering.HARDWARE)
+        worker.call("start", worker.nic.eal_args(), steering is Steering.HARDWARE, n_counters)
         return worker
 
     yield run
@@ -56,11 +55,3 @@ def testpmd(standin_available: None) -> Iterator[Callable[..., Testpmd]]:
     yield run
     for process in running:
         process.close()
-
-
-def until(true: Callable[[], bool], within_s: float = 20) -> None:
-    """Waits for something the driver does in its own time, such as a refresh of its counters."""
-    end = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < end, f"did not become true within {within_s} s"
-        time.sleep(0.02)
