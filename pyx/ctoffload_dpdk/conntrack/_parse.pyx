@@ -6,7 +6,9 @@ from libc.string cimport memcpy, memset
 from ctoffload_dpdk.conntrack._checksum cimport (
     crc32c, load16, load32, sum_bytes, sum_is_good, sum_pseudo,
 )
-from ctoffload_dpdk.conntrack._key cimport Key, Parsed, Seed, icmp_answer, key_hash, likely, prefetch
+from ctoffload_dpdk.conntrack._key cimport (
+    Parsed, Seed, hash_v4, hash_v6, icmp_answer, key_tail, likely, prefetch,
+)
 from ctoffload_dpdk.conntrack._packet cimport (
     PKT_L3_BAD, PKT_L3_GOOD, PKT_L4_BAD, PKT_L4_GOOD, REFUSED_FRAGMENT, REFUSED_ICMP_INNER, REFUSED_ICMP_TYPE,
     REFUSED_L3_CHECKSUM, REFUSED_L3_HEADER, REFUSED_L4_CHECKSUM, REFUSED_L4_HEADER, REFUSED_NOT, REFUSED_NOT_IP,
@@ -142,10 +144,8 @@ cdef inline void take_ipv4(Walk *walk) noexcept nogil:
     cdef uint32_t word = 0
     memcpy(&word, walk.l3 + 12, 4)
     walk.src[0] = word
-    walk.src[1] = 0
     memcpy(&word, walk.l3 + 16, 4)
     walk.dst[0] = word
-    walk.dst[1] = 0
     walk.proto = walk.l3[9]
 
 
@@ -347,7 +347,7 @@ cdef uint8_t take_embedded(Walk *walk) noexcept nogil:
         take_ipv4(&inner)
     else:
         take_ipv6(&inner)
-    if inner.src[0] != walk.dst[0] or inner.src[1] != walk.dst[1]:
+    if inner.src[0] != walk.dst[0] or (walk.family == 6 and inner.src[1] != walk.dst[1]):
         return REFUSED_ICMP_INNER
     refusal = take_inner(&inner)
     if refusal:
@@ -365,9 +365,7 @@ cdef uint8_t take_embedded(Walk *walk) noexcept nogil:
 
 # --- the whole packet ------------------------------------------------------------------------------------------------
 
-cdef inline bint end_is_greater(const Walk *walk) noexcept nogil:
-    if likely(walk.family == 4, True):
-        return (walk.src[0] << 16 | walk.src_port) > (walk.dst[0] << 16 | walk.dst_port)
+cdef inline bint end_is_greater_v6(const Walk *walk) noexcept nogil:
     if walk.src[0] != walk.dst[0]:
         return walk.src[0] > walk.dst[0]
     if walk.src[1] != walk.dst[1]:
@@ -375,23 +373,42 @@ cdef inline bint end_is_greater(const Walk *walk) noexcept nogil:
     return walk.src_port > walk.dst_port
 
 
-cdef inline void put_key(const Walk *walk, uint16_t zone, const Seed *seed, Parsed *parsed) noexcept nogil:
-    cdef Key *key = &parsed.key
-    cdef bint swapped = end_is_greater(walk)
-    parsed.swapped = swapped
-    key.a[0] = walk.dst[0] if swapped else walk.src[0]
-    key.b[0] = walk.src[0] if swapped else walk.dst[0]
-    key.a[1] = walk.dst[1] if swapped else walk.src[1]
-    key.b[1] = walk.src[1] if swapped else walk.dst[1]
-    key.a_port = walk.dst_port if swapped else walk.src_port
-    key.b_port = walk.src_port if swapped else walk.dst_port
-    key.zone = zone
-    key.proto = walk.proto
-    key.family = walk.family
+cdef inline uint64_t tail_of(const Walk *walk, bint swapped, uint16_t zone) noexcept nogil:
+    cdef uint16_t a_port = walk.dst_port if swapped else walk.src_port
+    cdef uint16_t b_port = walk.src_port if swapped else walk.dst_port
     if speaks_icmp(walk.family, walk.proto):
-        key.b_port = key.a_port << 8
-        key.a_port = walk.icmp_id
-    parsed.hash = key_hash(key, seed)
+        b_port = a_port << 8
+        a_port = walk.icmp_id
+    return key_tail(a_port, b_port, zone, walk.proto, walk.family)
+
+
+cdef inline void put_key_v4(const Walk *walk, uint16_t zone, const Seed *seed, Parsed *parsed) noexcept nogil:
+    cdef uint64_t *word = <uint64_t *> &parsed.key
+    cdef uint64_t src = walk.src[0]
+    cdef uint64_t dst = walk.dst[0]
+    cdef bint swapped = (src << 16 | walk.src_port) > (dst << 16 | walk.dst_port)
+    cdef uint64_t a = dst if swapped else src
+    cdef uint64_t b = src if swapped else dst
+    cdef uint64_t tail = tail_of(walk, swapped, zone)
+    parsed.swapped = swapped
+    word[0] = a
+    word[1] = 0
+    word[2] = b
+    word[3] = 0
+    word[4] = tail
+    parsed.hash = hash_v4(a, b, tail, seed)
+
+
+cdef void put_key_v6(const Walk *walk, uint16_t zone, const Seed *seed, Parsed *parsed) noexcept nogil:
+    cdef uint64_t *word = <uint64_t *> &parsed.key
+    cdef bint swapped = end_is_greater_v6(walk)
+    parsed.swapped = swapped
+    word[0] = walk.dst[0] if swapped else walk.src[0]
+    word[1] = walk.dst[1] if swapped else walk.src[1]
+    word[2] = walk.src[0] if swapped else walk.dst[0]
+    word[3] = walk.src[1] if swapped else walk.dst[1]
+    word[4] = tail_of(walk, swapped, zone)
+    parsed.hash = hash_v6(word[0], word[1], word[2], word[3], word[4], seed)
 
 
 cdef inline uint8_t parse_l4(Walk *walk, Parsed *parsed) noexcept nogil:
@@ -439,8 +456,12 @@ cdef inline void parse_one(const Packet *packet, const Seed *seed, bint ovs_comp
             return
         take_ipv6(&walk)
     parsed.refusal = parse_l4(&walk, parsed)
-    if not parsed.refusal:
-        put_key(&walk, packet.zone, seed, parsed)
+    if parsed.refusal:
+        return
+    if likely(layers.family == 4, True):
+        put_key_v4(&walk, packet.zone, seed, parsed)
+    else:
+        put_key_v6(&walk, packet.zone, seed, parsed)
 
 
 cdef void parse_burst(const Packet *packets, uint32_t n, const Seed *seed, bint ovs_compat, Parsed *parsed) noexcept nogil:
