@@ -66,7 +66,9 @@ class Lab:
     eal: Any
     hosts: list[Host] = field(default_factory=list)
 
-    def host(self, *, queues: int = 1, start: bool = True, rx_offloads: int = 0, **parameters: Any) -> Host:
+    def host(
+        self, *, queues: int = 1, rss: bool = True, start: bool = True, rx_offloads: int = 0, **parameters: Any
+    ) -> Host:
         from ctoffload_dpdk.nicsim import Nic  # noqa: PLC0415
 
         parameters.setdefault("clock", "manual")
@@ -75,7 +77,8 @@ class Lab:
         pool = self.eal.mempool(1023, cache_size=0)
         host = Host(port, nic, pool)
         self.hosts.append(host)
-        port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads)
+        rss_types = port.info().rss_types if queues > 1 and rss else None
+        port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, rss_types=rss_types)
         port.setup_queues(pool, descriptors=128)
         if start:
             port.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -28,10 +29,30 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     includes = [f"-I{directory}" for directory in (headers, DRIVER, *flags.include_dirs)]
     defines = [("ALLOW_INTERNAL_API", None), *flags.define_macros, *driver.version_macros(dpdk.version())]
     macros = [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in defines]
-    sources = [str(Path(__file__).parent / "race_check.c"), *map(str, sorted(DRIVER.glob("*.c")))]
+    command = [
+        "gcc",
+        "-c",
+        "-std=gnu11",
+        "-O1",
+        "-g",
+        "-w",
+        "-fsanitize=thread",
+        *flags.compile_args,
+        *includes,
+        *macros,
+    ]
+
+    def compiled(source: Path) -> Path:
+        target = path.parent / f"{source.stem}.o"
+        subprocess.run([*command, str(source), "-o", str(target)], check=True)
+        return target
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        objects = list(workers.map(compiled, [Path(__file__).parent / "race_check.c", *sorted(DRIVER.glob("*.c"))]))
     libraries = [f"-l{name}" for name in flags.libraries]
-    command = ["gcc", "-std=gnu11", "-O1", "-g", "-w", "-fsanitize=thread", *flags.compile_args, *includes, *macros]
-    subprocess.run([*command, *sources, "-o", str(path), *libraries, "-lpthread"], check=True)
+    subprocess.run(
+        ["gcc", "-fsanitize=thread", *map(str, objects), "-o", str(path), *libraries, "-lpthread"], check=True
+    )
     return path
 
 

@@ -74,6 +74,12 @@ def test_without_a_rule_packets_spread_over_all_queues(lab: Any) -> None:
     assert min(counts) > 0
 
 
+def test_without_rss_all_come_to_the_first_queue(lab: Any) -> None:
+    host = lab.host(queues=4, rss=False)
+    host.send(*(udp(sport=port) for port in range(1000, 1060)))
+    assert len(host.received(0)) == 60
+
+
 @pytest.mark.parametrize("flags", ["S", "SA", "F", "FA", "R", "RA"])
 def test_a_rule_with_a_flags_match_lets_opening_and_closing_packets_pass_to_the_host(host: Any, flags: str) -> None:
     rule = host.rule(pattern(4, items.Tcp(src_port=1000, dst_port=80, flags=OPENING_OR_CLOSING)), DROP)

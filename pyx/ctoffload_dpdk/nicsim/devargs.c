@@ -17,13 +17,12 @@ struct parameter {
     int64_t value; /* the default, then what was asked for */
 };
 
-enum { CAPACITY, OBJECTS, QUEUES, WIRE, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, PREFAULT, N_PARAMETERS };
+enum { CAPACITY, OBJECTS, QUEUES, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, PREFAULT, N_PARAMETERS };
 
 static const struct parameter defaults[N_PARAMETERS] = {
     [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
     [OBJECTS] = {"objects", NULL, 1, NICSIM_MAX_RULES, 1 << 16},
     [QUEUES] = {"queues", NULL, 1, NICSIM_MAX_QUEUES, 16},
-    [WIRE] = {"wire", NULL, 1, 16384, 256},
     [SWITCH] = {"switch", NULL, 0, 65535, -1},
     [MTSAFE] = {"mtsafe", NULL, 0, 1, 1},
     [LOOPBACK] = {"loopback", NULL, 0, 1, 0},
@@ -131,7 +130,6 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .capacity = p[CAPACITY].value,
         .objects = p[OBJECTS].value,
         .queues = p[QUEUES].value,
-        .wire_mib = p[WIRE].value,
         .switch_id = p[SWITCH].value,
         .mtsafe = p[MTSAFE].value,
         .loopback = p[LOOPBACK].value,

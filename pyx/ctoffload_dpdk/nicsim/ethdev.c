@@ -56,7 +56,7 @@ configure(struct rte_eth_dev *dev)
     error = nicsim_fault_take(port, NICSIM_CALL_CONFIGURE);
     if (!error) {
         port->n_rxq = dev->data->nb_rx_queues;
-        nicsim_reta_reset(port);
+        nicsim_reta_reset(port, (dev->data->dev_conf.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) != 0);
         if (rss->rss_hf) {
             port->rss_hf = rss->rss_hf;
         }

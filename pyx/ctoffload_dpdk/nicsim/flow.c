@@ -405,8 +405,10 @@ flow_info_get(struct rte_eth_dev *dev, struct rte_flow_port_info *port_info, str
 
     memset(port_info, 0, sizeof *port_info);
     memset(queue_info, 0, sizeof *queue_info);
-    port_info->max_nb_counters = port->config.objects;
-    port_info->max_nb_aging_objects = port->config.objects;
+    /* Each rule has a counter and an age of its own beside the shared ones. */
+    port_info->max_nb_counters = port->config.capacity;
+    port_info->max_nb_aging_objects = port->config.capacity;
+    port_info->max_nb_conn_tracks = port->config.objects;
     return 0;
 }
 

@@ -43,7 +43,6 @@ struct nicsim_config {
     uint32_t capacity; /* rules */
     uint32_t objects;  /* indirect ones */
     uint32_t queues;
-    uint32_t wire_mib; /* what is kept for reading at most, of what left by the wire */
     int32_t switch_id; /* -1: one of its own */
     bool mtsafe;
     bool loopback;
@@ -434,7 +433,8 @@ void nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_pa
 /* rss.c */
 int nicsim_rss_use(struct nicsim_port *port, const struct rte_flow_action_rss *rss, uint16_t *index);
 void nicsim_rss_unuse(struct nicsim_port *port, uint16_t index);
-void nicsim_reta_reset(struct nicsim_port *port);
+/* Spread over all queues, or all to the first. */
+void nicsim_reta_reset(struct nicsim_port *port, bool spread);
 int nicsim_reta_update(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *conf, uint16_t size);
 int nicsim_reta_query(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *conf, uint16_t size);
 int nicsim_rss_hash_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf);

@@ -42,10 +42,10 @@ nicsim_rss_unuse(struct nicsim_port *port, uint16_t index)
 }
 
 void
-nicsim_reta_reset(struct nicsim_port *port)
+nicsim_reta_reset(struct nicsim_port *port, bool spread)
 {
     for (uint16_t i = 0; i < NICSIM_RETA_SIZE; i++) {
-        port->reta[i] = port->n_rxq ? i % port->n_rxq : 0;
+        port->reta[i] = spread && port->n_rxq ? i % port->n_rxq : 0;
     }
 }
 
