@@ -157,8 +157,12 @@ struct ct_offload_op {
     uint8_t reserved[6];
 };
 
-/* Results by member: ADD 0, or refused (errno, reason). EST 0 when both directions are in the NIC, else nothing is left
- * in it. DEL 0; ENOENT counts as done. UPD 0 with both times, ENODATA where the source has none now. POLICY 0 or EPERM. */
+/* Results by operation. ADD: 0; EPERM or EOPNOTSUPP (with the reason) where it is not for this provider and others may
+ * have it; any other errno is a failure and takes it out of all. EST: 0 when both directions are in the NIC, else nothing
+ * is left in it; `handle` 0 keeps the one of ADD. DEL: 0; ENOENT counts as done; any other errno is tried again. UPD: 0
+ * with both times, neither later than the time poll was given; ENODATA where the source has none now. POLICY: 0 or EPERM.
+ *
+ * In a batch, an operation comes in with error EOPNOTSUPP: one that is not answered is refused. */
 
 enum ct_offload_event { CT_OFFLOAD_EVENT_AGED = 1, CT_OFFLOAD_EVENT_LOST = 2 };
 

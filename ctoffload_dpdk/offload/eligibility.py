@@ -14,9 +14,9 @@ MAX_PAIRS = 64
 class Eligibility:
     """A connection goes in when it is established and every condition holds; None means: any.
 
-    `min_packets`: software has seen so many. `rate_per_s`, `burst`: installations per second over all shards, and at once;
-    0: no limit. `needs_handshake`: TCP waits for both peers to be ESTABLISHED; otherwise the layer installs when it is asked.
-    `denied` holds (zone, protocol) pairs, 64 at most.
+    `min_packets`: software has seen so many. `rate_per_s`, `burst`: installations per second over all shards, and at
+    once; 0: no limit. `needs_handshake`: TCP waits for both peers to be ESTABLISHED; otherwise the layer installs when
+    it is asked. `denied` holds (zone, protocol) pairs, 64 at most.
     """
 
     protocols: frozenset[int] | None = None

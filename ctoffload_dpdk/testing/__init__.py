@@ -1,0 +1,1 @@
+"""For provider authors: the conformance tests and what they are made of."""

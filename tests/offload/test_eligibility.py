@@ -1,4 +1,4 @@
-"""Eligibility: established only, after N packets, so many a second, per zone and protocol; each refusal has its reason."""
+"""Eligibility: established only, after N packets, so many a second, per zone and protocol; each with its reason."""
 
 from __future__ import annotations
 

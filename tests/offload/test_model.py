@@ -1,6 +1,6 @@
 """A shard and two providers against a model: random wishes, completions in any order, failures, switching.
 
-What the providers hold is, at every moment, what the layer says they hold; and when all is answered, nothing is left over.
+What the providers hold is, at every moment, what the layer says; and when all is answered, nothing is left over.
 """
 
 from __future__ import annotations

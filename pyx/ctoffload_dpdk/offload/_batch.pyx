@@ -142,6 +142,15 @@ cdef class Batch:
         self.n += count
         return first
 
+    def set_handles(self, handles: object) -> None:
+        """What goes in as each operation's handle; results hand back what came out. For `Provider.submit` only."""
+        cdef const uint64_t[::1] values = np.ascontiguousarray(handles, np.uint64)
+        cdef uint32_t i
+        if <uint32_t> len(values) != self.n:
+            raise UsageError(f"{len(values)} handles for {self.n} operations", errno=errno.EINVAL, op="batch")
+        for i in range(self.n):
+            self.ops[i].handle = values[i]
+
     def clear(self) -> None:
         """Empties the batch; its room stays."""
         self.n = 0

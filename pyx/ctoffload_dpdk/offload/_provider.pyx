@@ -15,8 +15,9 @@ from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
 from ctoffload_dpdk.offload.contract import CTX, OP
 from ctoffload_dpdk.offload.provider import CtOffloadProvider, missing_members
 
+from ctoffload_dpdk.offload._batch cimport Batch
 from ctoffload_dpdk.offload._worker cimport (
-    BATCH_MAX, UNCERTAIN, worker_complete, worker_event, worker_fini, worker_free, worker_init, worker_loop,
+    BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init, worker_loop,
     worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, ct_offload_ctx, ct_offload_host, ct_offload_op)
@@ -278,6 +279,26 @@ cdef class Provider:
         with nogil:
             n = worker_run_once(self.worker, now)
         return n
+
+    def submit(self, batch: Batch, now_ms: int, limit_ms: int = 2000) -> None:
+        """Hands a batch to this provider alone, as it stands: no ownership, no rollback, no gate. For trying a provider.
+
+        Raises ProviderError: EDEADLK from within a provider, ETIMEDOUT where it does not come back.
+        """
+        cdef int rc
+        cdef Batch ops = batch
+        cdef int64_t now = now_ms
+        cdef uint32_t limit = limit_ms
+        ops.prepare()
+        with nogil:
+            rc = worker_call(self.worker, ops.ops, ops.n, now, limit)
+        if rc:
+            raise ProviderError(f"provider {self.name}: submit failed", errno=rc, op="submit", provider=self.name)
+
+    @property
+    def n_nonsense(self) -> int:
+        """Answers so far that could not be."""
+        return self.worker.count.nonsense
 
     def start(self) -> None:
         """Runs the worker in a thread of its own until `stop`."""

@@ -1,6 +1,7 @@
-"""A compiled provider for tests and benchmarks: counts, holds a bit per connection, and can be had with and without batch_submit."""
+"""A compiled provider for tests and benchmarks: counts, holds connections, is to be had with and without batch_submit."""
 from libc.errno cimport ENOENT, EPERM
-from libc.stdint cimport int64_t, uint8_t, uint16_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -11,7 +12,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_class, ct_offload_ctx, ct_offload_host, ct_offload_op)
 
 cdef enum:
-    N_SLOTS = 1 << 20
+    N_SLOTS = 1 << 16
 
 
 cdef c_bool can_offload(void *user, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
@@ -21,44 +22,52 @@ cdef c_bool can_offload(void *user, const ct_offload_ctx *ctx, uint16_t *reason)
     return True
 
 
+cdef inline Place *place_of(State *state, uint64_t conn_id) noexcept nogil:
+    return &state.places[CT_OFFLOAD_ID_SLOT(conn_id) % N_SLOTS]
+
+
 cdef int conn_add(void *user, ct_offload_op *op) noexcept nogil:
     cdef State *state = <State *> user
+    cdef Place *place = place_of(state, op.conn_id)
     state.operations += 1
-    state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] = 1
+    place.conn_id = op.conn_id
+    place.is_held = 1
     op.handle = op.conn_id ^ 0x5555
     return 0
 
 
 cdef int conn_established(void *user, ct_offload_op *op) noexcept nogil:
     cdef State *state = <State *> user
+    cdef Place *place = place_of(state, op.conn_id)
     state.operations += 1
-    if not state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] or op.handle != op.conn_id ^ 0x5555:
+    if not place.is_held or place.conn_id != op.conn_id or op.handle != op.conn_id ^ 0x5555:
         return ENOENT
-    state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] = 2
+    place.since_ms = state.now_ms
     op.flags = 1
     return 0
 
 
 cdef int conn_update(void *user, ct_offload_op *op) noexcept nogil:
     cdef State *state = <State *> user
+    cdef Place *place = place_of(state, op.conn_id)
     state.operations += 1
-    op.last_used_ms = state.now_ms
+    op.last_used_ms = place.since_ms
     op.sampled_ms = state.now_ms
-    return 0 if state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS] else ENOENT
+    return 0 if place.is_held and place.conn_id == op.conn_id else ENOENT
 
 
 cdef int conn_del(void *user, ct_offload_op *op) noexcept nogil:
     cdef State *state = <State *> user
-    cdef uint8_t *held = &state.held[CT_OFFLOAD_ID_SLOT(op.conn_id) % N_SLOTS]
+    cdef Place *place = place_of(state, op.conn_id)
     state.operations += 1
-    if not held[0]:
+    if not place.is_held or place.conn_id != op.conn_id:
         return ENOENT
-    held[0] = 0
+    memset(place, 0, sizeof(Place))
     return 0
 
 
 cdef int flush(void *user) noexcept nogil:
-    memset((<State *> user).held, 0, N_SLOTS)
+    memset((<State *> user).places, 0, N_SLOTS * sizeof(Place))
     return 0
 
 
@@ -109,11 +118,10 @@ cdef class CompiledProvider:
     """`batch`: True with batch_submit, False with single members. `accept`: a batch_submit that does nothing but accept."""
 
     def __init__(self, name: str = "compiled", *, batch: bool = True, accept: bool = False, priority: int = 0) -> None:
-        cdef uint8_t[::1] held
-        self.memory = bytearray(N_SLOTS)
-        held = self.memory
         memset(&self.state, 0, sizeof(State))
-        self.state.held = &held[0]
+        self.state.places = <Place *> calloc(N_SLOTS, sizeof(Place))
+        if self.state.places == NULL:
+            raise MemoryError
         self.name = name.encode()
         memset(&self.cls, 0, sizeof(self.cls))
         self.cls.abi_version = CT_OFFLOAD_ABI_VERSION
@@ -173,4 +181,8 @@ cdef class CompiledProvider:
 
     def held(self) -> list[int]:
         """Slots it holds."""
-        return [i for i, b in enumerate(self.memory) if b]
+        cdef uint32_t i
+        return [i for i in range(N_SLOTS) if self.state.places[i].is_held]
+
+    def __dealloc__(self):
+        free(self.state.places)

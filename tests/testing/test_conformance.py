@@ -1,0 +1,146 @@
+"""The conformance kit: good providers of every form pass, each bad one is found out by the test meant for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
+
+FORMS = {
+    "python": "ctoffload_dpdk.providers.dummy:DummyProvider",
+    "recording": "ctoffload_dpdk.providers.recording:RecordingProvider",
+    "native batch": "ctoffload_dpdk.offload._testprovider:CompiledProvider",
+    "single members": "single:provider",
+    "later": "later:Later",
+}
+
+SOURCES = {
+    "single": """
+from ctoffload_dpdk.offload._testprovider import CompiledProvider
+def provider():
+    return CompiledProvider(batch=False)
+""",
+    "later": """
+from ctoffload_dpdk.offload.contract import OpType
+from ctoffload_dpdk.providers.recording import RecordingProvider
+class Later(RecordingProvider):
+    '''Answers everything with EINPROGRESS, and completes at the next poll.'''
+    def __init__(self):
+        super().__init__("later")
+        self.answer_later(OpType.ADD, OpType.EST, OpType.DEL, OpType.UPD)
+    def poll(self, now_ms):
+        self.complete()
+        super().poll(now_ms)
+""",
+}
+
+UPDATE = """def conn_update(self, ops):
+        super().conn_update(ops)
+        there = ops['error'] == errno.ENODATA
+        ops['error'][there] = 0
+"""
+
+BAD = {
+    "raises in EST": (
+        "def conn_established(self, ops, contexts): raise RuntimeError('no')",
+        "test_an_accepted_connection_is_installed_and_removed",
+    ),
+    "claims a use it has not seen": (
+        UPDATE + "        ops['last_used_ms'][there] = self._now_ms\n",
+        "test_an_unused_connection_is_not_said_to_be_used",
+    ),
+    "answers for the future": (
+        UPDATE + "        ops['sampled_ms'][there] = self._now_ms + 5000\n",
+        "test_last_used_is_a_time_that_can_be",
+    ),
+    "keeps what it removes": (
+        "def conn_del(self, ops): ops['error'] = 0",
+        "test_an_accepted_connection_may_be_removed_before_it_is_established",
+    ),
+    "establishes anything": (
+        "def conn_established(self, ops, contexts): ops['error'] = 0",
+        "test_what_was_never_added_is_not_there",
+    ),
+    "forgets to flush": ("def flush(self): pass", "test_a_flush_takes_everything_out"),
+    "says yes and refuses": (
+        "def conn_add(self, ops, contexts): ops['error'] = errno.EIO",
+        "test_what_it_would_accept_it_accepts",
+    ),
+    "answers the first of a batch only": (
+        "def conn_add(self, ops, contexts): super().conn_add(ops[:1], contexts[:1])",
+        "test_the_size_of_a_batch_makes_no_difference",
+    ),
+    "knows no generations": (
+        "def submit(self, ops, contexts):\n        ops['conn_id'] &= 0xffffffff\n        super().submit(ops, contexts)",
+        "test_a_new_generation_is_another_connection",
+    ),
+    "raises in poll": (
+        "def poll(self, now_ms): raise ValueError(now_ms)",
+        "test_polling_is_harmless_whatever_the_clock_does",
+    ),
+    "negative errno": (
+        "def conn_add(self, ops, contexts): ops['error'] = -errno.ENOSPC",
+        "test_a_refusal_has_an_errno_and_a_reason",
+    ),
+}  # fmt: skip
+
+
+def run(tmp_path: Path, provider: str, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT, "--provider", provider, *more]
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_good_provider_passes(tmp_path: Path, form: str) -> None:
+    for name, source in SOURCES.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    done = run(tmp_path, FORMS[form])
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_provider_is_found_out(tmp_path: Path, kind: str) -> None:
+    method, found_by = BAD[kind]
+    (tmp_path / "bad.py").write_text(
+        "import errno\nfrom ctoffload_dpdk.providers.dummy import DummyProvider\n\n\n"
+        f"class Bad(DummyProvider):\n    {method}\n"
+    )
+    done = run(tmp_path, "bad:Bad", "-k", found_by)
+    assert done.returncode == 1, done.stdout[-3000:]
+    assert f"::{found_by}" in done.stdout
+
+
+def test_a_provider_that_refuses_all_is_skipped_not_passed(tmp_path: Path) -> None:
+    (tmp_path / "none.py").write_text(
+        "from ctoffload_dpdk.base.reasons import Reason\nfrom ctoffload_dpdk.providers.dummy import DummyProvider\n\n\n"
+        "class Never(DummyProvider):\n    def can_offload(self, contexts): return Reason.PROTO\n"
+    )
+    done = run(tmp_path, "none:Never", "-rs")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "accepts none of the" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [("nowhere:X", "No module named 'nowhere'"), ("errno:nothing", "has no attribute"), ("errno", "write MODULE:NAME")],
+)
+def test_a_wrong_name_is_said_to_be_wrong(tmp_path: Path, provider: str, said: str) -> None:
+    done = run(tmp_path, provider, "-x")
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+
+
+def test_without_a_provider_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", *KIT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "--provider MODULE:NAME is missing" in done.stdout + done.stderr
