@@ -146,7 +146,7 @@ def test_info_is_what_ethdev_says(ring):
     assert info.mac == "00:00:00:00:00:00"
     assert info.max_rx_queues == 16 and info.rx_descriptors == Descriptors(0, 65535, 1)
     assert not info.rules_survive_stop and not info.is_representor
-    assert info.switch_domain is None or info.switch_domain == 0
+    assert info.switch_domain is None
 
 
 def test_link_and_statistics(ring, pool):
