@@ -22,6 +22,8 @@ from build_support import dpdk, driver  # noqa: E402
 
 PYX = ROOT / "pyx" / "ctoffload_dpdk"
 INCLUDE = ROOT / "ctoffload_dpdk" / "include"
+# A wheel has no modules that only tests and benchmarks use.
+FOR_USERS = "bdist_wheel" in sys.argv
 SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
 
 # Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
@@ -62,6 +64,8 @@ def modules() -> list[tuple[str, Path]]:
     found = []
     for source in sorted(PYX.glob("*/_*.pyx")):
         room = source.parent.name
+        if FOR_USERS and source.stem.startswith(("_test", "_bench")):
+            continue
         if not rooms or room in rooms:
             found.append((f"ctoffload_dpdk.{room}.{source.stem}", source))
     return found

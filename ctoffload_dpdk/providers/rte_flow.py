@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ctoffload_dpdk.offload import DpifOffloadClass, Port
-from ctoffload_dpdk.providers._rte_flow import Capability, RteFlowProvider, RteFlowStats
+from ctoffload_dpdk.providers._rte_flow import RteFlowProvider
+from ctoffload_dpdk.providers.rte_flow_types import Capability, RteFlowStats
 
 __all__ = ["Capability", "RteFlowClass", "RteFlowProvider", "RteFlowStats"]
 

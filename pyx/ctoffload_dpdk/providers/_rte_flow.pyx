@@ -9,10 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset, strncpy
 
-from dataclasses import dataclass
-
-from ctoffload_dpdk.base.errors import ProviderError
-from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.providers.rte_flow_types import Capability, RteFlowStats
 
 from ctoffload_dpdk.dpdk.librte_eal cimport rte_errno
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_dev_get_port_by_name
@@ -546,36 +543,6 @@ cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
 
 
 # ---- Python's view -----------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class RteFlowStats:
-    """What the provider did, in numbers since it was made. rules_live = created - destroyed - lost."""
-
-    connections: int
-    rules_live: int
-    rules_high_water: int
-    rules_created: int
-    rules_destroyed: int
-    rules_lost: int
-    rules_failed: int
-    queries: int
-    queries_failed: int
-    aged_hints: int
-    removals_retried: int
-
-
-@dataclass(frozen=True)
-class Capability:
-    """Whether rules of one family and protocol lead from one port to another, and what the driver said."""
-
-    in_port: int
-    out_port: int
-    family: str
-    proto: str
-    works: bool
-    errno: int
-    evidence: str
-
 
 cdef class RteFlowProvider:
     """The provider "dpdk": OffloadLayer.register takes it. Must outlive the layer it is registered in."""
