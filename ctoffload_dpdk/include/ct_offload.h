@@ -177,6 +177,10 @@ struct ct_offload_host {
     void (*event)(void *cookie, uint64_t conn_id, enum ct_offload_event event);
 };
 
+/* Properties of a provider. QUERIES_APART: batches of UPD alone may be handed over by a second thread while the worker is
+ * in another call, so that slow queries hold up nothing; they are answered at once, never with EINPROGRESS. */
+enum { CT_OFFLOAD_CLASS_QUERIES_APART = 1 };
+
 /* A provider. Mandatory: abi_version, size, name, and either batch_submit or all of can_offload, conn_add, conn_del.
  * A NULL member is skipped; a NULL conn_established accepts, a NULL conn_update answers ENODATA. */
 struct ct_offload_class {
@@ -184,7 +188,7 @@ struct ct_offload_class {
     uint32_t size;        /* sizeof(struct ct_offload_class) of the compiler that built it */
     const char *name;     /* unique; active where a dpif-offload class of that name is */
     int32_t priority;     /* lower is asked first; equal: order of registration */
-    uint32_t reserved;
+    uint32_t flags;       /* CT_OFFLOAD_CLASS_* */
     void *user; /* handed back as first argument */
     int (*init)(void *user, const struct ct_offload_host *host);
     void (*fini)(void *user);

@@ -26,11 +26,13 @@ class CtOffloadProvider:
 
     Override `submit` for whole batches, or `conn_add` and `conn_del` (and what else there is) for runs of one type.
     All methods are called by the provider's own worker, never by two threads at once; they may not call back into the
-    layer.
+    layer. With `queries_apart`, batches of UPD alone come from a second thread and may meet another call: slow queries
+    hold up nothing then. They are answered at once, never with EINPROGRESS.
     """
 
     name: str = ""
     priority: int = 0
+    queries_apart: bool = False
 
     def init(self, host: Host) -> int | None:
         """Called at registration. A non-zero return or an exception refuses it."""

@@ -54,7 +54,7 @@ cdef struct Latency:
 
 cdef struct Lane:
     spsc request[3]
-    spsc done
+    spsc done[2]             # from the worker, and from its thread for queries
     Tag *tags
     InFlight *in_flight      # written by the worker
     uint32_t n_tags

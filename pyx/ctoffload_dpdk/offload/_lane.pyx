@@ -37,7 +37,8 @@ cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil:
         lane.budget[i] = budget[i]
         ok = ok and spsc_init(&lane.request[i], power_of_two(budget[i]),
                               sizeof(Request) if i == LANE_ADD else sizeof(ct_offload_op))
-    ok = ok and spsc_init(&lane.done, power_of_two(n_tags + N_EVENTS), sizeof(ct_offload_op))
+    ok = ok and spsc_init(&lane.done[0], power_of_two(n_tags + N_EVENTS), sizeof(ct_offload_op))
+    ok = ok and spsc_init(&lane.done[1], power_of_two(budget[LANE_QUERY]), sizeof(ct_offload_op))
     if not ok:
         lane_free(lane)
         return NULL
@@ -52,7 +53,8 @@ cdef void lane_free(Lane *lane) noexcept nogil:
         return
     for i in range(N_LANE_CLASSES):
         spsc_fini(&lane.request[i])
-    spsc_fini(&lane.done)
+    spsc_fini(&lane.done[0])
+    spsc_fini(&lane.done[1])
     free(lane.tags)
     free(lane.in_flight)
     pages_free(lane, sizeof(Lane))

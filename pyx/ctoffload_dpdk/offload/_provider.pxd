@@ -24,6 +24,6 @@ cdef class Provider:
     cdef bint is_initialised
     cdef object ops_view     # array over the worker's batch
     cdef object contexts     # array that contexts are copied into for Python
-    cdef object thread
+    cdef object threads
     cdef object layer        # keeps the lanes alive while it is registered
     cdef object __weakref__

@@ -20,7 +20,7 @@ from ctoffload_dpdk.offload._worker cimport (
     BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init, worker_loop,
     worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, ct_offload_ctx, ct_offload_host, ct_offload_op)
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, ct_offload_ctx, ct_offload_host, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport shared_set
 
 log = logging.getLogger("ctoffload.offload")
@@ -72,9 +72,15 @@ cdef object array_over(void *memory, uint32_t n, size_t size, object dtype):
 
 
 cdef void python_submit_part(Provider self, ct_offload_op *ops, uint32_t n) except *:
-    cdef uint8_t[::1] raw = self.contexts.view(np.uint8)
-    cdef ct_offload_ctx *contexts = <ct_offload_ctx *> &raw[0]
+    cdef uint8_t[::1] raw
+    cdef ct_offload_ctx *contexts
     cdef uint32_t i
+    if self.worker.querier != NULL and ops == self.worker.querier.batch:
+        # Of the thread for queries: the worker may be in a call with the other arrays.
+        self.form.submit(array_over(ops, n, sizeof(ct_offload_op), OP), np.zeros(n, CTX))
+        return
+    raw = self.contexts.view(np.uint8)
+    contexts = <ct_offload_ctx *> &raw[0]
     for i in range(n):
         if ops[i].ctx != NULL:
             memcpy(&contexts[i], ops[i].ctx, sizeof(ct_offload_ctx))
@@ -184,6 +190,7 @@ cdef class Provider:
     def __init__(self, source: object, index: int) -> None:
         self.index = index
         self.last_error = ""
+        self.threads = []
         if isinstance(source, type) and issubclass(source, CtOffloadProvider):
             source = source()
         if isinstance(source, CtOffloadProvider):
@@ -207,6 +214,7 @@ cdef class Provider:
         self.cls.size = sizeof(ct_offload_class)
         self.cls.name = self._name
         self.cls.priority = form.priority
+        self.cls.flags = CT_OFFLOAD_CLASS_QUERIES_APART if form.queries_apart else 0
         self.cls.user = <void *> self
         self.cls.init = python_init
         self.cls.fini = python_fini
@@ -278,6 +286,17 @@ cdef class Provider:
         cdef uint32_t n
         with nogil:
             n = worker_run_once(self.worker, now)
+            if self.worker.querier != NULL:
+                n += worker_run_once(self.worker.querier, now)
+        return n
+
+    def run_queries(self, now_ms: int) -> int:
+        """One turn of its thread for queries alone; 0 where it has none."""
+        cdef int64_t now = now_ms
+        cdef uint32_t n = 0
+        if self.worker.querier != NULL:
+            with nogil:
+                n = worker_run_once(self.worker.querier, now)
         return n
 
     def submit(self, batch: Batch, now_ms: int, limit_ms: int = 2000) -> None:
@@ -298,26 +317,35 @@ cdef class Provider:
     @property
     def n_nonsense(self) -> int:
         """Answers so far that could not be."""
-        return self.worker.count.nonsense
+        cdef uint64_t n = self.worker.count.nonsense
+        return n + (self.worker.querier.count.nonsense if self.worker.querier != NULL else 0)
 
     def start(self) -> None:
         """Runs the worker in a thread of its own until `stop`."""
-        if self.thread is None:
-            shared_set(&self.worker.stop, 0)
-            self.thread = threading.Thread(target=self.loop, name=f"ct-{self.name}", daemon=True)
-            self.thread.start()
+        if self.threads:
+            return
+        shared_set(&self.worker.stop, 0)
+        self.threads = [threading.Thread(target=self.loop, name=f"ct-{self.name}", daemon=True)]
+        if self.worker.querier != NULL:
+            shared_set(&self.worker.querier.stop, 0)
+            self.threads.append(threading.Thread(target=self.query_loop, name=f"ct-{self.name}-q", daemon=True))
+        for thread in self.threads:
+            thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Ends the thread; False where the provider does not come back from a call."""
-        if self.thread is None:
-            return True
         shared_set(&self.worker.stop, 1)
-        self.thread.join(timeout_s)
-        if self.thread.is_alive():
-            return False
-        self.thread = None
-        return True
+        if self.worker.querier != NULL:
+            shared_set(&self.worker.querier.stop, 1)
+        for thread in self.threads:
+            thread.join(timeout_s)
+        self.threads = [thread for thread in self.threads if thread.is_alive()]
+        return not self.threads
 
     def loop(self) -> None:
         with nogil:
             worker_loop(self.worker)
+
+    def query_loop(self) -> None:
+        with nogil:
+            worker_loop(self.worker.querier)

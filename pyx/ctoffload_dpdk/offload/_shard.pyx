@@ -23,7 +23,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_RATE_LIMITED, CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_word,
-    spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
+    spsc, spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
 
 cdef extern from "<errno.h>" nogil:
     int ECANCELED

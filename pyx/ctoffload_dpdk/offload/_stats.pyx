@@ -80,6 +80,12 @@ cdef object provider_stats(OffloadLayer layer, Provider provider):
     stats.calls, stats.operations, stats.polls = count.calls, count.operations, count.polls
     stats.events, stats.events_dropped = count.events, count.events_dropped
     stats.nonsense, stats.misplaced, stats.stalls = count.nonsense, count.misplaced, count.stalls
+    if provider.worker.querier != NULL:
+        count = &provider.worker.querier.count
+        stats.calls += count.calls
+        stats.operations += count.operations
+        stats.nonsense += count.nonsense
+        stats.stalls += count.stalls
     stats.raised, stats.last_error = provider.n_raised, provider.last_error
     return stats
 

@@ -9,18 +9,18 @@ import numpy as np
 from ctoffload_dpdk.offload._shard import NoticeKind
 from ctoffload_dpdk.offload.contract import CTX, make_id
 
-from ctoffload_dpdk.offload._lane cimport Latency, latency_add
+from ctoffload_dpdk.offload._lane cimport Latency, STALL_NONE, STALL_SEEN, latency_add
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport (
     ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno,
-    shard_handle, shard_holds, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
+    shard_handle, shard_holds, shard_lane, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
     shard_want, shard_wanted)
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._testprovider cimport CompiledProvider
 from ctoffload_dpdk.offload._worker cimport worker_run_once
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, ct_offload_ctx, ct_offload_op)
-from ctoffload_dpdk.offload.libspsc cimport clock_ns
+from ctoffload_dpdk.offload.libspsc cimport clock_ns, shared_swap_if
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -98,6 +98,10 @@ cdef class TestTable:
     def drop(self, slot: int) -> None:
         """The connection of a slot is gone from the table."""
         self.live[slot] = 0
+
+    def stall(self, provider: int) -> None:
+        """As if the watch had seen that provider's call go over its limit."""
+        shared_swap_if(&shard_lane(self.shard, provider).stalled, STALL_NONE, STALL_SEEN)
 
     def want(self, conn_id: int, want: int, reason: int = 0) -> None:
         shard_want(self.shard, conn_id, want, reason)

@@ -31,6 +31,8 @@ cdef struct WorkerCount:
 cdef struct Worker:
     ct_offload_class cls
     ct_offload_host host
+    Worker *querier          # a second thread for queries, where the class allows one; owned
+    Worker *main             # of a querier: the worker it belongs to
     Lane *lanes[255]         # by shard
     uint32_t n_lanes         # highest shard with a lane + 1
     uint32_t first_lane      # where gathering starts: turns, so that no shard is always last
@@ -61,7 +63,7 @@ cdef void worker_fini(Worker *worker) noexcept nogil
 cdef bint worker_set_lane(Worker *worker, uint32_t shard, Lane *lane) noexcept nogil
 # One turn: poll, then one batch of each class. Returns how many operations were handed over.
 cdef uint32_t worker_run_once(Worker *worker, int64_t now_ms) noexcept nogil
-# Turns until worker.stop is set.
+# Turns until worker.stop is set. The querier has its own loop.
 cdef void worker_loop(Worker *worker) noexcept nogil
 # Hands operations over at once, on the caller's thread, and waits for answers that follow, limit_ms at most.
 # 0, or EDEADLK from within a provider's call, ETIMEDOUT where the provider does not come back.

@@ -5,14 +5,14 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload._lane cimport (
-    EVENT_TYPE, InFlight, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
+    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD,
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD,
     CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD,
     CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
-    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
+    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
     spsc_released, spsc_reserve, thread_self)
 
 cdef extern from "<errno.h>" nogil:
@@ -43,12 +43,26 @@ cdef Worker *worker_new(const ct_offload_class *cls) noexcept nogil:
     w.host.complete = host_complete
     w.host.event = host_event
     control_lock_init(&w.lock)
+    if cls.flags & CT_OFFLOAD_CLASS_QUERIES_APART and not add_querier(w):
+        worker_free(w)
+        return NULL
     return w
+
+
+cdef bint add_querier(Worker *w) noexcept nogil:
+    w.querier = <Worker *> pages_new(sizeof(Worker))
+    if w.querier == NULL:
+        return False
+    w.querier.cls = w.cls
+    w.querier.main = w
+    control_lock_init(&w.querier.lock)
+    return True
 
 
 cdef void worker_free(Worker *w) noexcept nogil:
     if w == NULL:
         return
+    worker_free(w.querier)
     control_lock_fini(&w.lock)
     free(w.backlog)
     pages_free(w, sizeof(Worker))
@@ -77,7 +91,7 @@ cdef bint worker_set_lane(Worker *w, uint32_t shard, Lane *lane) noexcept nogil:
     if lane != NULL and shard >= w.n_lanes:
         w.n_lanes = shard + 1
     control_lock_give(&w.lock)
-    return True
+    return w.querier == NULL or worker_set_lane(w.querier, shard, lane)
 
 
 # --- calling the provider -------------------------------------------------------------------------------------------
@@ -137,7 +151,8 @@ cdef void call(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
 
 cdef void check_answer(Worker *w, int op_type, ct_offload_op *result) noexcept nogil:
     """Turns what cannot be into an error, so that nonsense does no harm."""
-    if result.error < 0 or result.error > 4095:
+    # EINPROGRESS comes here only from a thread that may not give it.
+    if result.error < 0 or result.error > 4095 or result.error == EINPROGRESS:
         result.error = EIO
         result.reserved[0] = UNCERTAIN
         w.count.nonsense += 1
@@ -155,13 +170,14 @@ cdef void check_answer(Worker *w, int op_type, ct_offload_op *result) noexcept n
 cdef void push(Worker *w, Lane *lane, const InFlight *known, const ct_offload_op *result) noexcept nogil:
     """Brings an answer back under its own name."""
     # Never NULL: the ring has room for all that can be outstanding, and each is answered once.
-    cdef ct_offload_op *out = <ct_offload_op *> spsc_reserve(&lane.done)
+    cdef spsc *ring = &lane.done[1] if w.main != NULL else &lane.done[0]
+    cdef ct_offload_op *out = <ct_offload_op *> spsc_reserve(ring)
     memcpy(out, result, sizeof(ct_offload_op))
     out.op_id = known.op_id
     out.conn_id = known.conn_id
     out.type = known.type
     check_answer(w, known.type, out)
-    spsc_publish(&lane.done)
+    spsc_publish(ring)
 
 
 cdef inline bint serves(Lane *lane) noexcept nogil:
@@ -175,6 +191,18 @@ cdef void come_back(Worker *w, Lane *lane) noexcept nogil:
     for cls in range(N_LANE_CLASSES):
         spsc_release(&lane.request[cls], shared_get(&lane.dead[cls]) - spsc_released(&lane.request[cls]))
     shared_set(&lane.stalled, STALL_RETURNED)
+
+
+cdef void look_after_lanes(Worker *w) noexcept nogil:
+    """Lanes in quarantine come back when both threads are out of their calls."""
+    cdef uint32_t i
+    if w.querier != NULL and not control_lock_take(&w.querier.lock, 0):
+        return
+    for i in range(w.n_lanes):
+        if w.lanes[i] != NULL and shared_get(&w.lanes[i].stalled) == STALL_QUARANTINED:
+            come_back(w, w.lanes[i])
+    if w.querier != NULL:
+        control_lock_give(&w.querier.lock)
 
 
 cdef uint32_t gather_lane(Worker *w, Lane *lane, int cls, uint32_t n) noexcept nogil:
@@ -221,7 +249,7 @@ cdef uint32_t run_class(Worker *w, int cls) noexcept nogil:
             spsc_release(&w.lanes[i].request[cls], taken[i])
     for i in range(n):
         known = w.origin[i].known
-        if w.batch[i].error == EINPROGRESS:
+        if w.batch[i].error == EINPROGRESS and w.main == NULL:
             continue
         if known.op_id == 0:
             w.count.nonsense += 1      # completed within the call and answered as well
@@ -242,19 +270,21 @@ cdef void poll(Worker *w) noexcept nogil:
 
 
 cdef uint32_t worker_run_once(Worker *w, int64_t now_ms) noexcept nogil:
-    cdef uint32_t i, n = 0
+    cdef uint32_t n = 0
     cdef int cls
     if provider_calls > 0 or not control_lock_take(&w.lock, 100):
         return 0
     shared_set(&w.stalled, 0)
     w.now_ms = now_ms
-    flush_backlog(w)
-    for i in range(w.n_lanes):
-        if w.lanes[i] != NULL and shared_get(&w.lanes[i].stalled) == STALL_QUARANTINED:
-            come_back(w, w.lanes[i])
-    poll(w)
-    for cls in range(N_LANE_CLASSES):
-        n += run_class(w, cls)
+    if w.main != NULL:
+        n = run_class(w, LANE_QUERY)
+    else:
+        flush_backlog(w)
+        look_after_lanes(w)
+        poll(w)
+        for cls in range(N_LANE_CLASSES):
+            if cls != LANE_QUERY or w.querier == NULL:
+                n += run_class(w, cls)
     if w.n_lanes:
         w.first_lane = (w.first_lane + 1) % w.n_lanes
     control_lock_give(&w.lock)
@@ -328,13 +358,13 @@ cdef int worker_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
 cdef bint put_event(Lane *lane, uint64_t conn_id, int kind) noexcept nogil:
     cdef ct_offload_op *out
     # Results keep their room: one per operation that can be outstanding.
-    if lane.done.size - spsc_depth(&lane.done) <= lane.n_tags:
+    if lane.done[0].size - spsc_depth(&lane.done[0]) <= lane.n_tags:
         return False
-    out = <ct_offload_op *> spsc_reserve(&lane.done)
+    out = <ct_offload_op *> spsc_reserve(&lane.done[0])
     memset(out, 0, sizeof(ct_offload_op))
     out.conn_id = conn_id
     out.type = EVENT_TYPE | kind
-    spsc_publish(&lane.done)
+    spsc_publish(&lane.done[0])
     return True
 
 
@@ -388,6 +418,8 @@ cdef bint worker_take_direct_event(Worker *w, LaneEvent *event) noexcept nogil:
 cdef bint worker_watch(Worker *w, int64_t now_ms, uint32_t limit_ms) noexcept nogil:
     cdef int64_t since = shared_time_get(&w.call_since)
     cdef uint32_t i
+    if w.querier != NULL and worker_watch(w.querier, now_ms, limit_ms):
+        return True
     if since == 0 or now_ms - since <= limit_ms or shared_get(&w.stalled):
         return False
     shared_set(&w.stalled, 1)

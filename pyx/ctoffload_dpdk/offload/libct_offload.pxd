@@ -20,6 +20,7 @@ cdef extern from "ct_offload.h" nogil:
         CT_OFFLOAD_F_MIDSTREAM
         CT_OFFLOAD_R_BYPASS
         CT_OFFLOAD_R_CONTEXT
+        CT_OFFLOAD_CLASS_QUERIES_APART
 
     const uint32_t CT_OFFLOAD_NO_PORT
     const char *CT_OFFLOAD_CAPSULE
@@ -139,7 +140,7 @@ cdef extern from "ct_offload.h" nogil:
         uint32_t size
         const char *name
         int32_t priority
-        uint32_t reserved
+        uint32_t flags
         void *user
         int (*init)(void *user, const ct_offload_host *host) noexcept nogil
         void (*fini)(void *user) noexcept nogil

@@ -192,12 +192,17 @@ cdef void take_event(OffloadShard *s, int p, uint64_t conn_id, int kind) noexcep
 
 
 cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
-    """Results and events in the order in which the worker gave them."""
-    cdef uint32_t i, n = spsc_ready(&lane.done)
+    take_ring(s, p, lane, &lane.done[0])
+    take_ring(s, p, lane, &lane.done[1])
+
+
+cdef void take_ring(OffloadShard *s, int p, Lane *lane, spsc *ring) noexcept nogil:
+    """Results and events in the order in which a thread gave them."""
+    cdef uint32_t i, n = spsc_ready(ring)
     cdef const ct_offload_op *result
     cdef Tag tag
     for i in range(n):
-        result = <const ct_offload_op *> spsc_at(&lane.done, i)
+        result = <const ct_offload_op *> spsc_at(ring, i)
         if result.type & EVENT_TYPE:
             take_event(s, p, result.conn_id, result.type & ~EVENT_TYPE)
         elif not lane_settle(lane, result, s.now_us, &tag):
@@ -206,4 +211,4 @@ cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
             answer_orphan(s, lane, &tag, result)
         else:
             answer(s, p, &tag, result)
-    spsc_release(&lane.done, n)
+    spsc_release(ring, n)

@@ -51,6 +51,7 @@ cdef void orphan_outstanding(OffloadShard *s, int p, Lane *lane) noexcept nogil:
         if lane.tags[i].op_id == 0 or lane.tags[i].is_orphan:
             continue
         tag = lane.tags[i]
+        start_undo(s, &s.slots[tag.slot], NOTICE_REFUSED, ECANCELED, CT_OFFLOAD_REASON_PROVIDER_STALLED)
         if orphan(s, tag.slot, &s.slots[tag.slot], p, ORPHAN_BUSY, &made):
             lane.tags[i].is_orphan = True
             lane.tags[i].slot = made
