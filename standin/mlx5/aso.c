@@ -31,6 +31,21 @@ context_of(uint32_t id)
     return c;
 }
 
+/* Freed with their object. */
+void
+context_forget(uint32_t first, uint32_t n)
+{
+    struct context *c, *following;
+
+    for (c = LIST_FIRST(&contexts); c; c = following) {
+        following = LIST_NEXT(c, next);
+        if (c->id - first < n) {
+            LIST_REMOVE(c, next);
+            free(c);
+        }
+    }
+}
+
 /* The memory that a read is written to, or NULL where the entry asks for none. */
 static void *
 destination(const struct mlx5_aso_cseg *aso)

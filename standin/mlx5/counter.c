@@ -118,3 +118,18 @@ age_read_clear(uint32_t object, uint8_t bits[64])
     memcpy(bits, a->bits, sizeof a->bits);
     memset(a->bits, 0, sizeof a->bits);
 }
+
+/* Freed with their object. */
+void
+age_forget(uint32_t first, uint32_t n)
+{
+    struct ages *a, *following;
+
+    for (a = LIST_FIRST(&ages); a; a = following) {
+        following = LIST_NEXT(a, next);
+        if (a->object - first < n) {
+            LIST_REMOVE(a, next);
+            free(a);
+        }
+    }
+}

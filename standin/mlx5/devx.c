@@ -149,7 +149,11 @@ mlx5dv_devx_obj_destroy(struct mlx5dv_devx_obj *o)
         queue_destroy(o);
     } else if (o->opcode == MLX5_CMD_OP_ALLOC_FLOW_COUNTER) {
         counter_forget(o->id, o->n_ids);
-    } else if (o->opcode == MLX5_CMD_OP_CREATE_GENERAL_OBJECT) {
+    } else if (o->type == MLX5_GENERAL_OBJ_TYPE_CONN_TRACK_OFFLOAD) {
+        context_forget(o->id, o->n_ids);
+    } else if (o->type == MLX5_GENERAL_OBJ_TYPE_FLOW_HIT_ASO) {
+        age_forget(o->id, o->n_ids);
+    } else {
         gta_destroy(o);
     }
     standin_unlock();

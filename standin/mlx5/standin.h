@@ -108,6 +108,7 @@ void counter_hit(uint32_t id, uint64_t packets, uint64_t bytes);
 void counter_read(uint32_t first, uint32_t n, void *pairs); /* n times packets, bytes; big-endian */
 void counter_forget(uint32_t first, uint32_t n);
 void age_hit(uint32_t object, uint32_t offset);
+void age_forget(uint32_t first, uint32_t n);
 void age_read_clear(uint32_t object, uint8_t bits[64]);
 void counter_list(struct text *);
 
@@ -140,6 +141,7 @@ void queue_destroy(struct mlx5dv_devx_obj *);
 /* --- aso.c, gta.c: what the entries of a send queue ask for; both are called with the lock held ------------------ */
 
 void aso_execute(const void *wqe, uint32_t op_mod);
+void context_forget(uint32_t first, uint32_t n);
 void context_list(struct text *);
 bool context_set(uint32_t id, const char *field, uint32_t value);
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from testpmd import Testpmd
 
+from build_support import dpdk, dpdk_source
+from build_support import standin as build
 from standin.mlx5 import Standin, Steering, Worker
+from standin.mlx5.process import ROOT
 
 BOTH = pytest.mark.parametrize("steering", list(Steering))
 SWITCH = {"n_ports": 3, "options": "representor=vf[0-1]"}
@@ -56,6 +61,7 @@ def test_what_the_driver_made_is_gone_when_its_ports_are(bench: Callable[..., Wo
     assert worker.control.rules()
     worker.call("take_down")
     assert not worker.control.rules()
+    assert not worker.control.contexts()
     left = {kind: n for kind, n in worker.control.n_objects().items() if n}
     assert not left, f"firmware objects left behind (opcode, type): {left}"
 
@@ -67,6 +73,34 @@ def test_it_refuses_to_be_loaded_by_accident(standin_available: None) -> None:
         done = subprocess.run(["true"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "CTOFFLOAD_MLX5_STANDIN=1" in done.stderr
+
+
+def compile_c(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["gcc", *words], capture_output=True, text=True, check=False)
+
+
+def test_it_does_not_compile_against_the_headers_of_another_dpdk(standin_available: None, tmp_path: Path) -> None:
+    version = dpdk.version()
+    (tmp_path / "dpdk_version.h").write_text(build.version_header(f"{version.rpartition('.')[0]}.99"))
+    tree = dpdk_source.source_tree(ROOT, version)
+    assert tree is not None
+    place = build.Place(ROOT, version)
+    done = compile_c("-fsyntax-only", f"-I{tmp_path}", *build.flags(place, tree), str(place.sources[0]))
+    assert "the mlx5 headers are of another DPDK than the installed one" in done.stderr
+
+
+def test_it_does_not_run_with_another_dpdk(standin_available: None, tmp_path: Path) -> None:
+    other = tmp_path / "librte_eal.so.23"
+    (tmp_path / "eal.c").write_text('const char *rte_version(void) { return "DPDK 22.11.99"; }\n')
+    assert compile_c("-shared", "-fPIC", "-o", str(other), str(tmp_path / "eal.c")).returncode == 0
+    with Standin(Steering.SOFTWARE) as nic:
+        load = f"import ctypes; ctypes.CDLL({str(other)!r}); ctypes.CDLL({str(nic.library)!r})"
+        environment = {**os.environ, "CTOFFLOAD_MLX5_STANDIN": "1", "LD_LIBRARY_PATH": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", load], env=environment, capture_output=True, text=True, check=False
+        )
+    assert done.returncode != 0
+    assert "but this process runs DPDK 22.11.99" in done.stderr
 
 
 def test_a_connectx_5_has_no_conntrack(bench: Callable[..., Worker]) -> None:
