@@ -57,6 +57,8 @@ CHOSEN = (
     "fdb/2/v4-tcp/count+ct+jump",
     "fdb/2/v6-udp/age+count+port",
     "fdb/3/valid/rewrite+port",
+    "fdb/0/v4-tcp-live/count+age+port",
+    "fdb/2/v6-tcp-live/count+age+port",
 )
 
 

@@ -98,6 +98,16 @@ FIVE_TUPLES: dict[str, list[Item]] = {
     "vlan-v6-udp": [Eth(), Vlan(vid=5), V6, UDP],
 }
 
+# A connection's packets that neither open nor close it.
+LIVE: dict[str, list[Item]] = {
+    "v4-tcp-live": [Eth(), V4, Tcp(src_port=1000, dst_port=80, flags=Masked(0, 7))],
+    "v6-tcp-live": [Eth(), V6, Tcp(src_port=1000, dst_port=80, flags=Masked(0, 7))],
+    "vlan-v4-tcp-live": [Eth(), Vlan(vid=5), V4, Tcp(src_port=1000, dst_port=80, flags=Masked(0, 7))],
+    "vlan-v6-tcp-live": [Eth(), Vlan(vid=5), V6, Tcp(src_port=1000, dst_port=80, flags=Masked(0, 7))],
+    "v4-udp": FIVE_TUPLES["v4-udp"],
+    "v6-udp": FIVE_TUPLES["v6-udp"],
+}
+
 GATES: dict[str, list[Item]] = {
     "any": [Eth()],
     "arp": [Eth(ether_type=0x0806)],
@@ -258,6 +268,16 @@ def connection_rules() -> Iterator[Shape]:
             yield of_words("fdb", ENTRY, name, on_switch(FIVE_TUPLES[name]), f"{plan} port".strip())
 
 
+def gateless_rules() -> Iterator[Shape]:
+    """A connection's direction where there is no gate: the rule itself leaves out what opens and closes."""
+    for name, items in LIVE.items():
+        for group in (ENTRY, CONNECTIONS):
+            for words in ("count age port", "age port", "count port"):
+                yield of_words("fdb", group, name, on_switch(items), words)
+            for words in ("count age queue", "age queue", "count queue", "mark queue"):
+                yield of_words("in", group, name, items, words)
+
+
 def order_rules() -> Iterator[Shape]:
     """The same actions in every order."""
     for group_of_words in (("mark", "rewrite", "count", "ct"), ("mark", "rewrite", "age"), ("age", "count", "ct")):
@@ -292,8 +312,9 @@ def check_rules() -> Iterator[Shape]:
 
 
 def all_shapes() -> list[Shape]:
-    rules = (gate_rules, connection_rules, order_rules, rewrite_rules, check_rules)
-    return [made for family in rules for made in family()]
+    rules = (gate_rules, connection_rules, gateless_rules, order_rules, rewrite_rules, check_rules)
+    # Some belong to two families.
+    return list({made.name: made for family in rules for made in family()}.values())
 
 
 SHAPES = all_shapes()
