@@ -12,6 +12,7 @@ from ctoffload_dpdk.engine._loop import Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
+from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.providers.rte_flow import RteFlowClass, RteFlowProvider
 from ctoffload_dpdk.settings import Settings
 
@@ -43,7 +44,18 @@ class Engine:
         """events: how many connection events are kept between two calls of conntrack.events()."""
         self.settings = settings
         self.eal = eal
-        self.layer = OffloadLayer()
+        self.layer = OffloadLayer(
+            (settings.ct_offload_delete_budget, settings.ct_offload_add_budget, settings.ct_offload_query_budget),
+            settings.ct_offload_provider_limit,
+        )
+        self.layer.set_eligibility(
+            Eligibility(
+                min_packets=settings.ct_offload_after_packets,
+                rate_per_s=settings.ct_offload_rate,
+                burst=settings.ct_offload_burst,
+                needs_handshake=settings.ct_offload_establish_at != "reply",
+            )
+        )
         self.conntrack = Conntrack(
             max(settings.ct_offload_max_connections, 1),
             layer=self.layer,

@@ -114,9 +114,6 @@ class Settings:
     ct_offload_establish_at: str = _choice(
         ("established", "reply"), "install a TCP connection once its handshake is complete, or at the first reply"
     )
-    ct_offload_strict_windows: bool = _switch(
-        False, "let the NIC drop TCP packets outside the window, of connections whose handshake software saw"
-    )
     ct_offload_unconfirmed_rst_timeout: int = _timeout(900, "time left after an RST that cannot be judged")
     ct_offload_tcp_sequence_check: bool = _switch(True, "judge TCP packets by their sequence numbers")
 
@@ -126,32 +123,20 @@ class Settings:
     ct_offload_rate: int = _number(0, 0, 2**31 - 1, "connections/s", "install at most so many; 0: no limit")
     ct_offload_burst: int = _number(1000, 1, 2**31 - 1, "connections", "of which so many at once")
 
-    ct_offload_add_budget: int = _number(256, 1, 65536, "operations", "installations submitted per turn of a worker")
-    ct_offload_delete_budget: int = _number(256, 1, 65536, "operations", "removals submitted per turn of a worker")
-    ct_offload_query_budget: int = _number(1024, 1, 65536, "operations", "last-used queries per turn of a worker")
-    ct_offload_context_read_budget: int = _number(100, 0, 2**20, "reads/s", "TCP contexts read back after a removal")
-    ct_offload_sweep_budget: int = _number(500, 10, 1_000_000, "us", "time of one slice of expiry")
-    ct_offload_switch_budget: int = _number(500, 10, 1_000_000, "us", "time of one slice of the walk after a switch")
-    ct_offload_provider_limit: int = _number(
-        2000, 10, 3_600_000, "ms", "a provider's call longer than this stalls it: it is left aside"
+    ct_offload_add_budget: int = _number(2048, 1, 16384, "operations", "installations outstanding at once", live=False)
+    ct_offload_delete_budget: int = _number(2048, 1, 16384, "operations", "removals outstanding at once", live=False)
+    ct_offload_query_budget: int = _number(
+        1024, 1, 16384, "operations", "last-used queries outstanding at once", live=False
     )
-    ct_offload_max_orphans: int = _number(100_000, 0, 2**31 - 1, "handles", "handles kept of a stalled provider")
+    ct_offload_sweep_budget: int = _number(500, 10, 1_000_000, "us", "time of one slice of expiry")
+    ct_offload_provider_limit: int = _number(
+        2000, 10, 3_600_000, "ms", "a provider's call longer than this stalls it: it is left aside", live=False
+    )
 
     ct_offload_max_connections: int = _number(
         3_000_000, 0, 2**28, "connections", "refuse new ones beyond; 0 refuses all"
     )
     ct_offload_zone_limit: int = _number(0, 0, 2**32 - 1, "connections", "limit of a zone that has none; 0: none")
-    ct_offload_max_fragments: int = _number(1000, 0, 5000, "fragments", "held while their datagram is incomplete")
-    ct_offload_min_fragment_v4: int = _number(1200, 400, 65535, "bytes", "an IPv4 fragment below it is invalid")
-    ct_offload_min_fragment_v6: int = _number(1280, 400, 65535, "bytes", "an IPv6 fragment below it is invalid")
-
-    ct_offload_engine: str = _choice(
-        ("auto", "sync", "async"), "how rules are made: one by one, or by templates and queues", live=False
-    )
-    ct_offload_contexts: int = _number(65536, 0, 2**25, "contexts", "TCP contexts reserved per port", live=False)
-    ct_offload_counters: int = _number(131072, 0, 2**26, "counters", "counters reserved per port", live=False)
-    ct_offload_ages: int = _number(131072, 0, 2**26, "ages", "age objects reserved per port", live=False)
-    ct_offload_queues: int = _number(1, 1, 64, "queues", "flow queues per port", live=False)
 
     ct_offload_timeout_tcp_syn_sent: int = _timeout(30, "TCP: a SYN was seen")
     ct_offload_timeout_tcp_syn_recv: int = _timeout(30, "TCP: the handshake goes on")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from story import A, B, with_timeouts
 
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.engine import Settings
 
 pytestmark = pytest.mark.eal
 
@@ -112,9 +114,38 @@ def test_neighbours_and_link_local_multicast_pass_untracked(lab: Any) -> None:
     lab.packet(A, ether / scapy.IPv6(src="fe80::1", dst="fe80::2") / scapy.ICMPv6ND_NS(tgt="fe80::2"))
     lab.packet(A, ether / scapy.IP(src="198.51.100.1", dst="224.0.0.5") / scapy.UDP())
     stats = lab.engine.packets()
-    assert stats.untracked == {"non-ip": 1, "neighbour-discovery": 1, "link-local-multicast": 1}
+    assert stats.untracked == {"non-ip": 1, "neighbour-discovery": 1, "link-local-multicast": 1, "fragment": 0}
     assert stats.host_tx == 3
     assert lab.engine.connections().created == 0
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_fragments_pass_untracked_also_those_of_a_connection_in_hardware(lab: Any, ipv6: bool) -> None:
+    import scapy.all as scapy  # noqa: PLC0415
+
+    conn = lab.udp(ipv6=ipv6)
+    sent = lab.packets().host_tx
+    l4 = scapy.UDP(sport=conn.sport, dport=conn.port) / (b"x" * 2400)
+    if ipv6:
+        parts = scapy.fragment6(conn.frame(A, scapy.IPv6ExtHdrFragment() / l4), 1300)
+    else:
+        parts = scapy.fragment(conn.frame(A, l4), 1200)
+    for part in parts:
+        lab.packet(A, part)
+    assert len(parts) > 1
+    assert lab.engine.packets().untracked["fragment"] == len(parts)
+    assert lab.packets().host_tx == sent + len(parts)
+    assert conn.in_hardware
+
+
+def test_the_settings_reach_the_layer(make_lab: Any) -> None:
+    lab = make_lab(replace(Settings(), ct_offload_after_packets=5))
+    conn = lab.udp()
+    assert not conn.in_hardware
+    for _ in range(3):
+        conn.client_sends()
+    lab.advance(2)
+    assert conn.in_hardware
 
 
 def test_flushing_the_tracker_empties_the_nic(lab: Any) -> None:

@@ -6,7 +6,8 @@ cpdef enum Untracked:
     UNTRACKED_NON_IP = 1                # ARP, LLDP, spanning tree, ...
     UNTRACKED_LINK_LOCAL_MULTICAST = 2  # 224.0.0.0/24, ff02::/16: routing and name protocols of this link
     UNTRACKED_NEIGHBOUR_DISCOVERY = 3   # ICMPv6 133 to 137: IPv6's ARP, which conntrack would call invalid
-    N_UNTRACKED = 4
+    UNTRACKED_FRAGMENT = 4              # no tracker puts them together here yet
+    N_UNTRACKED = 5
 
 
 cdef inline int classify(const uint8_t *data, uint32_t length) noexcept nogil:
@@ -28,12 +29,17 @@ cdef inline int classify(const uint8_t *data, uint32_t length) noexcept nogil:
     if kind == 0x0800:
         if length >= at + 20 and data[at + 16] == 224 and data[at + 17] == 0 and data[at + 18] == 0:
             return UNTRACKED_LINK_LOCAL_MULTICAST
+        # more fragments, or an offset
+        if length >= at + 20 and (data[at + 6] & 0x3f or data[at + 7]):
+            return UNTRACKED_FRAGMENT
         return TRACKED
     if kind != 0x86dd:
         return UNTRACKED_NON_IP
     if length >= at + 41:
         if data[at + 6] == 58 and 133 <= data[at + 40] <= 137:
             return UNTRACKED_NEIGHBOUR_DISCOVERY
+        if data[at + 6] == 44:
+            return UNTRACKED_FRAGMENT
         if data[at + 24] == 0xff and (data[at + 25] & 0x0f) <= 2:
             return UNTRACKED_LINK_LOCAL_MULTICAST
     return TRACKED

@@ -31,7 +31,7 @@ cdef struct LoopCounts:
     uint64_t host_tx
     uint64_t tracked
     uint64_t dropped[4]
-    uint64_t untracked[4]
+    uint64_t untracked[5]
 
 
 cdef class Loop:

@@ -52,7 +52,7 @@ class LoopStats:
 
 
 DROP_NAMES = ("invalid", "tx-full", "no-peer", "not-linear")
-UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery")
+UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
 
 
 cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
