@@ -18,7 +18,7 @@ class OffloadLab(Tracker):
         self.layer.register(self.provider, activate=True)
         if enabled:
             self.layer.force_enable()
-        super().__init__(Conntrack(1000, layer=self.layer, now_ms=1_000_000, events=1000, **options))  # type: ignore[arg-type]
+        super().__init__(Conntrack(1000, layer=self.layer, now_ms=1_000_000, events=1000, **options))
 
     def step(self, n: int = 4) -> None:
         self.ct.advance(self.now_ms)

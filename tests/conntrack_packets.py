@@ -197,18 +197,18 @@ class Tracker:
 
     def __init__(self, conntrack: Conntrack | None = None, **options: object) -> None:
         self.now_ms = 1_000_000
-        self.ct = conntrack or Conntrack(**({"max_connections": 1000, "now_ms": self.now_ms} | options))  # type: ignore[arg-type]
+        self.ct = conntrack or Conntrack(**({"max_connections": 1000, "now_ms": self.now_ms} | options))
 
     def __call__(self, *frames: bytes, **action: object) -> str:
         """The ct_state of the last of these packets."""
         return self.states(*frames, **action)[-1]
 
     def states(self, *frames: bytes, **action: object) -> list[str]:
-        verdicts = self.ct.process(Packets.of(frames), self.now_ms, **action)  # type: ignore[arg-type]
+        verdicts = self.ct.process(Packets.of(frames), self.now_ms, **action)
         return [states_text(int(v["state"])) for v in verdicts]
 
     def verdict(self, frame: bytes, **action: object) -> dict[str, int]:
-        row = self.ct.process(Packets.of([frame]), self.now_ms, **action)[0]  # type: ignore[arg-type]
+        row = self.ct.process(Packets.of([frame]), self.now_ms, **action)[0]
         return {name: int(row[name]) for name in row.dtype.names}
 
     def wait(self, seconds: float) -> None:
@@ -266,7 +266,7 @@ class Peers:
 
     def send(self, who: int, flags: str, data: bytes = b"", **fields: object) -> str:
         """Sends, advances the sender's sequence, and says the state."""
-        state = self.tracker(self.frame(who, flags, data, **fields))  # type: ignore[arg-type]
+        state = self.tracker(self.frame(who, flags, data, **fields))
         if "seq" not in fields:
             self.seq[who] += len(data) + ("S" in flags) + ("F" in flags)
         return state
@@ -274,7 +274,7 @@ class Peers:
     def handshake(self) -> list[str]:
         return [self.send(0, "S", options=self.options), self.send(1, "SA", options=self.options), self.send(0, "A")]
 
-    def row(self):  # type: ignore[no-untyped-def]
+    def row(self):
         (src, sport), (dst, dport) = self.ends
         rows = self.tracker.ct.find(src, dst, TCP, sport, dport)
         return rows[0] if len(rows) else None

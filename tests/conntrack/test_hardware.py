@@ -633,3 +633,15 @@ def test_the_layer_knows_how_many_packets_software_saw() -> None:
         seen.append("EST" in lab.provider.seen(conn_id))
         lab.wait(1)
     assert seen == [False, False, True, True]
+
+
+def test_a_connection_that_policy_kept_out_is_offered_again_when_policy_changes(lab: OffloadLab) -> None:
+    lab.layer.set_eligibility(Eligibility(protocols=frozenset({TCP})))
+    lab(ASK, ANSWER)
+    lab.sweep()
+    lab.step()
+    assert offload_of(lab)[0] == NO
+    lab.layer.set_eligibility(Eligibility())
+    lab.sweep()
+    lab.step()
+    assert offload_of(lab)[0] == YES

@@ -21,7 +21,7 @@ from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
     NOTICE_AGED, NOTICE_INSTALLED, NOTICE_LOST, NOTICE_NO_SAMPLE, NOTICE_OUT, NOTICE_PUSHED, NOTICE_REFUSED, NOTICE_SAMPLE,
     WANT_ADDED, WANT_INSTALLED, WANT_OUT, ConnTable, Notice, OffloadShard, shard_attach, shard_set_packets, shard_enabled, shard_epoch, shard_holds,
-    shard_query,
+    shard_query, shard_reached,
     shard_want,
 )
 from ctoffload_dpdk.offload.libct_offload cimport (
@@ -161,7 +161,8 @@ cdef void offer(Shard *shard, uint32_t slot) noexcept nogil:
         if not conn.flags & CONN_OFFERED:
             conn.flags |= CONN_OFFERED
             shard_want(shard.offload, id_of(shard, slot), WANT_ADDED, 0)
-    elif not hardware.flags & (HW_WANTED | HW_LEAVING | HW_BACK_OFF):
+    elif not hardware.flags & (HW_LEAVING | HW_BACK_OFF) and shard_reached(shard.offload, slot) != WANT_INSTALLED:
+        # one that was refused may be taken now; wanting it twice costs nothing
         if conn.key.proto != PROTO_TCP or may_go_in(conn):
             want_installed(shard, slot)
 
