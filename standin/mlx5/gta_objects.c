@@ -140,51 +140,47 @@ describe_single(struct text *out, const struct stc *s, uint32_t value)
     fields_modify(out, &rewrite, 1);
 }
 
-void
-gta_describe(struct record *r, const struct stc *s, const struct stc_data *data, bool *is_first)
+static void
+describe_counter(struct record *r, const struct stc *s, uint32_t offset)
 {
-    struct text *out = &r->body;
+    uint32_t id = MLX5_GET(stc_ste_param_flow_counter, s->param, flow_counter_id) + offset;
 
-    if (!s || s->type == MLX5_IFC_STC_ACTION_TYPE_NOP) {
-        return;
-    }
-    text_add(out, *is_first ? "" : ", ");
-    *is_first = false;
-    switch (s->type) {
-    case MLX5_IFC_STC_ACTION_TYPE_COUNTER: {
-        uint32_t id = MLX5_GET(stc_ste_param_flow_counter, s->param, flow_counter_id) + data->counter;
+    text_add(&r->body, "{\"action\": \"counter\", \"id\": %u}", id);
+    record_target_add(r, TARGET_COUNTER, id, 0);
+}
 
-        text_add(out, "{\"action\": \"counter\", \"id\": %u}", id);
-        record_target_add(r, TARGET_COUNTER, id, 0);
-        break;
-    }
-    case MLX5_IFC_STC_ACTION_TYPE_TAG:
-        text_add(out, "{\"action\": \"tag\", \"value\": %u}", data->single);
-        break;
-    case MLX5_IFC_STC_ACTION_TYPE_ASO: {
-        uint32_t object = MLX5_GET(stc_ste_param_execute_aso, s->param, aso_object_id);
-        bool is_context =
-            devx_find(MLX5_CMD_OP_CREATE_GENERAL_OBJECT, MLX5_GENERAL_OBJ_TYPE_CONN_TRACK_OFFLOAD, object);
+static void
+describe_aso(struct text *out, const struct stc *s, const struct stc_data *data)
+{
+    uint32_t object = MLX5_GET(stc_ste_param_execute_aso, s->param, aso_object_id);
 
-        text_add(out, "{\"action\": \"%s\"", is_context ? "context" : "meter");
-        text_add(out, is_context ? ", \"direction\": \"%s\"" : "", data->second ? "reply" : "original");
-        text_add(out, ", \"id\": %u, \"offset\": %u, \"result\": \"reg_c_%u\"}", object, data->first,
-                 (unsigned int) MLX5_GET(stc_ste_param_execute_aso, s->param, return_reg_id));
-        break;
+    if (devx_find(MLX5_CMD_OP_CREATE_GENERAL_OBJECT, MLX5_GENERAL_OBJ_TYPE_CONN_TRACK_OFFLOAD, object)) {
+        text_add(out, "{\"action\": \"context\", \"direction\": \"%s\"", data->second ? "reply" : "original");
+    } else {
+        text_add(out, "{\"action\": \"meter\"");
     }
-    case MLX5_IFC_STC_ACTION_TYPE_ACC_MODIFY_LIST:
-        text_add(out, "{\"action\": \"modify\", \"rewrites\": ");
+    text_add(out, ", \"id\": %u, \"offset\": %u, \"result\": \"reg_c_%u\"}", object, data->first,
+             (unsigned int) MLX5_GET(stc_ste_param_execute_aso, s->param, return_reg_id));
+}
+
+static void
+describe_modify(struct text *out, const struct stc *s, uint32_t value)
+{
+    text_add(out, "{\"action\": \"modify\", \"rewrites\": ");
+    if (s->type == MLX5_IFC_STC_ACTION_TYPE_ACC_MODIFY_LIST) {
         describe_list(out, MLX5_GET(stc_ste_param_header_modify_list, s->param, header_modify_pattern_id),
-                      MLX5_GET(stc_ste_param_header_modify_list, s->param, header_modify_argument_id) + data->second);
-        text_add(out, "}");
-        break;
-    case MLX5_IFC_STC_ACTION_TYPE_SET:
-    case MLX5_IFC_STC_ACTION_TYPE_ADD:
-    case MLX5_IFC_STC_ACTION_TYPE_COPY:
-        text_add(out, "{\"action\": \"modify\", \"rewrites\": ");
-        describe_single(out, s, data->second);
-        text_add(out, "}");
-        break;
+                      MLX5_GET(stc_ste_param_header_modify_list, s->param, header_modify_argument_id) + value);
+    } else {
+        describe_single(out, s, value);
+    }
+    text_add(out, "}");
+}
+
+/* Where a packet goes, and kinds that are shown by number. */
+static void
+describe_destination(struct text *out, const struct stc *s)
+{
+    switch (s->type) {
     case MLX5_IFC_STC_ACTION_TYPE_JUMP_TO_FT:
         text_add(out, "{\"action\": \"table\", \"id\": %u}",
                  (unsigned int) MLX5_GET(stc_ste_param_table, s->param, table_id));
@@ -206,5 +202,34 @@ gta_describe(struct record *r, const struct stc *s, const struct stc_data *data,
         break;
     default:
         text_add(out, "{\"action\": \"kind %#x\"}", s->type);
+    }
+}
+
+void
+gta_describe(struct record *r, const struct stc *s, const struct stc_data *data, bool *is_first)
+{
+    if (!s || s->type == MLX5_IFC_STC_ACTION_TYPE_NOP) {
+        return;
+    }
+    text_add(&r->body, *is_first ? "" : ", ");
+    *is_first = false;
+    switch (s->type) {
+    case MLX5_IFC_STC_ACTION_TYPE_COUNTER:
+        describe_counter(r, s, data->counter);
+        break;
+    case MLX5_IFC_STC_ACTION_TYPE_TAG:
+        text_add(&r->body, "{\"action\": \"tag\", \"value\": %u}", data->single);
+        break;
+    case MLX5_IFC_STC_ACTION_TYPE_ASO:
+        describe_aso(&r->body, s, data);
+        break;
+    case MLX5_IFC_STC_ACTION_TYPE_ACC_MODIFY_LIST:
+    case MLX5_IFC_STC_ACTION_TYPE_SET:
+    case MLX5_IFC_STC_ACTION_TYPE_ADD:
+    case MLX5_IFC_STC_ACTION_TYPE_COPY:
+        describe_modify(&r->body, s, data->second);
+        break;
+    default:
+        describe_destination(&r->body, s);
     }
 }

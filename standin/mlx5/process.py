@@ -132,7 +132,11 @@ class Standin:
 
     def eal_args(self, memory_mb: int = 256) -> list[str]:
         """EAL arguments that probe the device and nothing else."""
-        device = f"{PCI_ADDRESS},dv_flow_en={int(self.steering)}{',' if self.options else ''}{self.options}"
+        parameters = [f"dv_flow_en={int(self.steering)}", self.options]
+        if self.steering is Steering.HARDWARE:
+            # How often counters are read, in ms; 500 by default, for which a stop has to wait as well.
+            parameters.append("svc_cycle_time=20")
+        device = ",".join([PCI_ADDRESS, *filter(None, parameters)])
         return ["--no-huge", "-m", str(memory_mb), "--no-shconf", "--no-telemetry", "-a", device]
 
     def control(self) -> Control:
