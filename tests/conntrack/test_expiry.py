@@ -166,3 +166,24 @@ def test_the_index_finds_everything_while_it_grows_and_shrinks() -> None:
         assert (again[::2] == first[::2]).all()
         assert not set(again[1::2].tolist()) & set(odd.tolist())
         assert len(conntrack.find(CLIENT, SERVER, UDP, 30_000, 53)) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_index_under_random_beginnings_and_ends(seed: int) -> None:
+    """Against a dictionary: buckets split, overflow and empty again in any order."""
+    n = 20_000
+    frames = Packets.of([ask(1 + i) for i in range(n)])
+    rng = np.random.default_rng(seed)
+    known = np.zeros(n, np.uint64)
+    with Conntrack(n, now_ms=0) as conntrack:
+        for _ in range(25):
+            some = np.unique(rng.integers(0, n, rng.integers(1, n)))
+            verdicts = conntrack.process(Packets(frames.data, frames.offset[some], frames.length[some]), 0)
+            had = known[some] != 0
+            assert (verdicts["conn_id"][had] == known[some][had]).all()
+            known[some] = verdicts["conn_id"]
+            gone = np.flatnonzero(known)[rng.random(np.count_nonzero(known)) < rng.random()]
+            assert conntrack.flush_ids(known[gone]) == len(gone)
+            known[gone] = 0
+            assert (conntrack.process(frames, 0, commit=False)["conn_id"] == known).all()
+            assert conntrack.count == np.count_nonzero(known)

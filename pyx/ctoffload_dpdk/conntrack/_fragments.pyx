@@ -246,6 +246,9 @@ cdef Taken read_piece(Fragments *fragments, const Packet *packet, bint ovs_compa
     if taken != TAKEN_HELD:
         return taken
     piece.last = <int64_t> piece.first + piece.size - 1
+    # OVS keeps 16 bits: a fragment that reaches beyond the end of any datagram seems to end near its beginning
+    if ovs_compat:
+        piece.last &= 0xffff
     if not piece.is_last and piece.l3_size < fragments.min_size[piece.which]:
         fragments.counters[piece.which].too_small += 1
         return TAKEN_INVALID
@@ -328,6 +331,15 @@ cdef bint is_whole(const Fragments *fragments, const Datagram *datagram, bint ov
     return ovs_compat or held.is_last
 
 
+cdef uint32_t carried(const Fragments *fragments, const Datagram *datagram) noexcept nogil:
+    cdef uint32_t at = datagram.head
+    cdef uint32_t total = 0
+    while at:
+        total += fragments.held[at - 1].size
+        at = fragments.held[at - 1].next
+    return total
+
+
 # Puts it together in `whole`; 0 where it is longer than a datagram can be.
 cdef uint32_t put_together(Fragments *fragments, const Datagram *datagram, bint ovs_compat) noexcept nogil:
     cdef const Held *held = &fragments.held[datagram.head - 1]
@@ -335,7 +347,7 @@ cdef uint32_t put_together(Fragments *fragments, const Datagram *datagram, bint 
     cdef uint32_t header = held.data - held.l3 if v4 else IPV6_HEADER
     cdef uint8_t *ip = fragments.whole + held.l3
     cdef uint32_t at = held.l3 + header
-    cdef uint32_t size = header + <uint32_t> (fragments.held[last_of(fragments, datagram) - 1].last + 1)
+    cdef uint32_t size = header + carried(fragments, datagram)
     cdef uint32_t link = datagram.head
     # OVS counts the Ethernet header, and the headers of the first IPv6 fragment
     if size > MAX_DATAGRAM or (ovs_compat and size - header + held.data > MAX_DATAGRAM):
@@ -353,13 +365,6 @@ cdef uint32_t put_together(Fragments *fragments, const Datagram *datagram, bint 
         ip[6] = ip[7] = 0
     else:
         ip[6] = datagram.next_header
-    return at
-
-
-cdef uint32_t last_of(const Fragments *fragments, const Datagram *datagram) noexcept nogil:
-    cdef uint32_t at = datagram.head
-    while fragments.held[at - 1].next:
-        at = fragments.held[at - 1].next
     return at
 
 
