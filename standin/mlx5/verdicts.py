@@ -19,7 +19,7 @@ from typing import Any
 from build_support import dpdk
 from standin.mlx5.control import Complaint, Refusal
 from standin.mlx5.process import ROOT, Standin, Steering, why_unavailable
-from standin.mlx5.worker import Worker, WorkerDied
+from standin.mlx5.worker import Worker, WorkerDied, WorkerError
 
 BENCH = Path(__file__).with_name("bench.py")
 PROFILE = "cx6dx"
@@ -67,7 +67,11 @@ class Judge:
 
     def start(self) -> Worker:
         worker = Worker(Standin(self.steering, profile=PROFILE, **self.options), BENCH)
-        worker.call("start", worker.nic.eal_args(), self.steering is Steering.HARDWARE)
+        try:
+            worker.call("start", worker.nic.eal_args(), self.steering is Steering.HARDWARE)
+        except (WorkerError, WorkerDied):
+            worker.close()
+            raise
         return worker
 
     def ask(self, function: str, shape: str) -> Verdict:

@@ -89,6 +89,12 @@ def test_it_does_not_compile_against_the_headers_of_another_dpdk(standin_availab
     assert "the mlx5 headers are of another DPDK than the installed one" in done.stderr
 
 
+def test_without_the_private_headers_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DPDK_SOURCE", raising=False)
+    with pytest.raises(dpdk.Missing, match="run: python -m build_support.dpdk_source, or set DPDK_SOURCE=dir"):
+        build.build(tmp_path)
+
+
 def test_it_does_not_run_with_another_dpdk(standin_available: None, tmp_path: Path) -> None:
     other = tmp_path / "librte_eal.so.23"
     (tmp_path / "eal.c").write_text('const char *rte_version(void) { return "DPDK 22.11.99"; }\n')
