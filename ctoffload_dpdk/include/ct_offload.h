@@ -189,7 +189,7 @@ struct ct_offload_class {
     const char *name;     /* unique; active where a dpif-offload class of that name is */
     int32_t priority;     /* lower is asked first; equal: order of registration */
     uint32_t flags;       /* CT_OFFLOAD_CLASS_* */
-    void *user; /* handed back as first argument */
+    void *user;           /* handed back as first argument */
     int (*init)(void *user, const struct ct_offload_host *host);
     void (*fini)(void *user);
     bool (*can_offload)(void *user, const struct ct_offload_ctx *ctx, uint16_t *reason);

@@ -144,3 +144,10 @@ def test_without_a_provider_it_says_so(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", "-x", *KIT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert "--provider MODULE:NAME is missing" in done.stdout + done.stderr
+
+
+def test_the_example_of_the_page_for_authors_passes(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "providers.md").read_text()
+    (tmp_path / "shelf.py").write_text(page.split("```python\n")[1].split("```")[0])
+    done = run(tmp_path, "shelf:Shelf")
+    assert done.returncode == 0, done.stdout[-3000:]

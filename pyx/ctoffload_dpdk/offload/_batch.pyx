@@ -1,4 +1,4 @@
-"""A batch of operations: grows, is submitted through the layer, keeps a result per operation, may be submitted again."""
+"""A batch of operations: grows, goes through the layer, keeps a result per operation, may be submitted again."""
 import errno
 from typing import NamedTuple
 
@@ -12,8 +12,7 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload.contract import CTX, OP, OpType
 
-from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY)
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY
 
 cdef enum:
     FIRST_SIZE = 8

@@ -212,7 +212,7 @@ cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint
     cdef Holding *held
     for i in range(n):
         held = direct_find(d, ops[i].conn_id)
-        # Nobody is asked to take what failed already; the other operations go to every owner, whatever another one said.
+        # Nobody is asked to take what failed already; other operations go to every owner, whatever another one said.
         if not concerns(route, p, &ops[i], held) or (ops[i].error != OPEN and is_offer(&ops[i])):
             continue
         d.part[n_part] = ops[i]

@@ -87,9 +87,9 @@ cdef void lane_free(Lane *lane) noexcept nogil
 cdef int lane_class(int op_type) noexcept nogil
 cdef bint lane_has_room(Lane *lane, int op_type) noexcept nogil
 # Hands one operation to the worker; lane_has_room was asked first. ctx may be NULL.
-cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle, const ct_offload_ctx *ctx,
-                    uint32_t now_us, bint is_orphan) noexcept nogil
-# Shard: the tag of a result, freed and counted; NULL where the result belongs to nothing outstanding. Copy before reuse.
+cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle,
+                    const ct_offload_ctx *ctx, uint32_t now_us, bint is_orphan) noexcept nogil
+# Shard: copies the tag of a result, frees and counts it; False where the result belongs to nothing outstanding.
 cdef bint lane_settle(Lane *lane, const ct_offload_op *result, uint32_t now_us, Tag *tag) noexcept nogil
 # Frees the tag of a request that was never handed over.
 cdef void lane_cancel(Lane *lane, uint32_t tag) noexcept nogil

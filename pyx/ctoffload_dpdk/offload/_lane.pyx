@@ -5,8 +5,7 @@ from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD)
-from ctoffload_dpdk.offload.libspsc cimport (
-    pages_free, pages_new, spsc_fini, spsc_init, spsc_publish, spsc_reserve)
+from ctoffload_dpdk.offload.libspsc cimport pages_free, pages_new, spsc_fini, spsc_init, spsc_publish, spsc_reserve
 
 cdef enum:
     NO_TAG = 0xffffffff
@@ -21,7 +20,7 @@ cdef uint32_t power_of_two(uint32_t n) noexcept nogil:
 
 
 cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil:
-    """A lane with room for budget[class] outstanding operations of each class; 65536 in all at most. NULL without memory."""
+    """A lane with room for budget[class] operations per class, 65536 in all at most. NULL without memory."""
     cdef Lane *lane
     cdef uint32_t i, n_tags = budget[LANE_ADD] + budget[LANE_DEL] + budget[LANE_QUERY]
     # The rings' indexes lie in cache lines of their own: pages are aligned, calloc's memory is not.
@@ -72,8 +71,8 @@ cdef bint lane_has_room(Lane *lane, int op_type) noexcept nogil:
     return lane.outstanding[cls] < lane.budget[cls] and spsc_reserve(&lane.request[cls]) != NULL
 
 
-cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle, const ct_offload_ctx *ctx,
-                    uint32_t now_us, bint is_orphan) noexcept nogil:
+cdef void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle,
+                    const ct_offload_ctx *ctx, uint32_t now_us, bint is_orphan) noexcept nogil:
     cdef int cls = lane_class(op_type)
     cdef Request *request = <Request *> spsc_reserve(&lane.request[cls])
     cdef uint32_t index = lane.free_tag

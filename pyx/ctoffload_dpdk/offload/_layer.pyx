@@ -23,8 +23,8 @@ from ctoffload_dpdk.offload._direct cimport (
 from ctoffload_dpdk.offload._eligibility cimport policy_new
 from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, LaneEvent, N_LANE_CLASSES, lane_free, lane_new
 from ctoffload_dpdk.offload._shard cimport (
-    PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control, shard_set_lane,
-    shard_turn, shard_turns, shard_walk_left)
+    PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control,
+    shard_set_lane, shard_turn, shard_turns, shard_walk_left)
 from ctoffload_dpdk.offload._watch cimport watched_fini, watched_init, watched_look, watched_loop, watched_set
 from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_set_lane, worker_take_direct_event
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS
@@ -51,7 +51,8 @@ cdef class OffloadLayer:
             raise MemoryError
         watched_init(self.watched, call_limit_ms)
         if len(budgets) != 3 or min(budgets) < 1 or sum(budgets) > 65536:
-            raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most", errno=errno.EINVAL)
+            raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most",
+                             errno=errno.EINVAL)
         self.budget[LANE_DEL], self.budget[LANE_ADD], self.budget[LANE_QUERY] = budgets
         self._slots = [None] * CT_OFFLOAD_MAX_PROVIDERS
         self._standing = set()
@@ -98,7 +99,8 @@ cdef class OffloadLayer:
         if number >= MAX_SHARDS:
             raise UsageError(f"add_shard: {MAX_SHARDS} shards are the most", errno=errno.ENOSPC, op="add_shard")
         if not 1 <= max_slots <= 0x7fffffff:
-            raise UsageError(f"add_shard: {max_slots} slots are not between 1 and 2^31", errno=errno.EINVAL, op="add_shard")
+            raise UsageError(f"add_shard: {max_slots} slots are not between 1 and 2^31", errno=errno.EINVAL,
+                             op="add_shard")
         self._shards[number] = shard_new(number, max_slots)
         if self._shards[number] == NULL:
             raise MemoryError(f"no address space for {max_slots} connections")
@@ -134,9 +136,10 @@ cdef class OffloadLayer:
         self.n_retired += 1
 
     cdef void free_retired(self, bint all_):
-        cdef uint32_t i, kept = 0
+        cdef uint32_t i, turns, kept = 0
         for i in range(self.n_retired):
-            if all_ or not self.is_threaded or shard_turns(self._shards[self.retired[i].shard]) - self.retired[i].turns >= 2:
+            turns = shard_turns(self._shards[self.retired[i].shard])
+            if all_ or not self.is_threaded or turns - self.retired[i].turns >= 2:
                 lane_free(self.retired[i].lane)
             else:
                 self.retired[kept] = self.retired[i]
@@ -162,8 +165,8 @@ cdef class OffloadLayer:
         """Registers a provider: a CtOffloadProvider (class or instance), a PyCapsule, or an object that gives one.
 
         It is active while a dpif-offload class of its name uses a port; `activate` makes it active without.
-        Raises ProviderError: EEXIST for a name that is taken, EINVAL for missing members, EPROTO for another ABI, ENOSPC for
-        the ninth, and whatever its init returned.
+        Raises ProviderError: EEXIST for a name that is taken, EINVAL for missing members, EPROTO for another ABI,
+        ENOSPC for the ninth, and whatever its init returned.
         """
         self.check_open("register")
         free_index = next((i for i, p in enumerate(self._slots) if p is None), None)
@@ -247,7 +250,7 @@ cdef class OffloadLayer:
         self._builtins[name] = factory
 
     def module_init(self) -> None:
-        """Registers each built-in provider whose dpif-offload class is registered. Idempotent; none without its class."""
+        """Registers each built-in provider whose dpif-offload class is registered. Idempotent."""
         for name, factory in self._builtins.items():
             if self.classes.is_registered(name) and all(p.name != name for p in self.providers()):
                 self.register(factory())
@@ -345,8 +348,8 @@ cdef class OffloadLayer:
             for key, value in cfg.items():
                 rc = cls.set_config(key, str(value))
                 if rc:
-                    raise ProviderError(f"dpif-offload class {cls.name} refused {key}={value}", errno=rc, op="set_config",
-                                        provider=cls.name)
+                    raise ProviderError(f"dpif-offload class {cls.name} refused {key}={value}", errno=rc,
+                                        op="set_config", provider=cls.name)
         if self.enabled():
             self.module_init()
         if changed:
@@ -368,7 +371,7 @@ cdef class OffloadLayer:
             self.publish()
 
     def set_eligibility(self, eligibility: Eligibility) -> None:
-        """Which connections may go in, and how fast, from now on. Those that are in stay; those kept out are offered again."""
+        """Which connections may go in, and how fast, from now on. Those that are in stay; the epoch changes."""
         cdef Policy *made
         cdef Policy **more
         self.check_open("set_eligibility")
@@ -440,8 +443,9 @@ cdef class OffloadLayer:
         for i in range(batch.n):
             if CT_OFFLOAD_ID_SHARD(batch.ops[i].conn_id) < self._n_shards:
                 raise UsageError(
-                    f"connection {batch.ops[i].conn_id:#x} belongs to shard {CT_OFFLOAD_ID_SHARD(batch.ops[i].conn_id)}",
-                    errno=errno.EINVAL, op="submit", hint="use ids made with shard 255: make_id(255, generation, slot)")
+                    f"connection {batch.ops[i].conn_id:#x} belongs to shard "
+                    f"{CT_OFFLOAD_ID_SHARD(batch.ops[i].conn_id)}", errno=errno.EINVAL, op="submit",
+                    hint="use ids made with shard 255: make_id(255, generation, slot)")
         self.fill_route(&route, now_ms)
         self.take_direct_events(&route)
         batch.prepare()
@@ -489,7 +493,7 @@ cdef class OffloadLayer:
         return self.submit_one(OpType.POLICY, conn_id, context)
 
     def flush(self, *, timeout_s: float = 5.0) -> None:
-        """Takes everything out of every provider; nothing counts as offloaded afterwards. Raises ProviderError ETIMEDOUT."""
+        """Takes everything out of every provider; nothing counts as offloaded then. Raises ProviderError ETIMEDOUT."""
         self.check_open("flush")
         shared_add(&self.control.flushes, 1)
         shared_add(&self.control.epoch, 1)
@@ -640,4 +644,5 @@ cdef class OffloadLayer:
             if lane != NULL:
                 lane.lost += lane.orphans + lane.connections
                 lost += lane.orphans + lane.connections
-        log.warning("provider %s does not come back from a call; %d connections it may hold are lost", provider.name, lost)
+        log.warning("provider %s does not come back from a call; %d connections it may hold are lost",
+                    provider.name, lost)

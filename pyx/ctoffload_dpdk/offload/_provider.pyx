@@ -17,10 +17,11 @@ from ctoffload_dpdk.offload.provider import CtOffloadProvider, missing_members
 
 from ctoffload_dpdk.offload._batch cimport Batch
 from ctoffload_dpdk.offload._worker cimport (
-    BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init, worker_loop,
-    worker_new, worker_run_once)
+    BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init,
+    worker_loop, worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, ct_offload_ctx, ct_offload_host, ct_offload_op)
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, ct_offload_ctx, ct_offload_host,
+    ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport shared_set
 
 log = logging.getLogger("ctoffload.offload")
@@ -164,20 +165,22 @@ cdef void check_class(const ct_offload_class *cls) except *:
     if cls.abi_version != CT_OFFLOAD_ABI_VERSION or cls.size != sizeof(ct_offload_class):
         raise ProviderError(
             f"provider {name}: built for ABI {cls.abi_version} with a class of {cls.size} bytes, this layer has ABI "
-            f"{CT_OFFLOAD_ABI_VERSION} with {sizeof(ct_offload_class)}", errno=errno.EPROTO, op="register", provider=name,
-            hint="build it against the ct_offload.h of ctoffload_dpdk.get_include()")
-    missing = [member for member, absent in (("can_offload", cls.can_offload == NULL), ("conn_add", cls.conn_add == NULL),
-                                             ("conn_del", cls.conn_del == NULL)) if absent]
+            f"{CT_OFFLOAD_ABI_VERSION} with {sizeof(ct_offload_class)}", errno=errno.EPROTO, op="register",
+            provider=name, hint="build it against the ct_offload.h of ctoffload_dpdk.get_include()")
+    members = {"can_offload": cls.can_offload != NULL, "conn_add": cls.conn_add != NULL,
+               "conn_del": cls.conn_del != NULL}
+    missing = [member for member, is_there in members.items() if not is_there]
     if cls.batch_submit == NULL and missing:
-        raise ProviderError(f"provider {name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register", provider=name,
-                            hint="give it batch_submit, or all of can_offload, conn_add, conn_del")
+        raise ProviderError(f"provider {name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register",
+                            provider=name, hint="give it batch_submit, or all of can_offload, conn_add, conn_del")
 
 
 def check_python(form: CtOffloadProvider) -> None:
     """As for a C class: a name, and something to do the work."""
     kind = type(form).__name__
     if not isinstance(form.name, str) or not form.name or "\0" in form.name:
-        raise ProviderError(f"{kind} has no name", errno=errno.EINVAL, op="register", hint="set the class attribute `name`")
+        raise ProviderError(f"{kind} has no name", errno=errno.EINVAL, op="register",
+                            hint="set the class attribute `name`")
     missing = missing_members(form)
     if missing:
         raise ProviderError(f"provider {form.name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register",
@@ -300,7 +303,7 @@ cdef class Provider:
         return n
 
     def submit(self, batch: Batch, now_ms: int, limit_ms: int = 2000) -> None:
-        """Hands a batch to this provider alone, as it stands: no ownership, no rollback, no gate. For trying a provider.
+        """Hands a batch to this provider alone, as it stands: no ownership, no rollback, no gate. For trying it.
 
         Raises ProviderError: EDEADLK from within a provider, ETIMEDOUT where it does not come back.
         """

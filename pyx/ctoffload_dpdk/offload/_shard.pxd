@@ -1,5 +1,6 @@
-# The layer as a shard's loop uses it: what is wanted of each connection goes in, notices come back. The packet path calls
-# only shard_want, which links the connection on a waiting list; operations are made and completions taken in shard_turn.
+# The layer as a shard's loop uses it: what is wanted of each connection goes in, notices come back. The packet path
+# calls only shard_want, which links the connection on a waiting list; operations are made and completions taken in
+# shard_turn.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.offload._lane cimport Lane
@@ -48,11 +49,11 @@ cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
 
 # Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails. Wanting what is
 # reached already gives no notice. After WANT_OUT, NOTICE_OUT follows if shard_holds says True, nothing otherwise.
-# After NOTICE_REFUSED the wish is dropped, except where the reason is one that passes (disabled, no-provider, table-full,
-# provider-stalled): then the layer keeps the wish and tries again by itself until WANT_OUT withdraws it.
+# After NOTICE_REFUSED the wish is dropped, except where the reason is one that passes (disabled, no-provider,
+# table-full, provider-stalled, port-down): then the layer keeps it and tries again by itself until WANT_OUT withdraws it.
 cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
-# Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored. A removal
-# that overtakes the question answers it with NOTICE_OUT (or REFUSED, LOST).
+# Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored. A
+# removal that overtakes the question answers it with NOTICE_OUT (or REFUSED, LOST).
 cdef void shard_query(OffloadShard *shard, uint64_t conn_id) noexcept nogil
 # True while an operation is outstanding or anything of this slot is left in a provider: the slot must not be reused.
 cdef bint shard_holds(OffloadShard *shard, uint32_t slot) noexcept nogil
@@ -62,7 +63,8 @@ cdef int shard_reached(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef bint shard_pending(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_errno(OffloadShard *shard, uint32_t slot) noexcept nogil
 # Lets the layer ask how many packets software has seen of a connection; without it `min_packets` does not hold.
-cdef void shard_set_packets(OffloadShard *shard, uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil
+cdef void shard_set_packets(OffloadShard *shard,
+                            uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil
 # Takes completions and makes operations from the waiting list. Returns how many notices were given.
 cdef uint32_t shard_turn(OffloadShard *shard, int64_t now_ms) noexcept nogil
 # True while hw-offload is on and a provider is active: the gate for commit and established. Removals are never gated.

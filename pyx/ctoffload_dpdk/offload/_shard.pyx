@@ -1,6 +1,6 @@
 """The state of each connection that was ever offered, and the steps by which what is wanted becomes what is reached.
 
-A connection has at most one outstanding operation. Events only change what is wanted; each completion starts the next step.
+A connection has at most one outstanding operation. Events only change what is wanted; each completion starts the next.
 """
 from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
@@ -16,11 +16,12 @@ from ctoffload_dpdk.offload._orphans cimport (
 from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
-    CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST,
-    CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED, CT_OFFLOAD_REASON_NO_LAST_USED,
-    CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PENDING_DELETE,
-    CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED,
-    CT_OFFLOAD_REASON_RATE_LIMITED, CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
+    CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL,
+    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED,
+    CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE,
+    CT_OFFLOAD_REASON_PENDING_DELETE, CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN,
+    CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED, CT_OFFLOAD_REASON_RATE_LIMITED,
+    CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_word,
     spsc, spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
@@ -177,7 +178,8 @@ cdef void shard_attach(OffloadShard *s, ConnTable table) noexcept nogil:
     s.table = table
 
 
-cdef void shard_set_packets(OffloadShard *s, uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil:
+cdef void shard_set_packets(OffloadShard *s,
+                            uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil:
     s.packets = packets
 
 

@@ -1,4 +1,4 @@
-"""Reads what lanes, workers and shards counted. Their threads go on meanwhile: each figure is right, not all of one instant."""
+"""Reads what lanes, workers and shards counted. Their threads go on: each figure is right, not all of one instant."""
 from libc.math cimport sqrt
 from libc.stdint cimport uint32_t, uint64_t
 

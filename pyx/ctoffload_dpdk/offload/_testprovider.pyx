@@ -1,4 +1,4 @@
-"""A compiled provider for tests and benchmarks: counts, holds connections, is to be had with and without batch_submit."""
+"""A compiled provider for tests and benchmarks: counts, holds connections, with or without batch_submit."""
 from libc.errno cimport ENOENT, EPERM
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -115,7 +115,7 @@ cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
 
 
 cdef class CompiledProvider:
-    """`batch`: True with batch_submit, False with single members. `accept`: a batch_submit that does nothing but accept."""
+    """`batch`: with batch_submit, else with single members. `accept`: a batch_submit that does nothing but accept."""
 
     def __init__(self, name: str = "compiled", *, batch: bool = True, accept: bool = False, priority: int = 0) -> None:
         memset(&self.state, 0, sizeof(State))

@@ -12,8 +12,8 @@ from ctoffload_dpdk.offload.contract import CTX, make_id
 from ctoffload_dpdk.offload._lane cimport Latency, STALL_NONE, STALL_SEEN, latency_add
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport (
-    ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno,
-    shard_handle, shard_holds, shard_lane, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
+    ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno, shard_handle, shard_holds,
+    shard_lane, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
     shard_want, shard_wanted)
 from ctoffload_dpdk.offload._provider cimport Provider
 from ctoffload_dpdk.offload._testprovider cimport CompiledProvider

@@ -33,8 +33,8 @@ cdef int watched_look(Watched *w, int64_t now_ms) noexcept nogil:
     for i in range(CT_OFFLOAD_MAX_PROVIDERS):
         if w.worker[i] != NULL and worker_watch(w.worker[i], now_ms, w.limit_ms):
             n += 1
-            fprintf(stderr, "ctoffload: provider %s has not come back from a call for more than %u ms; it is quarantined, "
-                    "its connections go on in software\n", w.worker[i].cls.name, w.limit_ms)
+            fprintf(stderr, "ctoffload: provider %s has not come back from a call for more than %u ms; it is "
+                    "quarantined, its connections go on in software\n", w.worker[i].cls.name, w.limit_ms)
     control_lock_give(&w.lock)
     return n
 

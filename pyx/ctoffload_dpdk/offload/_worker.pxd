@@ -9,7 +9,7 @@ cdef enum:
     BATCH_MAX = 1024         # requests handed to a provider in one call
     MAX_SHARDS = 255
     DIRECT_SHARD = 0xff      # ids of operations that no shard sent
-    # op.reserved[0] of an answer: it failed so that nobody knows what is left; removed to be sure. Never leaves the layer.
+    # op.reserved[0] of an answer: it failed so that nobody knows what is left; removed to be sure.
     UNCERTAIN = 1
 
 # Where an operation of the batch came from, whatever the provider writes into it.

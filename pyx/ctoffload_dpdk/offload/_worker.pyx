@@ -5,15 +5,17 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload._lane cimport (
-    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
+    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED,
+    STALL_SEEN)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD,
-    CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD,
-    CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event)
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD,
+    CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH,
+    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED,
+    ct_offload_event)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
-    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at, spsc_depth, spsc_publish, spsc_ready, spsc_release,
-    spsc_released, spsc_reserve, thread_self)
+    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at, spsc_depth,
+    spsc_publish, spsc_ready, spsc_release, spsc_released, spsc_reserve, thread_self)
 
 cdef extern from "<errno.h>" nogil:
     int EDEADLK
@@ -136,7 +138,7 @@ cdef int call_one(const ct_offload_class *cls, ct_offload_op *op) noexcept nogil
 
 
 cdef void call(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
-    """All of a batch, through batch_submit or one by one. Operations come in as refused: who does not answer, refuses."""
+    """All of a batch, through batch_submit or one by one. Operations come in as refused: no answer is a refusal."""
     cdef uint32_t i
     enter(w)
     if w.cls.batch_submit != NULL:
