@@ -38,7 +38,7 @@ from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_P
 
 cdef enum:
     MAX_CAPACITY = 0x7ffffffe
-    CHUNK = 4096             # packets handed over at a time
+    MANY_LINES = 65536       # lines taken at a time, besides what one packet can bring about
     DEFAULT_UNCONFIRMED_RST_MS = 900000
 
 VERDICT = np.dtype([("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1")], align=True)
@@ -385,15 +385,17 @@ cdef class Conntrack:
         cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
         cdef uint32_t start = 0
-        cdef uint32_t n
+        cdef uint32_t filled = 0
         parts = []
-        part = np.zeros(MAX_LINES + BURST, LINE)
+        part = np.zeros(MAX_LINES + MANY_LINES, LINE)
         cdef uint8_t[::1] out = part.view(np.uint8)
         cdef Line *lines = <Line *> &out[0]
         while start < burst_.n:
             with nogil:
-                n = track_some(shard, fragments, burst_, &start, &action, self.n_tracked, lines)
-            parts.append(part[:n].copy())
+                while start < burst_.n and filled < MANY_LINES - BURST:
+                    filled += track_some(shard, fragments, burst_, &start, &action, self.n_tracked, lines + filled)
+            parts.append(part[:filled].copy())
+            filled = 0
         self.n_tracked += burst_.n
         return np.concatenate(parts) if parts else np.zeros(0, LINE)
 
