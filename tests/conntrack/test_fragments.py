@@ -167,6 +167,28 @@ def test_the_largest_datagram(tracker: FragmentTracker) -> None:
     assert tracker.words(*cut(l4, v4, [8000] * 8))[-9:] == ["new|trk"] * 9
 
 
+def test_ovs_lets_32_fragments_go_at_a_time() -> None:
+    frames = cut(datagram(40 * 1200), v4, [1200] * 39)
+    plain, plain6 = udp(CLIENT, 7, SERVER, 8), udp(CLIENT6, 7, SERVER6, 8)
+    after = [plain6, plain, plain]
+
+    def numbers(compat: bool) -> list[int]:
+        tracker = FragmentTracker(ovs_compat=compat)
+        return [n for n, _, word in tracker.lines(*frames, *after) if word == "new|trk"]
+
+    assert numbers(compat=False) == [39] * 40 + [40, 41, 42]
+    assert numbers(compat=True) == [39] * 32 + [40] + [41] * 9 + [42]
+
+
+def test_a_fragment_of_a_datagram_that_is_being_let_go_is_not_taken_by_ovs() -> None:
+    frames = cut(datagram(40 * 1200), v4, [1200] * 39)
+    tracker = FragmentTracker(ovs_compat=True)
+    tracker.words(*frames)
+    assert tracker.lines(frames[39])[0] == (0, 0, "inv|trk")
+    assert tracker.ct.fragments()["held"] == 0
+    assert tracker.words(frames[39]) == ["held"]
+
+
 # --- refused ---
 
 

@@ -19,8 +19,8 @@ from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
 from ctoffload_dpdk.conntrack._fragments cimport (
-    MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_new,
-    fragments_track, is_fragment,
+    MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_let_go,
+    fragments_new, fragments_track, is_fragment,
 )
 from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
@@ -256,6 +256,8 @@ cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint
     if run == 0:
         start[0] += 1
         return fragments_track(shard, some, first + start[0] - 1, start[0] - 1, action, now, lines)
+    if fragments.first_complete:
+        run = 1
     burst(shard, some, run, action, now, verdicts)
     memset(lines, 0, run * sizeof(Line))
     for i in range(run):
@@ -263,7 +265,8 @@ cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint
         lines[i].index = start[0] + i
         lines[i].verdict = verdicts[i]
     start[0] += run
-    return run + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + run)
+    n = run + fragments_let_go(fragments, some, run, start[0] - 1, lines + run)
+    return n + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + n)
 
 
 @cython.no_gc_clear

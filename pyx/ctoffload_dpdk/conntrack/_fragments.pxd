@@ -14,6 +14,7 @@ cdef enum:
 cdef enum FragmentsState:
     LIST_INCOMPLETE = 0
     LIST_FAILED = 1          # too big once put together; kept until its time is up
+    LIST_COMPLETE = 2        # judged; fragments are still to be let go (OVS lets 32 go at a time)
 
 # By family, index 0 for IPv4 and 1 for IPv6.
 cdef struct FragmentCounters:
@@ -57,6 +58,7 @@ cdef struct Datagram:
     uint8_t saw_first
     uint8_t saw_last
     uint8_t next_header      # IPv6: of what follows the fragment header
+    Verdict verdict          # of a complete one
 
 cdef struct Fragments:
     Held held[MAX_HELD]
@@ -64,8 +66,10 @@ cdef struct Fragments:
     uint32_t chains[N_CHAINS]
     uint32_t free_held
     uint32_t free_datagram
-    uint32_t oldest
+    uint32_t oldest          # of those that are not complete
     uint32_t newest
+    uint32_t first_complete  # of those that are, in order of completion
+    uint32_t last_complete
     uint32_t n_held
     uint32_t max_held
     uint32_t min_size[2]
@@ -97,5 +101,9 @@ cdef uint32_t fragments_expire(Fragments *fragments, int64_t now_ms, uint32_t at
 # One packet through fragments and engine: returns the number of lines, at most MAX_LINES.
 cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token, uint32_t index, const Action *action,
                               int64_t now_ms, Line *lines) noexcept nogil
+# OVS lets at most 32 packets leave a call; what is left of complete datagrams goes with the packets that follow. Writes
+# their lines, as many as fit beside n_sent packets of this call.
+cdef uint32_t fragments_let_go(Fragments *fragments, const Packet *packet, uint32_t n_sent, uint32_t index,
+                               Line *lines) noexcept nogil
 # Whether a packet has to go through fragments_track; everything else may go through the engine in bursts.
 cdef bint is_fragment(const Packet *packet) noexcept nogil

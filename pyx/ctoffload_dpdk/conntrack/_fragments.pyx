@@ -29,6 +29,7 @@ cdef enum:
     EXT_DESTINATION = 60
     MAX_DATAGRAM = 65535
     MAX_IPV4_HEADER = 60
+    OVS_BATCH = 32
 
 # What is to be done with a packet.
 cdef enum Taken:
@@ -105,6 +106,29 @@ cdef uint32_t datagram_find(Fragments *fragments, const DatagramKey *key, uint32
     return at
 
 
+cdef void queue_put(Fragments *fragments, uint32_t at, uint32_t *first, uint32_t *last) noexcept nogil:
+    cdef Datagram *datagram = &fragments.datagrams[at - 1]
+    datagram.older = last[0]
+    datagram.newer = 0
+    if last[0]:
+        fragments.datagrams[last[0] - 1].newer = at
+    else:
+        first[0] = at
+    last[0] = at
+
+
+cdef void queue_remove(Fragments *fragments, uint32_t at, uint32_t *first, uint32_t *last) noexcept nogil:
+    cdef Datagram *datagram = &fragments.datagrams[at - 1]
+    if datagram.older:
+        fragments.datagrams[datagram.older - 1].newer = datagram.newer
+    else:
+        first[0] = datagram.newer
+    if datagram.newer:
+        fragments.datagrams[datagram.newer - 1].older = datagram.older
+    else:
+        last[0] = datagram.older
+
+
 cdef uint32_t datagram_begin(Fragments *fragments, const DatagramKey *key, uint32_t hash, int64_t now_ms) noexcept nogil:
     cdef uint32_t at = fragments.free_datagram
     cdef Datagram *datagram
@@ -119,12 +143,7 @@ cdef uint32_t datagram_begin(Fragments *fragments, const DatagramKey *key, uint3
     datagram.expires_ms = now_ms + LIFETIME_MS
     datagram.chain = chain[0]
     chain[0] = at
-    datagram.older = fragments.newest
-    if fragments.newest:
-        fragments.datagrams[fragments.newest - 1].newer = at
-    else:
-        fragments.oldest = at
-    fragments.newest = at
+    queue_put(fragments, at, &fragments.oldest, &fragments.newest)
     return at
 
 
@@ -134,14 +153,10 @@ cdef void datagram_end(Fragments *fragments, uint32_t at) noexcept nogil:
     while link[0] != at:
         link = &fragments.datagrams[link[0] - 1].chain
     link[0] = datagram.chain
-    if datagram.older:
-        fragments.datagrams[datagram.older - 1].newer = datagram.newer
+    if datagram.state == LIST_COMPLETE:
+        queue_remove(fragments, at, &fragments.first_complete, &fragments.last_complete)
     else:
-        fragments.oldest = datagram.newer
-    if datagram.newer:
-        fragments.datagrams[datagram.newer - 1].older = datagram.older
-    else:
-        fragments.newest = datagram.older
+        queue_remove(fragments, at, &fragments.oldest, &fragments.newest)
     datagram.chain = fragments.free_datagram
     fragments.free_datagram = at
 
@@ -380,7 +395,7 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
         return TAKEN_NOT
     hash = hash_of(&piece.key)
     at = datagram_find(fragments, &piece.key, hash)
-    if at and (fragments.datagrams[at - 1].state == LIST_FAILED or is_full(fragments, &fragments.datagrams[at - 1], piece.which)):
+    if at and (fragments.datagrams[at - 1].state != LIST_INCOMPLETE or is_full(fragments, &fragments.datagrams[at - 1], piece.which)):
         return TAKEN_NOT
     if at and overlaps(fragments, &fragments.datagrams[at - 1], &piece, ovs_compat):
         fragments.counters[piece.which].overlapped += 1
@@ -401,25 +416,43 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
 
 # --- letting go ------------------------------------------------------------------------------------------------------
 
-# A line for each fragment of a datagram, in order of offset; then it is forgotten.
-cdef uint32_t let_go(Fragments *fragments, uint32_t at, LineKind kind, const Verdict *verdict, uint32_t index,
+# A line for each of the next fragments of a datagram, in order of offset; after the last it is forgotten.
+cdef uint32_t let_go(Fragments *fragments, uint32_t at, LineKind kind, uint32_t at_most, uint32_t index,
                      Line *lines) noexcept nogil:
     cdef Datagram *datagram = &fragments.datagrams[at - 1]
-    cdef uint32_t link = datagram.head
-    cdef uint32_t following
     cdef uint32_t n = 0
-    while link:
+    cdef uint32_t link
+    while datagram.head and n < at_most:
+        link = datagram.head
         memset(&lines[n], 0, sizeof(Line))
         lines[n].token = fragments.held[link - 1].token
         lines[n].index = index
         lines[n].kind = <uint8_t> kind
-        if verdict != NULL:
-            lines[n].verdict = verdict[0]
+        lines[n].verdict = datagram.verdict
         n += 1
-        following = fragments.held[link - 1].next
+        datagram.head = fragments.held[link - 1].next
         held_give(fragments, link)
-        link = following
-    datagram_end(fragments, at)
+    if not datagram.head:
+        datagram_end(fragments, at)
+    return n
+
+
+cdef uint32_t fragments_let_go(Fragments *fragments, const Packet *packet, uint32_t n_sent, uint32_t index,
+                               Line *lines) noexcept nogil:
+    cdef Layers layers
+    cdef Datagram *datagram
+    cdef uint32_t at = fragments.first_complete
+    cdef uint32_t following
+    cdef uint32_t n = 0
+    if not at:
+        return 0
+    find_l3(packet, &layers)
+    while at and n + n_sent < OVS_BATCH:
+        datagram = &fragments.datagrams[at - 1]
+        following = datagram.newer
+        if (datagram.key.family == 6) == (layers.family == 6) and datagram.key.zone == packet.zone:
+            n += let_go(fragments, at, LINE_VERDICT, OVS_BATCH - n - n_sent, index, lines + n)
+        at = following
     return n
 
 
@@ -434,30 +467,39 @@ cdef uint32_t fragments_expire(Fragments *fragments, int64_t now_ms, uint32_t at
             break
         which = V4 if fragments.datagrams[at - 1].key.family == 4 else V6
         fragments.counters[which].expired += fragments.datagrams[at - 1].n
-        n += let_go(fragments, at, LINE_DROPPED, NULL, index, lines + n)
+        n += let_go(fragments, at, LINE_DROPPED, MAX_HELD, index, lines + n)
         at_most -= 1
     return n
 
 
 # --- one packet ------------------------------------------------------------------------------------------------------
 
-cdef uint32_t judge_whole(Shard *shard, const Packet *packet, uint32_t at, uint32_t index, const Action *action,
-                          int64_t now_ms, Line *lines) noexcept nogil:
+# Judges a whole datagram; False where it is too long to be one.
+cdef bint judge_whole(Shard *shard, const Packet *packet, uint32_t at, const Action *action, int64_t now_ms) noexcept nogil:
     cdef Fragments *fragments = <Fragments *> shard.fragments
     cdef Datagram *datagram = &fragments.datagrams[at - 1]
-    cdef int which = V4 if datagram.key.family == 4 else V6
     cdef Packet whole = packet[0]
-    cdef Verdict verdict
     whole.data = fragments.whole
     whole.length = put_together(fragments, datagram, shard.ovs_compat)
     # its header was rewritten here; the transport checksum covers all of it and was seen by nobody yet
     whole.flags = PKT_L3_GOOD
     if not whole.length:
         datagram.state = LIST_FAILED
-        return 0
-    burst(shard, &whole, 1, action, now_ms, &verdict)
-    fragments.counters[which].completed += datagram.n
-    return let_go(fragments, at, LINE_VERDICT, &verdict, index, lines)
+        return False
+    burst(shard, &whole, 1, action, now_ms, &datagram.verdict)
+    fragments.counters[V4 if datagram.key.family == 4 else V6].completed += datagram.n
+    queue_remove(fragments, at, &fragments.oldest, &fragments.newest)
+    datagram.state = LIST_COMPLETE
+    queue_put(fragments, at, &fragments.first_complete, &fragments.last_complete)
+    return True
+
+
+cdef void say_invalid(Shard *shard, Verdict *verdict) noexcept nogil:
+    verdict.state = CS_INVALID | CS_TRACKED
+    verdict.reason = REFUSED_FRAGMENT
+    shard.counters.packets += 1
+    shard.counters.invalid += 1
+    shard.counters.refused[<int> REFUSED_FRAGMENT] += 1
 
 
 cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token, uint32_t index, const Action *action,
@@ -469,9 +511,7 @@ cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token
     now_ms = max(now_ms, shard.now_ms)
     shard.now_ms = now_ms
     taken = take(fragments, packet, token, shard.ovs_compat, now_ms, &at)
-    if taken == TAKEN_WHOLE:
-        n = judge_whole(shard, packet, at, index, action, now_ms, lines)
-    if n == 0:
+    if taken != TAKEN_WHOLE or not judge_whole(shard, packet, at, action, now_ms):
         memset(lines, 0, sizeof(Line))
         lines.token = token
         lines.index = index
@@ -479,12 +519,12 @@ cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token
         if taken == TAKEN_NOT:
             burst(shard, packet, 1, action, now_ms, &lines.verdict)
         elif taken == TAKEN_INVALID:
-            lines.verdict.state = CS_INVALID | CS_TRACKED
-            lines.verdict.reason = REFUSED_FRAGMENT
-            shard.counters.packets += 1
-            shard.counters.invalid += 1
-            shard.counters.refused[<int> REFUSED_FRAGMENT] += 1
+            say_invalid(shard, &lines.verdict)
         else:
             lines.kind = LINE_HELD
+    if shard.ovs_compat:
+        n += fragments_let_go(fragments, packet, 1 if n and lines.kind == LINE_VERDICT else 0, index, lines + n)
+    elif not n:
+        n = let_go(fragments, at, LINE_VERDICT, MAX_HELD, index, lines)
     # as late as OVS does it: one datagram a packet, after the packet
     return n + fragments_expire(fragments, now_ms, 1, index, lines + n)
