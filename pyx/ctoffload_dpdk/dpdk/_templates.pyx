@@ -7,6 +7,7 @@ from ctoffload_dpdk.dpdk._flow cimport FlowDevice, to_attr
 from ctoffload_dpdk.dpdk._owned cimport Owned
 from ctoffload_dpdk.dpdk._pattern cimport Pattern
 from ctoffload_dpdk.dpdk.librte_flow cimport (
+    dpdk_errno_not_zero,
     dpdk_table_attr_resizable,
     rte_flow_actions_template,
     rte_flow_actions_template_attr,
@@ -149,6 +150,7 @@ cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tupl
                         "needs DPDK 24.03 for a table that may grow")
     with port.flow_lock:
         with nogil:
+            dpdk_errno_not_zero()
             made.table = rte_flow_template_table_create(port.id, &c_attr, c_patterns, n_patterns, c_actions, n_actions,
                                                         &error)
         if made.table == NULL:

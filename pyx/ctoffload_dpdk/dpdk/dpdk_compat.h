@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <rte_devargs.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
 #include <rte_mbuf.h>
@@ -29,6 +30,16 @@ static inline const char *
 dpdk_devargs_text(const struct rte_devargs *devargs)
 {
     return devargs == NULL ? NULL : devargs->args;
+}
+
+/* mlx5 of 22.11 takes a table whose order of actions is invalid for valid where rte_errno happens to be 0, and crashes when
+ * a rule is made in it: a value of our own stands there before it is asked. */
+static inline void
+dpdk_errno_not_zero(void)
+{
+    if (rte_errno == 0) {
+        rte_errno = EINVAL;
+    }
 }
 
 /* Packet data; rte_pktmbuf_mtod is a macro that takes a type. */

@@ -727,6 +727,7 @@ cdef extern from "dpdk_compat.h" nogil:
                        uint32_t offset)
     void dpdk_field_value(rte_flow_field_data *side, const void *value, size_t n_bytes)
 
+    void dpdk_errno_not_zero()
     uint8_t *dpdk_ipv6_src(rte_ipv6_hdr *hdr)
     uint8_t *dpdk_ipv6_dst(rte_ipv6_hdr *hdr)
     uint8_t *dpdk_set_ipv6_addr(rte_flow_action_set_ipv6 *conf)
