@@ -50,7 +50,8 @@ cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
 # Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails. Wanting what is
 # reached already gives no notice. After WANT_OUT, NOTICE_OUT follows if shard_holds says True, nothing otherwise.
 # After NOTICE_REFUSED the wish is dropped, except where the reason is one that passes (disabled, no-provider,
-# table-full, provider-stalled, port-down): then the layer keeps it and tries again by itself until WANT_OUT withdraws it.
+# table-full, provider-stalled, port-down): then the layer keeps it and tries again by itself until WANT_OUT
+# withdraws it.
 cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
 # Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored. A
 # removal that overtakes the question answers it with NOTICE_OUT (or REFUSED, LOST).

@@ -47,6 +47,7 @@ cdef struct Worker:
     LaneEvent *backlog       # events that found their ring full, and those of direct connections
     bint is_behind[255]      # by shard: events of it are in the backlog
     uint32_t n_backlog
+    shared_word n_direct_events      # of those in the backlog
     uint32_t backlog_size
     ct_offload_op *direct    # answers to the direct call under way; op_id 0: complete() was called
     uint32_t n_direct
@@ -75,5 +76,5 @@ cdef bint in_provider_call() noexcept nogil
 # What complete() and event() do, with an answer: 0, EPERM outside a call of this provider, ENOENT for nonsense.
 cdef int worker_complete(Worker *worker, uint64_t op_id, const ct_offload_op *result) noexcept nogil
 cdef int worker_event(Worker *worker, uint64_t conn_id, int kind) noexcept nogil
-# Takes the next event of a direct connection; False where there is none. Under the lock.
+# Takes the next event of a direct connection; False where there is none. Control thread.
 cdef bint worker_take_direct_event(Worker *worker, LaneEvent *event) noexcept nogil

@@ -2,11 +2,10 @@
 from libc.errno cimport EINPROGRESS, EINVAL, EIO, ENODATA, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from ctoffload_dpdk.offload._lane cimport (
-    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED,
-    STALL_SEEN)
+    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD,
     CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH,
@@ -14,8 +13,8 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_event)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
-    pause_us, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at, spsc_depth,
-    spsc_publish, spsc_ready, spsc_release, spsc_released, spsc_reserve, thread_self)
+    pause_us, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at,
+    spsc_depth, spsc_publish, spsc_ready, spsc_release, spsc_released, spsc_reserve, thread_self)
 
 cdef extern from "<errno.h>" nogil:
     int EDEADLK
@@ -384,6 +383,8 @@ cdef int keep_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
     w.n_backlog += 1
     if CT_OFFLOAD_ID_SHARD(conn_id) < MAX_SHARDS:
         w.is_behind[CT_OFFLOAD_ID_SHARD(conn_id)] = True
+    else:
+        shared_add(&w.n_direct_events, 1)
     return 0
 
 
@@ -406,13 +407,19 @@ cdef void flush_backlog(Worker *w) noexcept nogil:
 
 cdef bint worker_take_direct_event(Worker *w, LaneEvent *event) noexcept nogil:
     cdef uint32_t i
+    cdef bint found = False
+    if shared_get(&w.n_direct_events) == 0 or not control_lock_take(&w.lock, 100):
+        return False
     for i in range(w.n_backlog):
         if CT_OFFLOAD_ID_SHARD(w.backlog[i].conn_id) == DIRECT_SHARD:
             event[0] = w.backlog[i]
             w.n_backlog -= 1
-            w.backlog[i] = w.backlog[w.n_backlog]
-            return True
-    return False
+            memmove(&w.backlog[i], &w.backlog[i + 1], (w.n_backlog - i) * sizeof(LaneEvent))
+            shared_add(&w.n_direct_events, <uint32_t> -1)
+            found = True
+            break
+    control_lock_give(&w.lock)
+    return found
 
 
 # --- direct operations ----------------------------------------------------------------------------------------------
