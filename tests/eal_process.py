@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     group = group_of(item)
     if group is None or is_child(item.config):
         return None
@@ -72,6 +72,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
         report = item.config.hook.pytest_report_from_serializable(config=item.config, data=data)
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What the test before this one left set up for it (its directory, its module) nobody else would take down.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 

@@ -230,7 +230,13 @@ def open_once_read(fifo: Path, reader: subprocess.Popen[str]) -> int:
 def test_ctrl_c_ends_it_with_status_130(tmp_path):
     fifo = tmp_path / "never"
     os.mkfifo(fifo)
-    with subprocess.Popen([PROGRAM, "replay", str(fifo)], stderr=subprocess.PIPE, text=True) as command:
+    # Who runs the tests in the background may have them ignore the signal, and children inherit that.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        started = subprocess.Popen([PROGRAM, "replay", str(fifo)], stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with started as command:
         end = open_once_read(fifo, command)
         command.send_signal(signal.SIGINT)
         _, err = command.communicate(timeout=20)

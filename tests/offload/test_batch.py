@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from ctoffload_dpdk.offload._batch import Batch
-from ctoffload_dpdk.offload._testprovider import CompiledProvider
 
 from ctoffload_dpdk.base.errors import ProviderError, UsageError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload import OffloadLayer
+from ctoffload_dpdk.offload._batch import Batch
+from ctoffload_dpdk.offload._testprovider import CompiledProvider
 from ctoffload_dpdk.offload.contract import CTX, OP, Event, OpType, make_id
 from ctoffload_dpdk.providers.dummy import DummyProvider
 from ctoffload_dpdk.providers.recording import RecordingProvider

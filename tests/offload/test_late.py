@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 
 import pytest
-from ctoffload_dpdk.offload._provider import Host
 from offload_lab import INSTALLED, OUT, Lab
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload import Batch, CtOffloadProvider
+from ctoffload_dpdk.offload._provider import Host
 from ctoffload_dpdk.offload.contract import Event, OpType, make_id
 from ctoffload_dpdk.providers.recording import RecordingProvider
 

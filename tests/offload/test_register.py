@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ctoffload_dpdk.offload._testprovider import CompiledProvider
 from offload_lab import INSTALLED, Lab
 
 import ctoffload_dpdk
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
 from ctoffload_dpdk.offload import Batch, CtOffloadProvider, OffloadLayer
+from ctoffload_dpdk.offload._testprovider import CompiledProvider
 from ctoffload_dpdk.offload.contract import CAPSULE
 from ctoffload_dpdk.providers.dummy import DummyProvider
 from ctoffload_dpdk.providers.recording import RecordingProvider
