@@ -7,7 +7,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from libc.errno cimport EAGAIN, EINPROGRESS, EINVAL, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memset, strncpy
+from libc.string cimport memset, strncpy
 
 from ctoffload_dpdk.providers.rte_flow_types import Capability, RteFlowStats
 
@@ -15,7 +15,6 @@ from ctoffload_dpdk.dpdk.librte_eal cimport rte_errno
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_dev_get_port_by_name
 from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ACTION_TYPE_AGE,
-    RTE_FLOW_ACTION_TYPE_COUNT,
     RTE_FLOW_ACTION_TYPE_END,
     rte_flow,
     rte_flow_action,
@@ -25,7 +24,6 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_pick_transfer_proxy,
     rte_flow_query,
     rte_flow_query_age,
-    rte_flow_query_count,
 )
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION,
@@ -49,8 +47,6 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_NO_LAST_USED,
     CT_OFFLOAD_REASON_NO_PORT,
     CT_OFFLOAD_REASON_NONE,
-    CT_OFFLOAD_REASON_PORT_DOWN,
-    CT_OFFLOAD_REASON_PORT_PAIR,
     CT_OFFLOAD_REASON_PROTO,
     CT_OFFLOAD_REASON_PROVIDER_REFUSED,
     CT_OFFLOAD_REASON_TABLE_FULL,
@@ -62,7 +58,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_port,
     ct_offload_tuple,
 )
-from ctoffload_dpdk.providers._rte_flow_rule cimport RuleShape, family_index, proto_index, shape_create, shape_init
+from ctoffload_dpdk.providers._rte_flow_rule cimport family_index, proto_index, shape_create, shape_init
 
 # The longest an AGE action can wait: 24 bits of seconds.
 cdef uint32_t AGE_MAX_S = 0xffffff
