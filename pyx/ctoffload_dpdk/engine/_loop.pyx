@@ -17,6 +17,7 @@ from ctoffload_dpdk.conntrack._conntrack cimport (
     Verdict,
     ct_burst,
     ct_expire,
+    ct_now,
 )
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
@@ -132,6 +133,7 @@ cdef class Loop:
         cdef uint32_t done = 0
         cdef uint16_t n
         cdef int i
+        ct_now(self.shard, now_ms)       # notices of the layer are judged by this turn's time
         for i in range(self.n_ends):
             if not self.ends[i].up:
                 continue
