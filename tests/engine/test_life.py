@@ -80,6 +80,22 @@ def test_a_fin_takes_both_rules_out_and_the_connection_ends_in_software(lab: Any
     assert lab.engine.connections().closed == 1
 
 
+def test_a_long_half_close_goes_into_the_nic_again(lab: Any) -> None:
+    conn = lab.tcp()
+    conn.send(A, "FA")
+    conn.send(B, "A")
+    assert not conn.in_hardware
+    lab.advance(3)
+    for _ in range(2):
+        conn.server_sends()
+        conn.send(A, "A")
+    assert conn.in_hardware
+    conn.server_sends()
+    assert conn.nic_packets() > 0
+    conn.send(B, "FA")
+    assert lab.rules == 0
+
+
 def test_a_reset_nobody_can_judge_takes_the_rules_out_but_the_connection_goes_on(lab: Any) -> None:
     conn = lab.tcp()
     conn.send(B, "R", seq=99)

@@ -11,7 +11,7 @@ from ctoffload_dpdk.offload.contract import ConnFlag
 from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.providers.recording import RecordingProvider
 
-SYN_SENT, ESTABLISHED, CLOSING, UDP = 2, 4, 7, 17
+SYN_SENT, ESTABLISHED, CLOSING, FIN_WAIT_2, UDP = 2, 4, 7, 9, 17
 
 
 def offered(lab: Lab, slot: int = 0, **fields: object) -> int:
@@ -42,10 +42,17 @@ def test_the_timing_of_the_reply_is_to_be_had(lab: Lab, provider: RecordingProvi
     assert ("INSTALLED", 0) in lab.settle()
 
 
-def test_a_closing_connection_does_not_go_in(lab: Lab) -> None:
-    offered(lab, peer__state=(ESTABLISHED, CLOSING))
+@pytest.mark.parametrize("states", [(ESTABLISHED, CLOSING), (CLOSING, FIN_WAIT_2), (FIN_WAIT_2, FIN_WAIT_2)])
+def test_a_closing_connection_does_not_go_in(lab: Lab, states: tuple[int, int]) -> None:
+    offered(lab, peer__state=states)
     lab.settle()
     assert (lab.table.reached(0), lab.table.reason(0)) == (ADDED, Reason.CLOSING)
+
+
+@pytest.mark.parametrize("states", [(ESTABLISHED, FIN_WAIT_2), (FIN_WAIT_2, ESTABLISHED)])
+def test_a_half_closed_connection_goes_in(lab: Lab, states: tuple[int, int]) -> None:
+    offered(lab, peer__state=states)
+    assert ("INSTALLED", 0) in lab.settle()
 
 
 def test_others_have_no_handshake(lab: Lab) -> None:

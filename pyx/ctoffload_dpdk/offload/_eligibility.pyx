@@ -4,10 +4,19 @@ from libc.stdlib cimport calloc
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_F_ALG, CT_OFFLOAD_ORIG, CT_OFFLOAD_REASON_ALG, CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NONE,
     CT_OFFLOAD_REASON_NOT_ESTABLISHED, CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PROTO, CT_OFFLOAD_REPLY,
-    CT_OFFLOAD_TCP_ESTABLISHED)
+    CT_OFFLOAD_TCP_ESTABLISHED, CT_OFFLOAD_TCP_FIN_WAIT_2)
 
 cdef enum:
     PROTO_TCP = 6
+
+
+# A half-closed connection may go in again: one peer's FIN was acknowledged, the other goes on sending.
+cdef inline bint still_sends(uint8_t state) noexcept nogil:
+    return state <= CT_OFFLOAD_TCP_ESTABLISHED
+
+
+cdef inline bint has_closed(uint8_t state) noexcept nogil:
+    return state == CT_OFFLOAD_TCP_FIN_WAIT_2
 
 
 cdef uint16_t policy_against_add(const Policy *policy, const ct_offload_ctx *ctx) noexcept nogil:
@@ -30,7 +39,9 @@ cdef uint16_t policy_against_install(const Policy *policy, const ct_offload_ctx 
     cdef uint8_t orig = ctx.peer[CT_OFFLOAD_ORIG].state, reply = ctx.peer[CT_OFFLOAD_REPLY].state
     if ctx.proto != PROTO_TCP:
         return CT_OFFLOAD_REASON_NONE
-    if orig > CT_OFFLOAD_TCP_ESTABLISHED or reply > CT_OFFLOAD_TCP_ESTABLISHED:
+    if not (still_sends(orig) or has_closed(orig)) or not (still_sends(reply) or has_closed(reply)):
+        return CT_OFFLOAD_REASON_CLOSING
+    if has_closed(orig) and has_closed(reply):
         return CT_OFFLOAD_REASON_CLOSING
     if (policy == NULL or policy.needs_handshake) and (
             orig < CT_OFFLOAD_TCP_ESTABLISHED or reply < CT_OFFLOAD_TCP_ESTABLISHED):
