@@ -9,9 +9,11 @@ import pytest
 from conntrack_packets import CLIENT, SERVER, UDP, Tracker, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import Ether
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import Conntrack
+from ctoffload_dpdk.conntrack import Conntrack, states_text
 
 DAY_S = 86400
 TICK_S = 0.064
@@ -187,3 +189,16 @@ def test_the_index_under_random_beginnings_and_ends(seed: int) -> None:
             known[gone] = 0
             assert (conntrack.process(frames, 0, commit=False)["conn_id"] == known).all()
             assert conntrack.count == np.count_nonzero(known)
+
+
+def test_only_a_successor_takes_the_place_of_a_connection_whose_time_is_up() -> None:
+    """An echo reply begins nothing, so the request whose 60 s are over stays counted until expiry or a new request."""
+    there = Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(type=8, id=7)
+    back = Ether() / IP(src="10.0.0.2", dst="10.0.0.1") / ICMP(type=0, id=7)
+    with Conntrack(10, now_ms=0) as tracker:
+        tracker.process(Packets.of([bytes(there)]), 0)
+        (verdict,) = tracker.process(Packets.of([bytes(back)]), 60_000)
+        assert states_text(int(verdict["state"])) == "inv|trk"
+        assert (tracker.counters().live, tracker.counters().expired) == (1, 0)
+        tracker.process(Packets.of([bytes(there)]), 60_000)
+        assert (tracker.counters().live, tracker.counters().expired) == (1, 1)

@@ -93,8 +93,9 @@ cdef inline uint32_t find(Shard *shard, const Parsed *parsed, uint32_t candidate
 
 # --- judge -----------------------------------------------------------------------------------------------------------
 
-cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, int64_t now_ms,
-                    Verdict *verdict) noexcept nogil:
+# `stale` is a connection of this tuple whose time is up: it makes room for a successor, and for nothing else.
+cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
+                    int64_t now_ms, Verdict *verdict) noexcept nogil:
     cdef uint32_t slot
     if parsed.key.proto == PROTO_TCP:
         verdict.reason = tcp_may_begin(parsed)
@@ -106,6 +107,8 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
     verdict.state = CS_NEW
     if not action.commit:
         return 0
+    if stale:
+        conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
     slot = conn_begin(shard, parsed, action, now_ms, &verdict.reason)
     if slot:
         remember_port(shard, &shard.conns[slot], packet, False)
@@ -123,9 +126,7 @@ cdef uint32_t judge_new(Shard *shard, const Packet *packet, const Parsed *parsed
         verdict.state = CS_INVALID
         verdict.reason = REFUSED_NO_CONNECTION
         return 0
-    if stale and action.commit:
-        conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
-    return begin(shard, packet, parsed, action, now_ms, verdict)
+    return begin(shard, packet, parsed, action, stale, now_ms, verdict)
 
 
 cdef inline uint8_t step(Shard *shard, uint32_t slot, const Parsed *parsed, bint reply, int64_t now_ms,
@@ -151,7 +152,7 @@ cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parse
     update = step(shard, slot, parsed, reply, now_ms, &verdict.reason)
     if update == UPDATE_NEW:
         conn_end(shard, slot, CAUSE_REPLACED if action.commit else CAUSE_CLOSED, now_ms)
-        return begin(shard, packet, parsed, action, now_ms, verdict)
+        return begin(shard, packet, parsed, action, 0, now_ms, verdict)
     if update == UPDATE_INVALID:
         verdict.state = CS_INVALID
         return slot
