@@ -19,7 +19,8 @@ test: build             ## every test that ends within minutes
 	@echo "test: running the tests"
 	@$(BIN)/pytest
 
-test-all: test sanitize bench  ## test, sanitize and bench
+test-all: export CTOFFLOAD_EXPLORE = 1
+test-all: test sanitize bench  ## test with fresh random examples, sanitize and bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
