@@ -86,10 +86,6 @@ class ProviderError(CtoffloadError):
     """A provider refused, failed or broke its contract."""
 
 
-class AccountError(CtoffloadError):
-    """An account did not close: what was counted does not add up."""
-
-
 def errno_name(number: int) -> str:
     """ "ENOSPC" for 28; the number as text where it has no name."""
     return _errno.errorcode.get(abs(number), str(abs(number)))

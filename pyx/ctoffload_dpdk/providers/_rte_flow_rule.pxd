@@ -20,10 +20,6 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
 )
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_tuple
 
-cpdef enum:
-    N_FAMILIES = 2      # IPv4, IPv6
-    N_PROTOS = 2        # TCP, UDP
-
 cdef struct RuleShape:
     rte_flow_attr attr
     rte_flow_item items[5]              # where it enters, ETH, IP, L4, END
