@@ -18,6 +18,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ACTION_TYPE_END,
     rte_flow,
     rte_flow_action,
+    rte_flow_create,
     rte_flow_destroy,
     rte_flow_error,
     rte_flow_get_aged_flows,
@@ -58,7 +59,17 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_port,
     ct_offload_tuple,
 )
-from ctoffload_dpdk.providers._rte_flow_rule cimport family_index, proto_index, shape_create, shape_init
+from ctoffload_dpdk.providers._rte_flow_rule cimport (
+    DOES_AGE,
+    DOES_COUNT,
+    FATE_PORT,
+    RuleShape,
+    ShapeKind,
+    family_index,
+    proto_index,
+    shape_init,
+    shape_match,
+)
 
 # The longest an AGE action can wait: 24 bits of seconds.
 cdef uint32_t AGE_MAX_S = 0xffffff
@@ -178,6 +189,18 @@ cdef Probe *probe(Provider *p, uint32_t in_id, uint32_t out_id, int family, int 
     return found
 
 
+cdef rte_flow *shape_create(RuleShape *shape, uint16_t on_port, const ct_offload_tuple *match, uint16_t in_port,
+                            uint16_t out_port, uint32_t age_s, void *context, rte_flow_error *error) noexcept nogil:
+    """Creates the rule on `on_port` for packets with this tuple that enter at in_port: out at out_port. NULL: see error."""
+    memset(error, 0, sizeof(rte_flow_error))
+    shape.in_port.port_id = in_port
+    shape.fate_port.port_id = out_port
+    shape.age.timeout = age_s
+    shape.age.context = context
+    shape_match(shape, match, match)
+    return rte_flow_create(on_port, &shape.attr, shape.items, shape.actions, error)
+
+
 cdef void scratch_tuple(ct_offload_tuple *scratch, int family) noexcept nogil:
     """192.0.2.1 -> 192.0.2.2 or 2001:db8::1 -> 2001:db8::2, port 9: reserved for documentation, no real traffic."""
     cdef uint8_t *src = scratch.src
@@ -207,7 +230,7 @@ cdef int refuse(ct_offload_op *op, int error, int reason) noexcept nogil:
 cdef int eligible(Provider *p, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
     """0, or the errno with which a connection is refused before its ports are known."""
     reason[0] = CT_OFFLOAD_REASON_NONE
-    if family_index(ctx.eth_type) < 0 or proto_index(ctx.proto) < 0:
+    if family_index(ctx.eth_type) < 0 or not 0 <= proto_index(ctx.proto, ctx.eth_type) < 2:
         reason[0] = CT_OFFLOAD_REASON_PROTO
     elif ctx.flags & CT_OFFLOAD_F_ALG:
         reason[0] = CT_OFFLOAD_REASON_ALG
@@ -247,7 +270,7 @@ cdef int op_est(Provider *p, ct_offload_op *op) noexcept nogil:
     cdef PortSlot *ports[2]
     cdef rte_flow_error error
     cdef Probe *found
-    cdef int direction, failed, family = family_index(ctx.eth_type), proto = proto_index(ctx.proto)
+    cdef int direction, failed, family = family_index(ctx.eth_type), proto = proto_index(ctx.proto, ctx.eth_type)
     if entry == NULL or entry.rule[0] != NULL:
         return refuse(op, ENOENT if entry == NULL else EINVAL, CT_OFFLOAD_REASON_PROVIDER_REFUSED)
     for direction in range(2):
@@ -548,6 +571,7 @@ cdef class RteFlowProvider:
     def __cinit__(self, refresh_ms: int = 1000):
         """refresh_ms: how old the answer of an AGE query can be on these NICs."""
         cdef Provider *p = <Provider *> calloc(1, sizeof(Provider))
+        cdef ShapeKind kind
         if p == NULL:
             raise MemoryError
         self.provider = p
@@ -558,7 +582,11 @@ cdef class RteFlowProvider:
         p.refresh_ms = refresh_ms
         for family in range(2):
             for proto in range(2):
-                shape_init(&p.shapes[family][proto], family, proto)
+                memset(&kind, 0, sizeof(kind))
+                kind.family, kind.proto, kind.does, kind.fate = family, proto, DOES_COUNT | DOES_AGE, FATE_PORT
+                kind.of_connection = True
+                shape_init(&p.shapes[family][proto], &kind)
+                p.shapes[family][proto].tcp_mask.hdr.tcp_flags = 0x07
         fill_class(p)
 
     def __dealloc__(self):
