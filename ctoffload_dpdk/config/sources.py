@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,18 @@ class Sources:
             before, after = old.get(name), new.get(name)
             if (before and before.value) != (after and after.value):
                 del self.commands[name]
+
+
+def parse_each(values: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Given], list[SettingsError]]:
+    """Reads (name, value, where) one by one: those that are right, and an error for each that is not."""
+    given: dict[str, Given] = {}
+    errors: list[SettingsError] = []
+    for name, value, where in values:
+        try:
+            given[name] = Given(find(name, where).parse(value, where), where)
+        except SettingsError as error:
+            errors.append(error)
+    return given, errors
 
 
 def given_flags(flags: Mapping[str, object]) -> dict[str, Given]:

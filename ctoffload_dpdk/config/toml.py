@@ -8,8 +8,7 @@ import tomllib
 from pathlib import Path
 
 from ctoffload_dpdk.base.errors import SettingsError
-from ctoffload_dpdk.config.sources import Given
-from ctoffload_dpdk.settings import find
+from ctoffload_dpdk.config.sources import Given, parse_each
 
 TABLE_NAME = "other_config"
 MAX_BYTES = 1 << 20
@@ -17,6 +16,14 @@ MAX_BYTES = 1 << 20
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Given]:
     """The settings a file gives, each with "FILE line N". Raises SettingsError for what is wrong, with its line."""
+    given, errors = check_toml(path)
+    if errors:
+        raise errors[0]
+    return given
+
+
+def check_toml(path: str | os.PathLike[str]) -> tuple[dict[str, Given], list[SettingsError]]:
+    """The settings a file gives, and every wrong one. Raises SettingsError where the file as a whole is wrong."""
     name = os.fspath(path)
     text = _text(name)
     try:
@@ -30,11 +37,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Given]:
     values = content.get(TABLE_NAME, {})
     if not isinstance(values, dict):
         raise SettingsError(f"{name}: {TABLE_NAME} is no table", hint=f"begin the settings with a line [{TABLE_NAME}]")
-    given = {}
-    for key, value in values.items():
-        where = f"{name} line {_line(text, TABLE_NAME, key)}"
-        given[key] = Given(find(key, where).parse(value, where), where)
-    return given
+    return parse_each((key, value, f"{name} line {_line(text, TABLE_NAME, key)}") for key, value in values.items())
 
 
 def _text(name: str) -> str:

@@ -1,5 +1,5 @@
 """Settings: one typed table, defaults and validation. Reads and writes nothing; `config` does."""
 
-from ctoffload_dpdk.settings.table import TABLE, Setting, Settings, Value, find, settings_from
+from ctoffload_dpdk.settings.table import TABLE, Setting, Settings, Value, find, settings_from, shown
 
-__all__ = ["TABLE", "Setting", "Settings", "Value", "find", "settings_from"]
+__all__ = ["TABLE", "Setting", "Settings", "Value", "find", "settings_from", "shown"]

@@ -1,0 +1,65 @@
+"""Open vSwitch's schema and ovs-vsctl, for the tests: unpacked from Debian's package, which is not installed.
+
+openvswitch-switch would start daemons; what is wanted of it is two files. As a command
+(`python -m build_support.ovs_tools`) it fetches them into build/ovs where they are missing, and prints the place.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from build_support.dpdk import Missing
+
+PACKAGE = "openvswitch-switch"
+SCHEMA = "usr/share/openvswitch/vswitch.ovsschema"
+VSCTL = "usr/bin/ovs-vsctl"
+
+
+def tools(root: Path) -> Path | None:
+    """The directory that holds SCHEMA and VSCTL; None where they were not fetched."""
+    place = root / "build" / "ovs"
+    return place if (place / SCHEMA).exists() and (place / VSCTL).exists() else None
+
+
+def fetch(root: Path) -> Path:
+    """Fetches the package with the machine's own apt, which checks its signature, and unpacks it. Raises Missing."""
+    found = tools(root)
+    if found is not None:
+        return found
+    place = root / "build" / "ovs"
+    with tempfile.TemporaryDirectory(prefix="ctoffload-ovs-") as scratch:
+        run(["apt-get", "--quiet", "download", PACKAGE], scratch)
+        archive = next(Path(scratch).glob("*.deb"))
+        unpacked = Path(scratch) / "unpacked"
+        run(["dpkg-deb", "--extract", str(archive), str(unpacked)], scratch)
+        shutil.rmtree(place, ignore_errors=True)
+        for name in (SCHEMA, VSCTL):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(unpacked / name, place / name)
+    return place
+
+
+def run(command: list[str], where: str) -> None:
+    try:
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Missing(f"{command[0]} cannot be run: {error}") from None
+    if done.returncode:
+        raise Missing(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+
+def main() -> int:
+    try:
+        print(fetch(Path(__file__).resolve().parent.parent))
+    except Missing as error:
+        print(f"ovs tools: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
