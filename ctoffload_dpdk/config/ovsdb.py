@@ -99,7 +99,7 @@ class OvsdbRow:
             self._idl.run()
             if self._transaction is not None and self._transaction.commit() != Transaction.INCOMPLETE:
                 self._transaction = None
-        except Exception as error:  # noqa: BLE001 - the library raises all kinds for what a hostile server may send
+        except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
             self._idl.close()
             self._transaction = None
@@ -134,7 +134,7 @@ class OvsdbRow:
         return self._transaction is not None
 
     def write(self, change: Mapping[str, Any], *, removed: Mapping[str, str] | None = None) -> None:
-        """Sets columns, or keys of a column where the value is a mapping. The answer comes with later calls of `run`."""
+        """Sets columns, or keys of a column where the value is a mapping. `run` reads the answer."""
         row = self.row
         if row is None or self.is_writing or not self.is_connected:
             return

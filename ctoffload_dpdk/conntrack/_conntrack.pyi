@@ -38,10 +38,13 @@ class Counters:
 def states_text(state: int) -> str: ...
 
 class Conntrack:
+    establish_at_reply: bool
     max_connections: int
     zone_default_limit: int
     tcp_liberal: bool
     unconfirmed_rst_ms: int
+    @property
+    def capacity(self) -> int: ...
     def __init__(
         self,
         max_connections: int = 3_000_000,

@@ -14,7 +14,7 @@ from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
 from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.providers.rte_flow import RteFlowClass, RteFlowProvider
-from ctoffload_dpdk.settings import Settings
+from ctoffload_dpdk.settings import TABLE, Settings
 
 # rte_ethdev.h: RTE_ETH_RX_OFFLOAD_{IPV4,UDP,TCP}_CKSUM. Asked for where the driver has them; else software verifies.
 RX_CHECKSUMS = 0x2 | 0x4 | 0x8
@@ -48,41 +48,50 @@ class Engine:
             (settings.ct_offload_delete_budget, settings.ct_offload_add_budget, settings.ct_offload_query_budget),
             settings.ct_offload_provider_limit,
         )
-        self.layer.set_eligibility(
-            Eligibility(
-                min_packets=settings.ct_offload_after_packets,
-                rate_per_s=settings.ct_offload_rate,
-                burst=settings.ct_offload_burst,
-                needs_handshake=settings.ct_offload_establish_at != "reply",
-            )
-        )
         self.conntrack = Conntrack(
             max(settings.ct_offload_max_connections, 1),
             layer=self.layer,
-            establish_at_reply=settings.ct_offload_establish_at == "reply",
             now_ms=now_ms,
             events=events,
         )
-        self._apply()
         self.provider = RteFlowProvider()
         self.layer.add_builtin("dpdk", lambda: self.provider)
         self.layer.class_register(RteFlowClass(self.provider))
-        self.loop = Loop(
-            self.conntrack,
-            self.layer,
-            drop_invalid=settings.ct_offload_invalid == "drop",
-            expire_budget_us=settings.ct_offload_sweep_budget,
-        )
+        self.loop = Loop(self.conntrack, self.layer)
         self.ports: dict[str, EnginePort] = {}
         self.is_closed = False
-        self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
+        self._apply(settings)
 
-    def _apply(self) -> None:
-        self.conntrack.set_timeout_policy(0, **self.settings.timeouts_s())
-        self.conntrack.max_connections = self.settings.ct_offload_max_connections
-        self.conntrack.zone_default_limit = self.settings.ct_offload_zone_limit
-        self.conntrack.unconfirmed_rst_ms = self.settings.ct_offload_unconfirmed_rst_timeout * 1000
-        self.conntrack.tcp_liberal = not self.settings.ct_offload_tcp_sequence_check
+    def apply(self, settings: Settings) -> tuple[str, ...]:
+        """Takes new settings while running. Returns the names of those that take effect at the next start only."""
+        self._check_open("apply")
+        waiting = [s.name for s in TABLE.values() if not s.live and settings[s.name] != self.settings[s.name]]
+        if settings.ct_offload_max_connections > self.conntrack.capacity:
+            waiting.append("ct-offload-max-connections")
+        self.settings = settings
+        self._apply(settings)
+        return tuple(waiting)
+
+    def _apply(self, settings: Settings) -> None:
+        """What may change at any time. The switch comes last: what it sets in motion goes by the new settings."""
+        eligibility = Eligibility(
+            min_packets=settings.ct_offload_after_packets,
+            rate_per_s=settings.ct_offload_rate,
+            burst=settings.ct_offload_burst,
+            needs_handshake=settings.ct_offload_establish_at != "reply",
+        )
+        if eligibility != self.layer.eligibility:
+            self.layer.set_eligibility(eligibility)
+        self.conntrack.establish_at_reply = settings.ct_offload_establish_at == "reply"
+        self.conntrack.set_timeout_policy(0, **settings.timeouts_s())
+        self.conntrack.max_connections = min(settings.ct_offload_max_connections, self.conntrack.capacity)
+        self.conntrack.zone_default_limit = settings.ct_offload_zone_limit
+        self.conntrack.unconfirmed_rst_ms = settings.ct_offload_unconfirmed_rst_timeout * 1000
+        self.conntrack.tcp_liberal = not settings.ct_offload_tcp_sequence_check
+        self.loop.configure(
+            drop_invalid=settings.ct_offload_invalid == "drop", expire_budget_us=settings.ct_offload_sweep_budget
+        )
+        self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
 
     def add_port(self, name: str, mempool: Mempool) -> EnginePort:
         """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in."""

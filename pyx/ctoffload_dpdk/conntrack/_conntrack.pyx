@@ -595,6 +595,20 @@ cdef class Conntrack:
     # --- limits, timeouts, settings ---
 
     @property
+    def establish_at_reply(self) -> bool:
+        """TCP is handed over at the SYN-ACK in place of the end of the handshake."""
+        return self.opened().establish_at_reply
+
+    @establish_at_reply.setter
+    def establish_at_reply(self, value: bool) -> None:
+        self.opened().establish_at_reply = value
+
+    @property
+    def capacity(self) -> int:
+        """Connections that memory was reserved for: the most that max_connections can be."""
+        return self.opened().capacity
+
+    @property
     def max_connections(self) -> int:
         """Most connections at once."""
         return self.opened().max_connections

@@ -78,15 +78,18 @@ cdef class Loop:
     Owned by an Engine. The tracker and the layer outlive it.
     """
 
-    def __cinit__(self, conntrack: Conntrack, layer: OffloadLayer | None, *, drop_invalid: bool = True,
-                  expire_budget_us: int = 200):
+    def __cinit__(self, conntrack: Conntrack, layer: OffloadLayer | None):
         self.conntrack = conntrack
         self.layer = layer
         self.shard = (<Conntrack> conntrack).shard
         self.offload = (<OffloadLayer> layer).shard(conntrack.shard_number) if layer is not None else NULL
+        self.configure(drop_invalid=True, expire_budget_us=200)
+        self.action.commit = True
+
+    def configure(self, *, drop_invalid: bool, expire_budget_us: int) -> None:
+        """What becomes of invalid packets, and how long one slice of expiry may take; from the next turn on."""
         self.drop_invalid = drop_invalid
         self.expire_budget_us = expire_budget_us
-        self.action.commit = True
 
     def add_port(self, ethdev: int, port_id: int, generation: int, queue: int = 0) -> int:
         """Takes a started port in; returns its index in the loop. Packets that arrive before `join` are dropped."""

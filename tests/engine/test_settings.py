@@ -1,0 +1,72 @@
+"""Settings that change while the engine runs: from code, and from a real OVSDB by ovs-vsctl."""
+
+from __future__ import annotations
+
+import pytest
+from ovsdb_lab import NoOvsdb, single, until
+
+from ctoffload_dpdk.config import OvsdbSource, Watch
+from ctoffload_dpdk.settings import Settings
+
+pytestmark = pytest.mark.eal
+
+
+@pytest.fixture
+def ovsdb(tmp_path):
+    try:
+        server = single(tmp_path)
+    except NoOvsdb as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+def test_ovs_vsctl_puts_live_connections_into_the_nic_and_takes_them_out(make_lab, ovsdb):
+    lab = make_lab(Settings(hw_offload=False))
+    source = OvsdbSource(ovsdb.unix)
+    watch = Watch(ovsdb=source)
+
+    def turn():
+        source.wait(20)
+        if watch.poll():
+            assert lab.engine.apply(watch.configuration.settings) == ()
+            lab.engine.settle(lab.now_ms)
+
+    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=false")
+    until(lambda: watch.configuration.origins["hw-offload"].source == "ovsdb", "nothing was read", turn)
+    connections = [lab.tcp() for _ in range(3)]
+    empty = lab.rules
+    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=true")
+    until(lambda: lab.rules > empty, "the connections did not go in", turn)
+    assert lab.account().problems() == []
+    full = lab.rules
+    assert full - empty >= 2 * len(connections)
+    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=false")
+    until(lambda: lab.rules < full, "the connections did not come out", turn)
+    assert lab.rules == empty
+    assert lab.account().problems() == []
+    assert lab.engine.connections().live == len(connections)
+    watch.close()
+
+
+def test_what_is_not_live_is_said_to_wait(make_lab):
+    lab = make_lab(Settings())
+    more = lab.engine.conntrack.capacity + 1
+    waiting = lab.engine.apply(Settings(ct_offload_add_budget=7, ct_offload_max_connections=more, ct_offload_rate=3))
+    assert sorted(waiting) == ["ct-offload-add-budget", "ct-offload-max-connections"]
+    assert lab.engine.conntrack.max_connections == more - 1
+    assert lab.engine.layer.eligibility.rate_per_s == 3
+
+
+def test_timeouts_and_the_treatment_of_invalid_packets_change_at_once(make_lab):
+    lab = make_lab(Settings())
+    assert lab.engine.apply(Settings(ct_offload_timeout_udp_single=3, ct_offload_invalid="pass")) == ()
+    assert lab.engine.conntrack.timeout_policy()["udp_single"] == 3
+    from scapy.all import IP, TCP, Ether  # noqa: PLC0415
+
+    before = lab.engine.packets()
+    lab.packet(0, Ether() / IP(src="10.9.9.1", dst="10.9.9.2") / TCP(sport=1, dport=2, flags="R"))
+    lab.engine.settle(lab.now_ms)
+    after = lab.engine.packets()
+    assert after.sw_dropped["invalid"] == before.sw_dropped["invalid"]
+    assert after.host_tx == before.host_tx + 1
