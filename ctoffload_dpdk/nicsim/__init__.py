@@ -1,12 +1,13 @@
 """The emulated NIC: a DPDK driver, and the controls of its wire, clock, faults and books."""
 
 from ctoffload_dpdk.nicsim._nicsim import Nic, driver_path, load
-from ctoffload_dpdk.nicsim.types import DROPS, FATES, RULE_DTYPE, Audit, Books, Call, Counters, NicsimError
+from ctoffload_dpdk.nicsim.types import DROPS, FATES, RULE_DTYPE, Answer, Audit, Books, Call, Counters, NicsimError
 
 __all__ = [
     "DROPS",
     "FATES",
     "RULE_DTYPE",
+    "Answer",
     "Audit",
     "Books",
     "Call",

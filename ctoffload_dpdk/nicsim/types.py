@@ -84,6 +84,14 @@ class Call(StrEnum):
     TX = "tx"
 
 
+class Answer(StrEnum):
+    """Queries that can be answered wrongly, of rules and indirect actions alike, in the order of enum nicsim_answer."""
+
+    COUNT = "count"
+    AGE = "age"
+    CONNTRACK = "conntrack"
+
+
 @dataclass(frozen=True)
 class Counters:
     """Packets of one port since it was made.

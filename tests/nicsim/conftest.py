@@ -67,12 +67,19 @@ class Lab:
     hosts: list[Host] = field(default_factory=list)
 
     def host(
-        self, *, queues: int = 1, rss: bool = True, start: bool = True, rx_offloads: int = 0, **parameters: Any
+        self,
+        *,
+        name: str = "",
+        queues: int = 1,
+        rss: bool = True,
+        start: bool = True,
+        rx_offloads: int = 0,
+        **parameters: Any,
     ) -> Host:
         from ctoffload_dpdk.nicsim import Nic  # noqa: PLC0415
 
         parameters.setdefault("clock", "manual")
-        nic = Nic.create(self.eal, next(NAMES), **parameters)
+        nic = Nic.create(self.eal, name or next(NAMES), **parameters)
         port = self.eal.port(nic.port_id)
         pool = self.eal.mempool(1023, cache_size=0)
         host = Host(port, nic, pool)

@@ -7,16 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlerror, dlopen, dlsym
 
 from ctoffload_dpdk.nicsim.libnicsim cimport (
     NICSIM_CTL_VERSION,
+    NICSIM_FAULT_EVERY,
+    NICSIM_FAULT_NEXT,
+    NICSIM_FAULT_RANDOM,
+    NICSIM_LIE_GARBAGE,
+    NICSIM_LIE_GIVEN,
+    NICSIM_LIE_STALE,
+    nicsim_answer,
     nicsim_audit,
     nicsim_books,
     nicsim_call,
     nicsim_counters,
     nicsim_ctl,
     nicsim_ctl_get_function,
+    nicsim_fault_info,
+    nicsim_fault_plan,
+    nicsim_lie,
     nicsim_port,
     nicsim_rule_info,
     nicsim_versions_function,
@@ -24,7 +35,7 @@ from ctoffload_dpdk.nicsim.libnicsim cimport (
 
 from ctoffload_dpdk.base.errors import ClosedError, UsageError, check
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.nicsim.types import DROPS, RULE_DTYPE, Audit, Books, Call, Counters, NicsimError
+from ctoffload_dpdk.nicsim.types import DROPS, RULE_DTYPE, Answer, Audit, Books, Call, Counters, NicsimError
 
 cdef const nicsim_ctl *loaded = NULL
 
@@ -224,18 +235,116 @@ cdef class Nic:
         self.check(n if n < 0 else 0, "rules")
         return found[:n] if room else np.zeros(0, RULE_DTYPE)
 
-    def fail_next(self, call, uint32_t n=1, int error=_errno.EIO):
-        """The next n calls of this kind fail with that errno; n = 0 takes it back. See `Call` for the kinds."""
+    cdef int plan(self, object call, uint32_t when, uint32_t n, int error, uint64_t seed, str op) except -1:
         self.require_open()
-        cdef nicsim_call number = call_number(call)
-        self.check(self.ctl.fail_next(self.port, number, n, error), "fail_next")
+        cdef nicsim_fault_plan plan
+        plan.when, plan.n, plan.error, plan.seed = when, n, error, seed
+        return self.check(self.ctl.fail(self.port, call_number(call), &plan), op)
+
+    def fail_next(self, call, uint32_t n=1, int error=_errno.EIO):
+        """The next n calls of this kind fail with that errno; n = 0 takes it back. See `Call` for the kinds.
+
+        A call has one plan of this, fail_every() and fail_randomly(): the last one given.
+        """
+        self.plan(call, NICSIM_FAULT_NEXT, n, error, 0, "fail_next")
+
+    def fail_every(self, call, uint32_t nth, int error=_errno.EIO):
+        """Each nth call of this kind fails, counted from now; fail_next(call, 0) takes it back."""
+        self.plan(call, NICSIM_FAULT_EVERY, nth, error, 0, "fail_every")
+
+    def fail_randomly(self, call, double probability, int error=_errno.EIO, *, uint64_t seed=1):
+        """Calls of this kind fail with this probability, 0 to 1, the same ones for the same seed; fail_next(call, 0) ends it."""
+        if not 0 <= probability <= 1:
+            raise UsageError(f"fail_randomly: {probability} is no probability", hint="give one from 0 to 1")
+        self.plan(call, NICSIM_FAULT_RANDOM, <uint32_t> (probability * 1e6), error, seed, "fail_randomly")
+
+    def slow_down(self, call, int ms, uint32_t n=1):
+        """The next n calls of this kind take so many milliseconds of real time; n = 0 takes it back.
+
+        The caller waits, the rest of the NIC goes on. It can be combined with a plan to fail.
+        """
+        self.require_open()
+        if not 0 <= ms <= 600_000:
+            raise UsageError(f"slow_down: a call cannot take {ms} ms", hint="give 0 to 600000")
+        self.check(self.ctl.slow(self.port, call_number(call), n, ms), "slow_down")
+
+    cdef nicsim_fault_info fault_info(self, object call) except *:
+        self.require_open()
+        cdef nicsim_fault_info info
+        self.check(self.ctl.fault_info(self.port, call_number(call), &info), "fault_info")
+        return info
 
     def fail_left(self, call):
-        """How many of the calls that are to fail were not made yet."""
+        """How many of the calls that are to fail next were not made yet."""
+        return self.fault_info(call).left
+
+    def failed(self, call):
+        """How many calls failed as told since the plan of this kind was made."""
+        return self.fault_info(call).failed
+
+    def slow_left(self, call):
+        """How many of the calls that are to be slow were not made yet."""
+        return self.fault_info(call).slow_left
+
+    def clear_faults(self):
+        """Takes back every fault: no call is to fail or to be slow, no answer to be wrong."""
+        for call in Call:
+            self.fail_next(call, 0)
+            self.slow_down(call, 0, 0)
+        for answer in Answer:
+            self.answer_stale(answer, 0)
+
+    cdef int tell(self, object answer, nicsim_lie *lie, str op) except -1:
         self.require_open()
-        cdef int64_t n = self.ctl.fail_left(self.port, call_number(call))
-        self.check(n if n < 0 else 0, "fail_left")
-        return n
+        return self.check(self.ctl.lie(self.port, answer_number(answer), lie), op)
+
+    def answer_count(self, uint64_t packets, uint64_t bytes, uint32_t n=1):
+        """The next n queries of a COUNT are answered with these numbers, whatever the rule or object counted."""
+        cdef nicsim_lie lie
+        memset(&lie, 0, sizeof(lie))
+        lie.kind, lie.n, lie.packets, lie.bytes = NICSIM_LIE_GIVEN, n, packets, bytes
+        self.tell(Answer.COUNT, &lie, "answer_count")
+
+    def answer_age(self, uint32_t idle_s, bint is_aged=False, uint32_t n=1):
+        """The next n queries of an AGE are answered with this idle time in seconds, 0 to 16777215."""
+        cdef nicsim_lie lie
+        if idle_s > 0xFFFFFF:
+            raise UsageError(f"answer_age: {idle_s} s do not fit into an answer", hint="give 0 to 16777215")
+        memset(&lie, 0, sizeof(lie))
+        lie.kind, lie.n, lie.idle_s, lie.is_aged = NICSIM_LIE_GIVEN, n, idle_s, is_aged
+        self.tell(Answer.AGE, &lie, "answer_age")
+
+    def answer_stale(self, answer, uint32_t n=1):
+        """Of the next n queries of this kind the first is answered with the truth, the others with the same again."""
+        cdef nicsim_lie lie
+        memset(&lie, 0, sizeof(lie))
+        lie.kind, lie.n = NICSIM_LIE_STALE, n
+        self.tell(answer, &lie, "answer_stale")
+
+    def answer_garbage(self, answer, uint32_t n=1, *, uint64_t seed=1):
+        """The next n queries of this kind are answered with random bytes, the same ones for the same seed."""
+        cdef nicsim_lie lie
+        memset(&lie, 0, sizeof(lie))
+        lie.kind, lie.n, lie.seed = NICSIM_LIE_GARBAGE, n, seed
+        self.tell(answer, &lie, "answer_garbage")
+
+    def demand_reset(self):
+        """The port fails: its rules and indirect actions are lost, nothing passes, it can be neither configured nor started
+        until the host reset it. The host gets the event RESET."""
+        self.require_open()
+        cdef int rc
+        with nogil:
+            rc = self.ctl.demand_reset(self.port)
+        self.check(rc, "demand_reset")
+
+    def unplug(self):
+        """Pulls the device out: its rules and indirect actions are lost, what the host asks of it fails. The host gets the
+        event REMOVED and has to close the port; a new one may then have the same name."""
+        self.require_open()
+        cdef int rc
+        with nogil:
+            rc = self.ctl.unplug(self.port)
+        self.check(rc, "unplug")
 
     def set_link(self, bint up):
         """Plugs the cable in or pulls it; the host gets a link event."""
@@ -288,3 +397,10 @@ cdef nicsim_call call_number(object call) except *:
         return <nicsim_call> <int> list(Call).index(Call(call))
     except ValueError:
         raise UsageError(f"no call {call!r}; there are: {', '.join(Call)}") from None
+
+
+cdef nicsim_answer answer_number(object answer) except *:
+    try:
+        return <nicsim_answer> <int> list(Answer).index(Answer(answer))
+    except ValueError:
+        raise UsageError(f"no answer {answer!r}; there are: {', '.join(Answer)}") from None

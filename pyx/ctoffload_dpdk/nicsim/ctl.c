@@ -101,27 +101,54 @@ ctl_rules(struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max)
 }
 
 static int
-ctl_fail_next(struct nicsim_port *port, enum nicsim_call call, uint32_t n, int error)
+ctl_fail(struct nicsim_port *port, enum nicsim_call call, const struct nicsim_fault_plan *plan)
 {
     int rc = enter(port);
 
     if (rc == 0) {
-        rc = call < NICSIM_N_CALLS ? -nicsim_fault_set(port, call, n, error) : -EINVAL;
+        rc = call < NICSIM_N_CALLS ? -nicsim_fault_set(port, call, plan) : -EINVAL;
         nicsim_unlock(port);
     }
     return rc;
 }
 
-static int64_t
-ctl_fail_left(struct nicsim_port *port, enum nicsim_call call)
+static int
+ctl_slow(struct nicsim_port *port, enum nicsim_call call, uint32_t n, uint32_t ms)
 {
-    int64_t n = enter(port);
+    int rc = enter(port);
 
-    if (n == 0) {
-        n = call < NICSIM_N_CALLS ? (int64_t) port->faults[call].n : -EINVAL;
+    if (rc == 0) {
+        rc = call < NICSIM_N_CALLS ? -nicsim_fault_set_slow(port, call, n, ms) : -EINVAL;
         nicsim_unlock(port);
     }
-    return n;
+    return rc;
+}
+
+static int
+ctl_fault_info(struct nicsim_port *port, enum nicsim_call call, struct nicsim_fault_info *info)
+{
+    int rc = enter(port);
+
+    if (rc == 0) {
+        rc = call < NICSIM_N_CALLS ? 0 : -EINVAL;
+        if (rc == 0) {
+            nicsim_fault_info(port, call, info);
+        }
+        nicsim_unlock(port);
+    }
+    return rc;
+}
+
+static int
+ctl_lie(struct nicsim_port *port, enum nicsim_answer answer, const struct nicsim_lie *lie)
+{
+    int rc = enter(port);
+
+    if (rc == 0) {
+        rc = answer < NICSIM_N_ANSWERS ? -nicsim_lie_set(port, answer, lie) : -EINVAL;
+        nicsim_unlock(port);
+    }
+    return rc;
 }
 
 static int
@@ -176,9 +203,13 @@ static const struct nicsim_ctl table = {
     .counters = ctl_counters,
     .audit = ctl_audit,
     .rules = ctl_rules,
-    .fail_next = ctl_fail_next,
-    .fail_left = ctl_fail_left,
+    .fail = ctl_fail,
+    .slow = ctl_slow,
+    .fault_info = ctl_fault_info,
+    .lie = ctl_lie,
     .link = ctl_link,
+    .demand_reset = nicsim_port_break,
+    .unplug = nicsim_port_unplug,
     .clock_now = ctl_clock_now,
     .clock_set = ctl_clock_set,
     .clock_manual = ctl_clock_manual,

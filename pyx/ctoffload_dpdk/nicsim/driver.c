@@ -55,7 +55,7 @@ fill_device(struct rte_eth_dev *dev, struct nicsim_port *port)
         .link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
         .link_autoneg = RTE_ETH_LINK_AUTONEG,
     };
-    dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC;
+    dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_INTR_RMV;
     if (port->config.mtsafe) {
         dev->data->dev_flags |= RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE;
     }

@@ -14,6 +14,13 @@ nicsim_port_passes(const struct nicsim_port *port)
     return port && port->is_started && port->is_link_up;
 }
 
+/* Why the port can be neither set up nor started; 0 where it can. */
+static int
+out_of_order(const struct nicsim_port *port)
+{
+    return port->is_unplugged ? ENODEV : port->needs_reset ? EIO : 0;
+}
+
 static int
 infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
@@ -55,6 +62,9 @@ configure(struct rte_eth_dev *dev)
     nicsim_lock(port);
     error = nicsim_fault_take(port, NICSIM_CALL_CONFIGURE);
     if (!error) {
+        error = out_of_order(port);
+    }
+    if (!error) {
         port->n_rxq = dev->data->nb_rx_queues;
         nicsim_reta_reset(port, (dev->data->dev_conf.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) != 0);
         if (rss->rss_hf) {
@@ -68,8 +78,8 @@ configure(struct rte_eth_dev *dev)
     return -error;
 }
 
-static void
-publish_link(struct rte_eth_dev *dev, struct nicsim_port *port)
+void
+nicsim_publish_link(struct rte_eth_dev *dev, const struct nicsim_port *port)
 {
     struct rte_eth_link link = dev->data->dev_link;
 
@@ -96,13 +106,16 @@ start(struct rte_eth_dev *dev)
 
     nicsim_lock(port);
     error = nicsim_fault_take(port, NICSIM_CALL_START);
+    if (!error) {
+        error = out_of_order(port);
+    }
     port->is_started = error == 0;
+    nicsim_publish_link(dev, port);
     nicsim_unlock(port);
     if (error) {
         return -error;
     }
     set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
-    publish_link(dev, port);
     nicsim_aged_set_timer(port->sw);
     return 0;
 }
@@ -127,9 +140,9 @@ stop(struct rte_eth_dev *dev)
             nicsim_rxq_drain(port->rxq[i]);
         }
     }
+    nicsim_publish_link(dev, port);
     nicsim_unlock(port);
     set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
-    publish_link(dev, port);
     return 0;
 }
 
@@ -166,8 +179,13 @@ reset(struct rte_eth_dev *dev)
     struct nicsim_port *port = nicsim_port_of(dev);
 
     nicsim_lock(port);
+    if (port->is_unplugged) {
+        nicsim_unlock(port);
+        return -ENODEV;
+    }
     nicsim_rules_clear(port, true);
     nicsim_objects_clear(port);
+    port->needs_reset = false;
     port->is_isolated = false;
     port->is_link_up = true;
     nicsim_unlock(port);
@@ -183,7 +201,7 @@ nicsim_port_set_link(struct nicsim_port *port, bool up)
     dev = port->dev;
     if (dev) {
         port->is_link_up = up;
-        publish_link(dev, port);
+        nicsim_publish_link(dev, port);
     }
     nicsim_unlock(port);
     if (!dev) {
@@ -208,7 +226,11 @@ set_link_down(struct rte_eth_dev *dev)
 static int
 link_update(struct rte_eth_dev *dev, int wait)
 {
-    publish_link(dev, nicsim_port_of(dev));
+    struct nicsim_port *port = nicsim_port_of(dev);
+
+    nicsim_lock(port);
+    nicsim_publish_link(dev, port);
+    nicsim_unlock(port);
     return 0;
 }
 
@@ -339,6 +361,12 @@ stats_reset(struct rte_eth_dev *dev)
 }
 
 static int
+is_removed(struct rte_eth_dev *dev)
+{
+    return nicsim_port_of(dev)->is_unplugged;
+}
+
+static int
 flow_ops_get(struct rte_eth_dev *dev, const struct rte_flow_ops **ops)
 {
     *ops = &nicsim_flow_ops;
@@ -351,6 +379,7 @@ const struct eth_dev_ops nicsim_dev_ops = {
     .dev_stop = stop,
     .dev_close = close_port,
     .dev_reset = reset,
+    .is_removed = is_removed,
     .dev_set_link_up = set_link_up,
     .dev_set_link_down = set_link_down,
     .dev_infos_get = infos_get,

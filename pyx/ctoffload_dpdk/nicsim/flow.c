@@ -326,12 +326,14 @@ query_action(struct nicsim_port *port, struct nicsim_rule *rule, const struct rt
         }
         object = nicsim_rule_counter(port, rule);
         nicsim_count_query(object ? &object->packets : &rule->packets, object ? &object->bytes : &rule->bytes, data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
         return 0;
     case RTE_FLOW_ACTION_TYPE_AGE:
         if (!(rule->flags & NICSIM_RULE_AGE)) {
             return FAIL(EINVAL, ACTION, action, "the rule has no AGE");
         }
         nicsim_age_query(port, nicsim_rule_age(port, rule), data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
         return 0;
     default:
         return FAIL(ENOTSUP, ACTION, action, "only COUNT and AGE can be queried");

@@ -264,10 +264,13 @@ nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_hand
         rc = FAIL(ENOENT, ACTION, handle, GONE);
     } else if (object->type == NICSIM_RULE_COUNT) {
         nicsim_count_query(&object->packets, &object->bytes, data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
     } else if (object->type == NICSIM_RULE_AGE) {
         nicsim_age_query(port, &object->age, data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
     } else {
         memcpy(data, &object->conntrack, sizeof object->conntrack);
+        nicsim_lie_tell(port, NICSIM_ANSWER_CONNTRACK, data);
     }
     nicsim_unlock(port);
     return rc;

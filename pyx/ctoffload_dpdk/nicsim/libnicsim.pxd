@@ -1,5 +1,5 @@
 # nicsim_ctl.h as it is declared there; the C compiler lays the structs out.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "nicsim_ctl.h" nogil:
@@ -39,6 +39,41 @@ cdef extern from "nicsim_ctl.h" nogil:
     enum nicsim_call:
         pass
 
+    enum:
+        NICSIM_FAULT_NEVER
+        NICSIM_FAULT_NEXT
+        NICSIM_FAULT_EVERY
+        NICSIM_FAULT_RANDOM
+
+    struct nicsim_fault_plan:
+        uint32_t when
+        uint32_t n
+        uint64_t seed
+        int32_t error
+
+    struct nicsim_fault_info:
+        uint64_t left
+        uint64_t failed
+        uint64_t slow_left
+
+    enum nicsim_answer:
+        pass
+
+    enum:
+        NICSIM_LIE_NONE
+        NICSIM_LIE_GIVEN
+        NICSIM_LIE_STALE
+        NICSIM_LIE_GARBAGE
+
+    struct nicsim_lie:
+        uint32_t kind
+        uint32_t n
+        uint64_t seed
+        uint64_t packets
+        uint64_t bytes
+        uint32_t idle_s
+        uint32_t is_aged
+
     struct nicsim_port:
         pass
 
@@ -55,9 +90,13 @@ cdef extern from "nicsim_ctl.h" nogil:
         int (*counters)(nicsim_port *port, nicsim_counters *counters) noexcept nogil
         int (*audit)(nicsim_port *port, nicsim_audit *audit) noexcept nogil
         int64_t (*rules)(nicsim_port *port, nicsim_rule_info *info, uint64_t max) noexcept nogil
-        int (*fail_next)(nicsim_port *port, nicsim_call call, uint32_t n, int error) noexcept nogil
-        int64_t (*fail_left)(nicsim_port *port, nicsim_call call) noexcept nogil
+        int (*fail)(nicsim_port *port, nicsim_call call, const nicsim_fault_plan *plan) noexcept nogil
+        int (*slow)(nicsim_port *port, nicsim_call call, uint32_t n, uint32_t ms) noexcept nogil
+        int (*fault_info)(nicsim_port *port, nicsim_call call, nicsim_fault_info *info) noexcept nogil
+        int (*lie)(nicsim_port *port, nicsim_answer answer, const nicsim_lie *lie) noexcept nogil
         int (*link)(nicsim_port *port, int up) noexcept nogil
+        int (*demand_reset)(nicsim_port *port) noexcept nogil
+        int (*unplug)(nicsim_port *port) noexcept nogil
         int (*clock_now)(nicsim_port *port, int64_t *now_ms) noexcept nogil
         int (*clock_set)(nicsim_port *port, int64_t now_ms) noexcept nogil
         int (*clock_manual)(nicsim_port *port, int manual) noexcept nogil

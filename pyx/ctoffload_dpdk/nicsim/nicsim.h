@@ -19,6 +19,7 @@
 #include <rte_version.h>
 
 #include "age.h"
+#include "fault.h"
 #include "match.h"
 #include "memory.h"
 #include "nicsim_ctl.h"
@@ -169,11 +170,6 @@ struct nicsim_wire {
     uint64_t packets_size, n_packets, n_read;
 };
 
-struct nicsim_fault {
-    uint32_t n;
-    int error;
-};
-
 struct nicsim_books_of {
     uint64_t live, created, destroyed, lost, most;
 };
@@ -188,6 +184,8 @@ struct nicsim_port {
     bool is_started;
     bool is_link_up; /* as far as the administrator says */
     bool is_isolated;
+    bool needs_reset;          /* nothing works before the application reset it */
+    _Atomic bool is_unplugged; /* the device is gone, its ethdev port is still there */
     bool is_promiscuous;
     bool is_event_due;  /* the aged list got new entries since the last event */
     bool is_event_sent; /* no further one before the list is read */
@@ -215,6 +213,7 @@ struct nicsim_port {
     struct nicsim_counters counters_base; /* where ethdev's statistics start */
     struct nicsim_wire wire;
     struct nicsim_fault faults[NICSIM_N_CALLS];
+    struct nicsim_lying lies[NICSIM_N_ANSWERS];
     _Atomic uint32_t n_burst_faults; /* 0: rx and tx need not look */
 };
 
@@ -304,8 +303,17 @@ void nicsim_clock_make_manual(struct nicsim_clock *clock, bool manual);
 extern const struct eth_dev_ops nicsim_dev_ops;
 /* Up, started and there: packets may pass. */
 bool nicsim_port_passes(const struct nicsim_port *port);
+/* Writes the link's state where ethdev reads it. */
+void nicsim_publish_link(struct rte_eth_dev *dev, const struct nicsim_port *port);
 /* Takes the lock itself. 0 or -ENODEV. */
 int nicsim_port_set_link(struct nicsim_port *port, bool up);
+
+/* mishap.c: what happens to a port without its host's doing. Both take the lock themselves, send the event, and return 0
+ * or -ENODEV. */
+/* It fails and waits to be reset. */
+int nicsim_port_break(struct nicsim_port *port);
+/* It is pulled out. */
+int nicsim_port_unplug(struct nicsim_port *port);
 
 /* queue.c */
 uint16_t nicsim_rx_burst(void *queue, struct rte_mbuf **packets, uint16_t n);
@@ -455,13 +463,6 @@ int nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_
                           struct rte_flow_error *error);
 /* The port goes: so do its objects. */
 void nicsim_objects_clear(struct nicsim_port *port);
-
-/* fault.c */
-/* The errno with which this call is to fail now, 0 for none. */
-int nicsim_fault_take(struct nicsim_port *port, enum nicsim_call call);
-int nicsim_fault_set(struct nicsim_port *port, enum nicsim_call call, uint32_t n, int error);
-/* The same for bursts, without the lock where no fault is set. */
-bool nicsim_fault_in_burst(struct nicsim_port *port, enum nicsim_call call);
 
 /* audit.c */
 void nicsim_books_add(struct nicsim_books_of *books);

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NICSIM_CTL_VERSION 1
+#define NICSIM_CTL_VERSION 2
 
 /* Why the NIC dropped a packet that came in from the wire. */
 enum nicsim_drop {
@@ -133,6 +133,48 @@ enum nicsim_call {
     NICSIM_N_CALLS
 };
 
+/* Which calls of a kind fail. */
+enum nicsim_fault_when {
+    NICSIM_FAULT_NEVER = 0,
+    NICSIM_FAULT_NEXT,  /* the next n */
+    NICSIM_FAULT_EVERY, /* each nth */
+    NICSIM_FAULT_RANDOM /* n of a million, by a generator that starts from the seed */
+};
+
+struct nicsim_fault_plan {
+    uint32_t when; /* enum nicsim_fault_when */
+    uint32_t n;
+    uint64_t seed;
+    int32_t error; /* positive errno */
+    uint32_t reserved;
+};
+
+struct nicsim_fault_info {
+    uint64_t left;   /* of the next n: still to come */
+    uint64_t failed; /* since the plan was made */
+    uint64_t slow_left;
+};
+
+/* Queries that can be answered wrongly, of rules and of indirect actions alike. */
+enum nicsim_answer { NICSIM_ANSWER_COUNT = 0, NICSIM_ANSWER_AGE, NICSIM_ANSWER_CONNTRACK, NICSIM_N_ANSWERS };
+
+enum nicsim_lie_kind {
+    NICSIM_LIE_NONE = 0,
+    NICSIM_LIE_GIVEN,  /* what is given here; not for CONNTRACK */
+    NICSIM_LIE_STALE,  /* the first answer is true, and repeated */
+    NICSIM_LIE_GARBAGE /* random bytes, by a generator that starts from the seed */
+};
+
+struct nicsim_lie {
+    uint32_t kind; /* enum nicsim_lie_kind */
+    uint32_t n;    /* queries that get it */
+    uint64_t seed;
+    uint64_t packets;
+    uint64_t bytes;
+    uint32_t idle_s;
+    uint32_t is_aged;
+};
+
 _Static_assert(sizeof(struct nicsim_rule_info) == 128, "numpy reads an array of them");
 
 struct nicsim_port;
@@ -162,11 +204,18 @@ struct nicsim_ctl {
     /* Live rules of the port. Returns how many there are; writes no more than `max` of them. */
     int64_t (*rules)(struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
 
-    /* The next n calls of that kind fail with a positive errno; n = 0 takes that back. */
-    int (*fail_next)(struct nicsim_port *port, enum nicsim_call call, uint32_t n, int error);
-    /* How many of them are still to come. */
-    int64_t (*fail_left)(struct nicsim_port *port, enum nicsim_call call);
+    /* Calls of that kind fail from now on as planned; NICSIM_FAULT_NEVER takes it back. -EINVAL for a plan that cannot be. */
+    int (*fail)(struct nicsim_port *port, enum nicsim_call call, const struct nicsim_fault_plan *plan);
+    /* The next n calls of that kind take so many milliseconds of real time; the NIC's lock is free meanwhile. */
+    int (*slow)(struct nicsim_port *port, enum nicsim_call call, uint32_t n, uint32_t ms);
+    int (*fault_info)(struct nicsim_port *port, enum nicsim_call call, struct nicsim_fault_info *info);
+    /* The next queries of that kind are answered so. */
+    int (*lie)(struct nicsim_port *port, enum nicsim_answer answer, const struct nicsim_lie *lie);
     int (*link)(struct nicsim_port *port, int up);
+    /* The port fails: no packets, no rules, no objects, until the application reset it. RTE_ETH_EVENT_INTR_RESET. */
+    int (*demand_reset)(struct nicsim_port *port);
+    /* The device is pulled out: the port answers nothing until the application closed it. RTE_ETH_EVENT_INTR_RMV. */
+    int (*unplug)(struct nicsim_port *port);
 
     /* The clock of the port's switch, milliseconds. Going back is -EINVAL, moving a real clock -EPERM. */
     int (*clock_now)(struct nicsim_port *port, int64_t *now_ms);
