@@ -76,6 +76,7 @@ cdef extern from "rte_cycles.h" nogil:
     uint64_t rte_rdtsc()
     uint64_t rte_get_tsc_hz()
     uint64_t rte_get_timer_cycles()
+    void rte_delay_us_sleep(unsigned int us)
 
 
 cdef extern from "rte_log.h" nogil:

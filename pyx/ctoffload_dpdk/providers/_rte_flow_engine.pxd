@@ -2,79 +2,35 @@
 #
 # An engine belongs to one port, its calls to one thread at a time. Its owner keeps an EngineRule per rule and is told by
 # the number it gave with the operation, so that what the owner keeps may move. Errors are positive errnos.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from ctoffload_dpdk.dpdk.librte_flow cimport (
-    rte_flow,
-    rte_flow_action,
-    rte_flow_actions_template,
-    rte_flow_attr,
-    rte_flow_error,
-    rte_flow_item,
-    rte_flow_pattern_template,
-    rte_flow_template_table,
-)
+from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_action, rte_flow_attr, rte_flow_error, rte_flow_item
+from ctoffload_dpdk.providers._rte_flow_queue cimport EngineCounts, EngineRule, OperationQueue, RuleResult
+from ctoffload_dpdk.providers._rte_flow_template cimport RuleTable
 
 cdef enum EngineKind:
     ENGINE_SYNC = 0
     ENGINE_ASYNC = 1
 
-# A rule as its owner keeps it: zeroes where there is none.
-cdef struct EngineRule:
-    rte_flow *flow
-    uint32_t operation       # the engine's: the queued operation that makes it
-    uint16_t queue           # the engine's: a queued rule leaves by the queue it came by
-    uint16_t reserved
-
-# Rules of one kind in one group: same items, masks and types of actions. Owned by the caller; must not move.
-cdef struct RuleTable:
-    rte_flow_attr attr
-    uint32_t n_rules         # room; 0: as much as the driver has
-    uint32_t n_live          # rules in it or on their way in or out
-    rte_flow_pattern_template *pattern
-    rte_flow_actions_template *actions
-    rte_flow_template_table *table
-    RuleTable *following     # the engine's tables
-
-# What became of a queued operation.
-cdef struct RuleResult:
-    uint64_t user            # as given with the operation
-    rte_flow *flow           # of a creation that succeeded; NULL otherwise: nothing is left of it
-    int error                # 0 or an errno; ETIMEDOUT: never answered, counted lost; ENODEV: the port went
-    uint8_t is_destroy
-
-cdef struct EngineCounts:
-    uint64_t created
-    uint64_t destroyed
-    uint64_t failed          # refused at once or later
-    uint64_t lost            # never answered in time, or gone with the port
-    uint64_t came_late       # answered after they were given up; a rule that exists after all is removed
-    uint64_t queue_full      # an operation found no place, before or after a push and a pull
-
-cdef struct Operation        # the engine's own
-cdef struct OperationQueue
-
 cdef struct RuleEngine:
     EngineKind kind
     uint16_t ethdev
-    uint16_t first_queue
     uint16_t n_queues
     uint16_t next_queue
-    uint32_t queue_size
     uint32_t limit_ms        # how long an operation may go unanswered
     bint is_gone             # the port is no longer there: the driver is not called any more
     RuleTable *tables
     OperationQueue *queues
-    Operation *operations
-    uint32_t n_outstanding   # operations whose result was not pulled yet, lost ones excluded
     EngineCounts counts
+
+# EngineRule, RuleResult, EngineCounts: see _rte_flow_queue.pxd. RuleTable: see _rte_flow_template.pxd.
 
 # Queues first_queue .. first_queue + n_queues - 1 of a port that rte_flow_configure gave queue_size places each; limit_ms
 # bounds how long an operation may go unanswered. A synchronous engine uses neither. 0, ENOMEM, EINVAL.
 cdef int engine_open(RuleEngine *engine, uint16_t ethdev, EngineKind kind, uint16_t first_queue, uint16_t n_queues,
                      uint32_t queue_size, uint32_t limit_ms) noexcept nogil
-# Gives up what is outstanding (counted lost) and removes the tables. EBUSY: rules are left in a table; close again after
-# they were destroyed. Safe on an engine of zeroes.
+# Pulls what is there, gives up the rest (counted lost) and removes the tables; the engine is closed in any case. 0, or the
+# errno with which the driver kept a table that still holds rules. Safe on an engine of zeroes.
 cdef int engine_close(RuleEngine *engine) noexcept nogil
 # The port was stopped, reset or removed: every rule of it is gone. What is outstanding comes out of engine_pull as ENODEV.
 cdef void engine_port_gone(RuleEngine *engine) noexcept nogil
@@ -107,3 +63,7 @@ cdef int engine_push(RuleEngine *engine) noexcept nogil
 # At most n results, pushed before; gives up what went unanswered for limit_ms. The clock of an operation starts with the
 # first pull after it. Call until it returns less than n.
 cdef int engine_pull(RuleEngine *engine, RuleResult *results, int n, int64_t now_ms) noexcept nogil
+# Operations that were neither answered nor given up.
+cdef uint32_t engine_n_waiting(const RuleEngine *engine) noexcept nogil
+# The port was flushed: no rule is left in any table. EBUSY while operations wait: pull them first, a flush eats answers.
+cdef int engine_flushed(RuleEngine *engine) noexcept nogil
