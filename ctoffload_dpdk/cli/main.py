@@ -17,6 +17,7 @@ FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 # name: (module, command object, what it does); a module is imported only when its command runs.
 COMMANDS = {
+    "config": ("ctoffload_dpdk.cli.config", "config", "Show and check settings: TOML files, OVSDB, flags."),
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
     "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),

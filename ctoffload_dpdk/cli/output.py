@@ -13,6 +13,7 @@ from ctoffload_dpdk.base.errors import CtoffloadError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +35,13 @@ class Output:
         from rich.console import Console  # noqa: PLC0415 - --help does without
 
         return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def table(self, table: Table) -> None:
+        """Writes a table: as wide as the terminal, or a row a line where it goes elsewhere."""
+        console = self.console()
+        if not console.is_terminal:
+            console.width = 1000
+        console.print(table)
 
 
 def as_json(content: object, *, pretty: bool) -> str:
