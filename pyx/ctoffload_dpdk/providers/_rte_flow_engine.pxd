@@ -35,11 +35,10 @@ cdef int engine_close(RuleEngine *engine) noexcept nogil
 # The port was stopped, reset or removed: every rule of it is gone. What is outstanding comes out of engine_pull as ENODEV.
 cdef void engine_port_gone(RuleEngine *engine) noexcept nogil
 
-# Room for n_rules rules with these items (their masks count) and types of actions. Bit i of `constant`: action i has the
-# value it has here in every rule, else each rule brings its own (what MODIFY_FIELD changes is constant in any case;
-# INDIRECT stands for a CONNTRACK). DROP and the like have no value. Synchronous: only notes the attributes. 0 or errno.
+# Room for n_rules rules with these items (their masks count) and types of actions. An action whose mask has a configuration
+# has the value it has here in every rule, else each rule brings its own. Synchronous: only notes the attributes. 0 or errno.
 cdef int engine_table_add(RuleEngine *engine, RuleTable *table, const rte_flow_attr *attr, const rte_flow_item *items,
-                          const rte_flow_action *actions, uint32_t constant, uint32_t n_rules,
+                          const rte_flow_action *actions, const rte_flow_action *masks, uint32_t n_rules,
                           rte_flow_error *error) noexcept nogil
 # EBUSY while rules are in it.
 cdef int engine_table_remove(RuleEngine *engine, RuleTable *table, rte_flow_error *error) noexcept nogil

@@ -105,7 +105,7 @@ cdef int engine_flushed(RuleEngine *engine) noexcept nogil:
 # ---- tables --------------------------------------------------------------------------------------------------------------
 
 cdef int engine_table_add(RuleEngine *engine, RuleTable *table, const rte_flow_attr *attr, const rte_flow_item *items,
-                          const rte_flow_action *actions, uint32_t constant, uint32_t n_rules,
+                          const rte_flow_action *actions, const rte_flow_action *masks, uint32_t n_rules,
                           rte_flow_error *error) noexcept nogil:
     cdef int failed
     if engine.is_gone:
@@ -115,7 +115,7 @@ cdef int engine_table_add(RuleEngine *engine, RuleTable *table, const rte_flow_a
     table.n_rules = n_rules
     if engine.kind == ENGINE_ASYNC:
         memset(error, 0, sizeof(rte_flow_error))
-        failed = template_make(table, engine.ethdev, items, actions, constant, error)
+        failed = template_make(table, engine.ethdev, items, actions, masks, error)
         if failed:
             return failed
     table.following = engine.tables

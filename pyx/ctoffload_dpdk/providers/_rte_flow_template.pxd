@@ -25,7 +25,7 @@ cdef struct RuleTable:
 
 # Fills in the templates and the table, or leaves none of them. 0 or errno.
 cdef int template_make(RuleTable *table, uint16_t ethdev, const rte_flow_item *items, const rte_flow_action *actions,
-                       uint32_t constant, rte_flow_error *error) noexcept nogil
+                       const rte_flow_action *masks, rte_flow_error *error) noexcept nogil
 # 0, or the errno with which the driver keeps the table; its templates stay with it.
 cdef int template_remove(RuleTable *table, uint16_t ethdev, rte_flow_error *error) noexcept nogil
 # rte_errno as a positive errno; EIO where a driver failed without saying why.
