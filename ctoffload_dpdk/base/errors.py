@@ -75,7 +75,12 @@ class PortError(CtoffloadError):
 
 
 class FlowError(CtoffloadError):
-    """An rte_flow call failed; `message` ends with what the driver said."""
+    """An rte_flow call failed; `message` ends with what the driver said.
+
+    cause: what of the rule the driver objects to, a number of enum rte_flow_error_type; 0: it did not say.
+    """
+
+    cause = 0
 
 
 class RuleGone(FlowError):

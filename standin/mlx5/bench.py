@@ -193,7 +193,7 @@ def try_make(shape: str, left_over: int = LEFT_OVER) -> dict[str, Any]:
         make(found.attr, found.pattern, found.actions)
     except FlowError as error:
         number = error.errno if error.errno != left_over else 0
-        return {"op": error.op, "errno": number, "message": str(error.message)}
+        return {"op": error.op, "errno": number, "message": str(error.message), "type": error.cause}
     return {}
 
 
@@ -219,7 +219,7 @@ def try_validate(shape: str) -> dict[str, Any]:
     try:
         bench.ports[0].validate_rule(found.attr, found.pattern, with_context(found.attr, found.actions))
     except FlowError as error:
-        return {"op": error.op, "errno": error.errno, "message": str(error.message)}
+        return {"op": error.op, "errno": error.errno, "message": str(error.message), "type": error.cause}
     return {}
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ctoffload_dpdk.base.packets import Packets
+
+# Before `tests`, whose directory `standin` would be taken for the package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 NAMES = (f"net_nicsim{n}" for n in itertools.count())
 

@@ -70,4 +70,8 @@ cdef int check_flow(int rc, str op, str port, rte_flow_error *error, str what=""
         message = error.message[:strlen(error.message)].decode("utf-8", "replace")
     cause = _CAUSES.get(<int> error.type)
     hint = hint or flow_hint(-rc) or (f"the driver objects to {cause} of the rule" if cause else "")
-    return check(rc, op, what=what, port=port, message=message, hint=hint, error=FlowError)
+    try:
+        return check(rc, op, what=what, port=port, message=message, hint=hint, error=FlowError)
+    except FlowError as raised:
+        raised.cause = <int> error.type
+        raise

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "nicsim.h"
+#include "profile.h"
 
 static const uint64_t RSS_OFFLOADS = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 static const uint64_t RX_OFFLOADS =
@@ -369,7 +370,7 @@ is_removed(struct rte_eth_dev *dev)
 static int
 flow_ops_get(struct rte_eth_dev *dev, const struct rte_flow_ops **ops)
 {
-    *ops = &nicsim_flow_ops;
+    *ops = nicsim_profile_of(nicsim_port_of(dev))->has_flow ? &nicsim_flow_ops : NULL;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <rte_flow_driver.h>
 
 #include "nicsim.h"
+#include "profile.h"
 
 #define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
@@ -239,11 +240,15 @@ flow_validate(struct rte_eth_dev *dev, const struct rte_flow_attr *attr, const s
 {
     struct nicsim_port *port = nicsim_port_of(dev);
     struct nicsim_spec spec;
+    bool lies = false;
     int rc;
 
     nicsim_lock(port);
     rc = may_change(port, NICSIM_CALL_VALIDATE, error);
     if (rc == 0) {
+        rc = nicsim_profile_rule(port, NICSIM_ASK_VALIDATE, attr, items, actions, &lies, error);
+    }
+    if (rc == 0 && !lies) {
         rc = nicsim_rule_parse(port, attr, items, actions, &spec, error);
     }
     nicsim_unlock(port);
@@ -257,10 +262,14 @@ flow_create(struct rte_eth_dev *dev, const struct rte_flow_attr *attr, const str
     struct nicsim_port *port = nicsim_port_of(dev);
     struct rte_flow *handle = NULL;
     struct nicsim_spec spec;
+    bool lies;
     int rc;
 
     nicsim_lock(port);
     rc = may_change(port, NICSIM_CALL_CREATE, error);
+    if (rc == 0) {
+        rc = nicsim_profile_rule(port, NICSIM_ASK_CREATE, attr, items, actions, &lies, error);
+    }
     if (rc == 0) {
         rc = nicsim_rule_parse(port, attr, items, actions, &spec, error);
     }

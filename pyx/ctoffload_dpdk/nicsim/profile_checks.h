@@ -1,0 +1,26 @@
+/* profile_checks.h: questions that several profiles ask of a rule. */
+#ifndef NICSIM_PROFILE_CHECKS_H
+#define NICSIM_PROFILE_CHECKS_H
+
+#include "profile.h"
+
+uint32_t nicsim_item_kind(const struct rte_flow_item *item);
+/* An indirect action is of the kind of what it was made of, and NICSIM_A_SHARED. */
+uint32_t nicsim_action_kind(struct nicsim_port *port, const struct rte_flow_action *action);
+
+/* Of the whole rule. */
+bool nicsim_has_no_switch(const struct nicsim_asked *asked);
+bool nicsim_is_no_domain(const struct nicsim_asked *asked);
+/* Which port of the switch the packets come from. */
+enum nicsim_origin { NICSIM_FROM_ANY, NICSIM_FROM_UPLINK, NICSIM_FROM_OTHER };
+enum nicsim_origin nicsim_origin_of(const struct nicsim_asked *asked);
+
+/* Of the item in question. False where an IPV4 item says nothing of fragments. */
+bool nicsim_fragment_of(const struct nicsim_asked *asked, rte_be16_t *value, rte_be16_t *mask);
+
+/* Of the action in question. */
+bool nicsim_has_no_conf(const struct nicsim_asked *asked);
+bool nicsim_is_mark_too_large(const struct nicsim_asked *asked);
+bool nicsim_is_age_zero(const struct nicsim_asked *asked);
+
+#endif /* NICSIM_PROFILE_CHECKS_H */

@@ -1,0 +1,83 @@
+"""The ConnectX profiles answer every shape of rule as the real mlx5 driver did (tests/standin/verdicts-*.json)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from standin.mlx5 import bench, verdicts
+from standin.mlx5.shapes import SHAPES
+
+pytestmark = pytest.mark.eal
+
+KNOWN = verdicts.read(Path(__file__).parents[1] / "standin" / "verdicts-22.11.11.json")
+
+# Shapes that are answered otherwise than by the real driver: by a pattern of their names, and why.
+OTHERWISE: dict[str, dict[str, str]] = {
+    "software": {
+        r"out/.*": "there are no egress rules",
+        r".*/(icmp|v[46]-icmp-echo|v6-fragment-header|tag|meta)/.*": "the item is not matched",
+        r".*(set|modify)-(tag|meta).*": "the field is not there to be written",
+        r".*/valid-(v6|any)/rewrite.*": "an IPv4 address is rewritten where the pattern says IPv4",
+    },
+    "hardware": {},
+}
+
+
+def in_short(verdict: Any) -> Any:
+    """A recorded verdict without its sentences."""
+    if isinstance(verdict, str):
+        return verdict
+    if "create" in verdict:
+        return {call: in_short(verdict[call]) for call in ("create", "validate")}
+    return (verdict["at"], verdict["errno"], verdict["type"])
+
+
+def said_in_short(said: dict[str, Any]) -> Any:
+    if not said:
+        return "accepted"
+    return (said["op"], errno.errorcode.get(said["errno"], "left over"), verdicts.ERROR_TYPES[said["type"]])
+
+
+def ask(shape: str, steering: str) -> Any:
+    """What the emulated NIC says, in the words of the table."""
+    created = said_in_short(bench.try_create(shape))
+    if steering == "hardware":
+        return created
+    validated = said_in_short(bench.try_validate(shape))
+    both = {"create": created, "validate": validated}
+    return both if (created == "accepted") != (validated == "accepted") else created
+
+
+@pytest.fixture
+def asked(lab: Any, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The bench of the stand-in, with two ports of one emulated NIC in the place of the real driver's."""
+    steering: str = request.param
+    hosts = lab.pair(profile="connectx-sws" if steering == "software" else "connectx-hws", queues=bench.N_QUEUES)
+    assert [host.port.id for host in hosts] == [0, 1]
+    bench.bench.ports = [host.port for host in hosts]
+    bench.bench.is_hardware = steering == "hardware"
+    yield steering
+    for number in list(bench.bench.rules):
+        bench.destroy(number)
+    while bench.bench.contexts:
+        bench.bench.contexts.popitem()[1].close()
+    bench.bench.ports = []
+
+
+@pytest.mark.parametrize("asked", ["software"], indirect=True)
+def test_every_shape_is_answered_as_by_the_real_driver(asked: str) -> None:
+    found = {shape.name: ask(shape.name, asked) for shape in SHAPES}
+    known = {name: in_short(KNOWN[name][asked]) for name in found}
+    different = {name: (known[name], found[name]) for name in found if known[name] != found[name]}
+    unexpected = {n: said for n, said in different.items() if not any(re.fullmatch(p, n) for p in OTHERWISE[asked])}
+    assert not unexpected, f"{len(unexpected)}: recorded, found:\n{json.dumps(unexpected, indent=1)}"
+    obsolete = [p for p in OTHERWISE[asked] if not any(re.fullmatch(p, name) for name in different)]
+    assert not obsolete, f"answered as recorded by now: {obsolete}"
+    assert len(found) == len(KNOWN)
