@@ -370,7 +370,7 @@ is_removed(struct rte_eth_dev *dev)
 static int
 flow_ops_get(struct rte_eth_dev *dev, const struct rte_flow_ops **ops)
 {
-    *ops = nicsim_profile_of(nicsim_port_of(dev))->has_flow ? &nicsim_flow_ops : NULL;
+    *ops = nicsim_profile_ops(nicsim_port_of(dev));
     return 0;
 }
 

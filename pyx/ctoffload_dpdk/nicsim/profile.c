@@ -7,7 +7,7 @@
 #include "profile.h"
 #include "profile_checks.h"
 
-static const struct nicsim_profile free_profile = {.has_flow = true};
+static const struct nicsim_profile free_profile = {.has_flow = true, .has_templates = true};
 static const struct nicsim_profile no_flow = {.has_flow = false};
 
 static const struct nicsim_profile *const profiles[NICSIM_N_PROFILES] = {
@@ -145,20 +145,22 @@ int
 nicsim_profile_pattern_template(struct nicsim_port *port, const struct rte_flow_attr *attr,
                                 const struct rte_flow_item *items, struct rte_flow_error *error)
 {
+    const struct nicsim_profile *profile = nicsim_profile_of(port);
     struct nicsim_asked asked = asked_of(port, attr, items, NULL);
+    int rc = ask(profile->templates, &asked, error);
 
-    asked.is_template = true;
-    return ask_items(nicsim_profile_of(port)->pattern_templates, &asked, error);
+    return rc ? rc : ask_items(profile->pattern_templates, &asked, error);
 }
 
 int
 nicsim_profile_actions_template(struct nicsim_port *port, const struct rte_flow_attr *attr,
                                 const struct rte_flow_action *actions, struct rte_flow_error *error)
 {
+    const struct nicsim_profile *profile = nicsim_profile_of(port);
     struct nicsim_asked asked = asked_of(port, attr, NULL, actions);
+    int rc = ask(profile->templates, &asked, error);
 
-    asked.is_template = true;
-    return ask_actions(nicsim_profile_of(port)->actions_templates, &asked, error);
+    return rc ? rc : ask_actions(profile->actions_templates, &asked, error);
 }
 
 int
@@ -167,19 +169,7 @@ nicsim_profile_table(struct nicsim_port *port, const struct rte_flow_attr *attr,
 {
     struct nicsim_asked asked = asked_of(port, attr, items, actions);
 
-    asked.is_template = true;
     ask_items(NULL, &asked, NULL);
     ask_actions(NULL, &asked, NULL);
     return ask(nicsim_profile_of(port)->tables, &asked, error);
-}
-
-int
-nicsim_profile_object(struct nicsim_port *port, const struct rte_flow_attr *attr, const struct rte_flow_action *action,
-                      struct rte_flow_error *error)
-{
-    struct nicsim_asked asked = asked_of(port, attr, NULL, NULL);
-
-    asked.action = action;
-    asked.kind = nicsim_action_kind(port, action);
-    return ask(nicsim_profile_of(port)->objects, &asked, error);
 }

@@ -93,7 +93,6 @@ struct nicsim_asked {
     const struct rte_flow_action *list;
     uint32_t domain;  /* 0: none, or more than one */
     bool is_root;     /* the group that packets enter by */
-    bool is_template; /* values are those of the template */
     uint32_t items;   /* NICSIM_I_*: all, or those before the one in question */
     uint32_t actions; /* NICSIM_A_*: likewise */
     const struct rte_flow_item *item;
@@ -125,18 +124,26 @@ struct nicsim_refusal {
 /* A list that ends with an entry without a message. NULL: an empty one. */
 typedef const struct nicsim_refusal *nicsim_refusals;
 
+enum nicsim_has {
+    NICSIM_HAS_ALL = 0,
+    NICSIM_HAS_ISOLATE, /* validate, create, destroy, flush, isolate */
+    NICSIM_HAS_QUERY,   /* validate, create, destroy, flush, and a query that knows nothing */
+};
+
 struct nicsim_profile {
     nicsim_refusals attributes;
     nicsim_refusals items;             /* for each item */
     nicsim_refusals actions;           /* for each action */
     nicsim_refusals rule;              /* once all is read */
     nicsim_refusals on_create;         /* not seen by rte_flow_validate */
+    nicsim_refusals templates;         /* the attributes of any template */
     nicsim_refusals pattern_templates; /* for each item */
     nicsim_refusals actions_templates; /* for each action */
     nicsim_refusals tables;            /* for each pair of a pattern and a list of actions */
-    nicsim_refusals objects;           /* for an action that is to become indirect */
     const char *no_sync;               /* why rte_flow_create does not exist; NULL: it does */
     bool has_flow;                     /* false: no rte_flow at all */
+    bool has_templates;                /* rte_flow_configure and what builds on it */
+    enum nicsim_has has_only;
 };
 
 extern const struct nicsim_profile nicsim_sws, nicsim_hws, nicsim_tap, nicsim_queue_only;
@@ -154,7 +161,8 @@ int nicsim_profile_actions_template(struct nicsim_port *port, const struct rte_f
                                     const struct rte_flow_action *actions, struct rte_flow_error *error);
 int nicsim_profile_table(struct nicsim_port *port, const struct rte_flow_attr *attr, const struct rte_flow_item *items,
                          const struct rte_flow_action *actions, struct rte_flow_error *error);
-int nicsim_profile_object(struct nicsim_port *port, const struct rte_flow_attr *attr,
-                          const struct rte_flow_action *action, struct rte_flow_error *error);
+
+/* profile_ops.c: what ethdev finds; NULL where there is no rte_flow. */
+const struct rte_flow_ops *nicsim_profile_ops(const struct nicsim_port *port);
 
 #endif /* NICSIM_PROFILE_H */

@@ -126,6 +126,12 @@ is_first_of_switch(const struct nicsim_switch *sw, uint32_t port_id)
     return false;
 }
 
+bool
+nicsim_is_first_of_switch(const struct nicsim_port *port)
+{
+    return is_first_of_switch(port->sw, port->port_id);
+}
+
 enum nicsim_origin
 nicsim_origin_of(const struct nicsim_asked *asked)
 {
@@ -162,6 +168,56 @@ nicsim_fragment_of(const struct nicsim_asked *asked, rte_be16_t *value, rte_be16
 }
 
 bool
+nicsim_is_mask_within(const struct nicsim_asked *asked, const struct nicsim_field *fields)
+{
+    const uint8_t *mask = asked->item->mask;
+
+    for (const struct nicsim_field *field = fields; mask && field->kind; field++) {
+        for (size_t i = 0; field->kind == asked->kind && i < field->size; i++) {
+            if (mask[i] & ~((const uint8_t *) field->mask)[i]) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool
+is_partial(const void *mask, size_t size)
+{
+    const uint8_t *bytes = mask;
+
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != bytes[0] || (bytes[i] != 0 && bytes[i] != UINT8_MAX)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* TCP and UDP begin alike. */
+bool
+nicsim_has_partial_port(const struct nicsim_asked *asked)
+{
+    const struct rte_flow_item_udp *mask = asked->item->mask;
+
+    return mask && (is_partial(&mask->hdr.src_port, sizeof mask->hdr.src_port) ||
+                    is_partial(&mask->hdr.dst_port, sizeof mask->hdr.dst_port));
+}
+
+bool
+nicsim_has_partial_address(const struct nicsim_asked *asked)
+{
+    const struct rte_flow_item_ipv4 *ipv4 = asked->item->mask;
+    const struct rte_flow_item_ipv6 *ipv6 = asked->item->mask;
+
+    if (asked->kind == NICSIM_I_IPV4) {
+        return ipv4 && (is_partial(&ipv4->hdr.src_addr, 4) || is_partial(&ipv4->hdr.dst_addr, 4));
+    }
+    return ipv6 && (is_partial(&ipv6->hdr.src_addr, 16) || is_partial(&ipv6->hdr.dst_addr, 16));
+}
+
+bool
 nicsim_has_no_conf(const struct nicsim_asked *asked)
 {
     return !asked->action->conf;
@@ -177,4 +233,12 @@ bool
 nicsim_is_age_zero(const struct nicsim_asked *asked)
 {
     return !(asked->kind & NICSIM_A_SHARED) && ((const struct rte_flow_action_age *) asked->action->conf)->timeout == 0;
+}
+
+bool
+nicsim_is_no_queue(const struct nicsim_asked *asked)
+{
+    const struct rte_flow_action_queue *queue = asked->action->conf;
+
+    return !queue || queue->index >= asked->port->n_rxq;
 }

@@ -11,6 +11,7 @@ uint32_t nicsim_action_kind(struct nicsim_port *port, const struct rte_flow_acti
 /* Of the whole rule. */
 bool nicsim_has_no_switch(const struct nicsim_asked *asked);
 bool nicsim_is_no_domain(const struct nicsim_asked *asked);
+bool nicsim_is_first_of_switch(const struct nicsim_port *port);
 /* Which port of the switch the packets come from. */
 enum nicsim_origin { NICSIM_FROM_ANY, NICSIM_FROM_UPLINK, NICSIM_FROM_OTHER };
 enum nicsim_origin nicsim_origin_of(const struct nicsim_asked *asked);
@@ -18,9 +19,21 @@ enum nicsim_origin nicsim_origin_of(const struct nicsim_asked *asked);
 /* Of the item in question. False where an IPV4 item says nothing of fragments. */
 bool nicsim_fragment_of(const struct nicsim_asked *asked, rte_be16_t *value, rte_be16_t *mask);
 
+/* The bits of an item that can be compared. */
+struct nicsim_field {
+    uint32_t kind; /* 0: the end of the list */
+    const void *mask;
+    size_t size;
+};
+bool nicsim_is_mask_within(const struct nicsim_asked *asked, const struct nicsim_field *fields);
+/* A TCP or UDP port, an IP address, compared in part. */
+bool nicsim_has_partial_port(const struct nicsim_asked *asked);
+bool nicsim_has_partial_address(const struct nicsim_asked *asked);
+
 /* Of the action in question. */
 bool nicsim_has_no_conf(const struct nicsim_asked *asked);
 bool nicsim_is_mark_too_large(const struct nicsim_asked *asked);
 bool nicsim_is_age_zero(const struct nicsim_asked *asked);
+bool nicsim_is_no_queue(const struct nicsim_asked *asked);
 
 #endif /* NICSIM_PROFILE_CHECKS_H */
