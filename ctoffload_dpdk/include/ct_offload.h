@@ -61,6 +61,7 @@ enum ct_offload_op_type {
     CT_OFFLOAD_OP_POLICY,  /* would it be accepted */
     CT_OFFLOAD_OP_FLUSH,   /* take everything out */
     CT_OFFLOAD_OP_EST,     /* it is established and eligible: put both directions into the NIC */
+    CT_OFFLOAD_OP_WINDOW,  /* read the TCP window back from the NIC's context; its rules stay */
     CT_OFFLOAD_N_OP_TYPES
 };
 
@@ -90,11 +91,12 @@ struct ct_offload_tuple {
     uint16_t dst_port; /* ICMP: type << 8 | code */
 };
 
-/* What software knows of one TCP peer, in OVS's terms. */
+/* One TCP peer, in OVS's terms, as software knows it or WINDOW reads it back. A source that keeps windows scaled shifts
+ * max_win by the peer's scale in either direction (rounding up on the way back), so that it fits into 16 bits here. */
 struct ct_offload_tcp_peer {
     uint32_t seq_lo;    /* highest sequence end it sent */
-    uint32_t seq_hi;    /* highest sequence end the other side allows it */
-    uint32_t max_win;   /* largest window it announced, as carried in the header, not scaled */
+    uint32_t seq_hi;    /* highest sequence end the other side allows it; not before seq_lo */
+    uint32_t max_win;   /* largest window it announced, as carried in the header, not scaled; at least 1 */
     uint8_t wscale;     /* 0 to 14; 0xff: unknown, picked up mid-stream */
     uint8_t state;      /* CT_OFFLOAD_TCP_* */
     uint8_t has_wscale; /* 1: it announced a scale */
@@ -116,7 +118,14 @@ enum ct_offload_tcp_state {
     CT_OFFLOAD_TCP_TIME_WAIT = 10
 };
 
-enum { CT_OFFLOAD_F_SNAT = 1, CT_OFFLOAD_F_DNAT = 2, CT_OFFLOAD_F_ALG = 4, CT_OFFLOAD_F_MIDSTREAM = 8 };
+/* Properties of a connection. */
+enum {
+    CT_OFFLOAD_F_SNAT = 1,
+    CT_OFFLOAD_F_DNAT = 2,
+    CT_OFFLOAD_F_ALG = 4,
+    CT_OFFLOAD_F_MIDSTREAM = 8, /* picked up without its handshake: scales are unknown */
+    CT_OFFLOAD_F_STRICT = 16    /* EST: a context checks windows; without it, a context is made liberal */
+};
 
 /* One connection as software knew it when the operation was made. Valid during the call only. */
 struct ct_offload_ctx {
@@ -135,25 +144,36 @@ struct ct_offload_ctx {
     uint8_t reserved[3];
 };
 
-/* What a provider says of an installed connection. */
+/* Packets and bytes that rules of a connection forwarded past software, by direction. */
+struct ct_offload_counts {
+    uint64_t packets[2];
+    uint64_t bytes[2];
+};
+
+/* What a provider says with an answer. */
 enum {
-    CT_OFFLOAD_R_BYPASS = 1, /* its packets pass software by */
-    CT_OFFLOAD_R_CONTEXT = 2 /* a window can be read back */
+    CT_OFFLOAD_R_BYPASS = 1,  /* EST: its packets pass software by */
+    CT_OFFLOAD_R_CONTEXT = 2, /* EST: WINDOW can read a window back */
+    CT_OFFLOAD_R_COUNTED = 4  /* UPD, DEL: `counts` holds what no earlier answer told */
 };
 
 /* One operation and its result. 64 bytes: one cache line. */
 struct ct_offload_op {
-    uint64_t op_id;                   /* of the layer; complete() names it */
-    uint64_t conn_id;                 /* 0 for FLUSH */
-    const struct ct_offload_ctx *ctx; /* ADD, EST, POLICY; NULL otherwise */
-    uint64_t handle;                  /* the provider's own: written by ADD or EST, handed back by EST, UPD, DEL */
-    int64_t last_used_ms;             /* UPD: when a packet last used it */
-    int64_t sampled_ms;               /* UPD: collection time of that answer: query time less the source's refresh */
-    int32_t error;                    /* 0, a positive errno, or EINPROGRESS: complete() follows */
-    uint16_t type;                    /* enum ct_offload_op_type */
-    uint16_t reason;                  /* enum ct_offload_reason, where error is neither 0 nor EINPROGRESS */
-    uint8_t handled_by;               /* bit per provider that did the work; set by the layer */
-    uint8_t flags;                    /* CT_OFFLOAD_R_*, written by EST */
+    uint64_t op_id;   /* of the layer; complete() names it */
+    uint64_t conn_id; /* 0 for FLUSH */
+    union {
+        const struct ct_offload_ctx *ctx; /* ADD, EST, POLICY; valid during the call only */
+        struct ct_offload_tcp_peer *peer; /* WINDOW: two, by direction, to be written; valid until answered */
+        struct ct_offload_counts *counts; /* UPD, DEL: to be written with R_COUNTED; valid until answered */
+    };
+    uint64_t handle;      /* the provider's own: written by ADD or EST, handed back by EST, UPD, WINDOW, DEL */
+    int64_t last_used_ms; /* UPD: when a packet last used it */
+    int64_t sampled_ms;   /* UPD: collection time of that answer: query time less the source's refresh */
+    int32_t error;        /* 0, a positive errno, or EINPROGRESS: complete() follows */
+    uint16_t type;        /* enum ct_offload_op_type */
+    uint16_t reason;      /* enum ct_offload_reason, where error is neither 0 nor EINPROGRESS */
+    uint8_t handled_by;   /* bit per provider that did the work; set by the layer */
+    uint8_t flags;        /* CT_OFFLOAD_R_* */
     uint8_t reserved[6];
 };
 
@@ -161,6 +181,9 @@ struct ct_offload_op {
  * have it; any other errno is a failure and takes it out of all. EST: 0 when both directions are in the NIC, else nothing
  * is left in it; `handle` 0 keeps the one of ADD. DEL: 0; ENOENT counts as done; any other errno is tried again. UPD: 0
  * with both times, neither later than the time poll was given; ENODATA where the source has none now. POLICY: 0 or EPERM.
+ * WINDOW: 0 with seq_lo, seq_hi and max_win of both peers (the other members are not looked at); ENODATA or EOPNOTSUPP
+ * where nothing can be read. It is asked at most once per removal, of an owner that answered EST with R_CONTEXT, and its
+ * rules forward on until the DEL that follows.
  *
  * In a batch, an operation comes in with error EOPNOTSUPP: one that is not answered is refused. */
 
@@ -171,18 +194,20 @@ struct ct_offload_host {
     uint32_t abi_version;
     uint32_t size;
     void *cookie; /* handed back as first argument */
-    /* The result of an operation that answered EINPROGRESS. `result` is copied. */
+    /* The result of an operation that answered EINPROGRESS. `result` is copied, and what its `peer` or `counts` points
+     * to; NULL there leaves what was written into the operation's own. */
     void (*complete)(void *cookie, uint64_t op_id, const struct ct_offload_op *result);
     /* AGED: a hint that a connection went idle. LOST: its rules are gone without a DEL. */
     void (*event)(void *cookie, uint64_t conn_id, enum ct_offload_event event);
 };
 
-/* Properties of a provider. QUERIES_APART: batches of UPD alone may be handed over by a second thread while the worker is
- * in another call, so that slow queries hold up nothing; they are answered at once, never with EINPROGRESS. */
+/* Properties of a provider. QUERIES_APART: batches of UPD and WINDOW alone may be handed over by a second thread while
+ * the worker is in another call, so that slow queries hold up nothing; they are answered at once, never with EINPROGRESS. */
 enum { CT_OFFLOAD_CLASS_QUERIES_APART = 1 };
 
 /* A provider. Mandatory: abi_version, size, name, and either batch_submit or all of can_offload, conn_add, conn_del.
- * A NULL member is skipped; a NULL conn_established accepts, a NULL conn_update answers ENODATA. */
+ * A NULL member is skipped; a NULL conn_established accepts, a NULL conn_update answers ENODATA, a NULL conn_window
+ * EOPNOTSUPP. */
 struct ct_offload_class {
     uint32_t abi_version; /* CT_OFFLOAD_ABI_VERSION */
     uint32_t size;        /* sizeof(struct ct_offload_class) of the compiler that built it */
@@ -197,6 +222,7 @@ struct ct_offload_class {
     int (*conn_established)(void *user, struct ct_offload_op *op);
     int (*conn_update)(void *user, struct ct_offload_op *op);
     int (*conn_del)(void *user, struct ct_offload_op *op);
+    int (*conn_window)(void *user, struct ct_offload_op *op);
     int (*flush)(void *user);
     /* All of a batch at once: fills each op's results itself. The batch belongs to the layer. */
     void (*batch_submit)(void *user, struct ct_offload_op *ops, size_t n_ops);

@@ -1,3 +1,5 @@
+import numpy.typing as npt
+
 from ctoffload_dpdk.offload._batch import Batch
 
 class Host:
@@ -11,6 +13,8 @@ class Host:
         flags: int = 0,
         last_used_ms: int = 0,
         sampled_ms: int = 0,
+        peers: npt.ArrayLike | None = None,
+        counts: npt.ArrayLike | None = None,
     ) -> None: ...
     def event(self, conn_id: int, event: int) -> None: ...
 

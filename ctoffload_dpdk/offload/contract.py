@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 import numpy as np
+import numpy.typing as npt
 
 ABI_VERSION = 0
 MAX_PROVIDERS = 8
@@ -23,6 +24,7 @@ class OpType(IntEnum):
     POLICY = 3
     FLUSH = 4
     EST = 5
+    WINDOW = 6
 
 
 class TcpState(IntEnum):
@@ -55,13 +57,15 @@ class ConnFlag(IntFlag):
     DNAT = 2
     ALG = 4
     MIDSTREAM = 8
+    STRICT = 16
 
 
 class ResultFlag(IntFlag):
-    """What a provider says of an installed connection: CT_OFFLOAD_R_*."""
+    """What a provider says with an answer: CT_OFFLOAD_R_*."""
 
     BYPASS = 1
     CONTEXT = 2
+    COUNTED = 4
 
 
 PORT = np.dtype([("id", "u4"), ("generation", "u4")], align=True)
@@ -100,6 +104,8 @@ CTX = np.dtype(
     align=True,
 )
 
+COUNTS = np.dtype([("packets", "u8", 2), ("bytes", "u8", 2)], align=True)
+
 OP = np.dtype(
     [
         ("op_id", "u8"),
@@ -117,6 +123,12 @@ OP = np.dtype(
     ],
     align=True,
 )
+
+
+def counts_of(contexts: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Rows of COUNTS in the place of `peer`: where UPD and DEL say what was counted. A view of `contexts`."""
+    counts: npt.NDArray[np.void] = contexts["peer"].view(COUNTS)[:, 0]
+    return counts
 
 
 def make_id(shard: int, generation: int, slot: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ctoffload_dpdk.offload.contract import OpType
+from ctoffload_dpdk.offload.contract import OpType, counts_of
 
 if TYPE_CHECKING:
     from ctoffload_dpdk.offload._provider import Host
@@ -22,12 +22,13 @@ class CtOffloadProvider:
 
     `ops` are rows of contract.OP, `contexts` the rows of contract.CTX that belong to them (zeroes for operations
     without context). A row comes in as refused (error EOPNOTSUPP); the provider writes its results into it: `error` 0,
-    a positive errno, or EINPROGRESS where `host.complete` follows. Both arrays are valid during the call only.
+    a positive errno, or EINPROGRESS where `host.complete` follows. Both arrays are valid during the call only. WINDOW
+    writes its answer into `contexts["peer"]`, UPD and DEL may write theirs into `contract.counts_of(contexts)`.
 
     Override `submit` for whole batches, or `conn_add` and `conn_del` (and what else there is) for runs of one type.
     All methods are called by the provider's own worker, never by two threads at once; they may not call back into the
-    layer. With `queries_apart`, batches of UPD alone come from a second thread and may meet another call: slow queries
-    hold up nothing then. They are answered at once, never with EINPROGRESS.
+    layer. With `queries_apart`, batches of UPD and WINDOW alone come from a second thread and may meet another call:
+    slow queries hold up nothing then. They are answered at once, never with EINPROGRESS.
     """
 
     name: str = ""
@@ -66,6 +67,16 @@ class CtOffloadProvider:
         """When were they last used: last_used_ms and sampled_ms, or ENODATA."""
         ops["error"] = errno.ENODATA
 
+    def conn_window(self, ops: Batch, peers: Batch) -> None:
+        """Read windows back: `peers` are two rows of contract.PEER each, to be written; ENODATA where there is none."""
+        ops["error"] = errno.EOPNOTSUPP
+
+    def conn_counts(self, ops: Batch, counts: Batch) -> None:
+        """Called before conn_update and conn_del: what was forwarded past software that no earlier answer told.
+
+        Write rows of contract.COUNTS and set ResultFlag.COUNTED in the flags of their operations.
+        """
+
     def conn_del(self, ops: Batch) -> None:
         """Take them out and forget them; ENOENT counts as done."""
         raise NotImplementedError
@@ -80,8 +91,9 @@ class CtOffloadProvider:
         return {
             OpType.ADD: self._add,
             OpType.EST: self.conn_established,
-            OpType.UPD: lambda ops, _: self.conn_update(ops),
-            OpType.DEL: lambda ops, _: self.conn_del(ops),
+            OpType.UPD: self._update,
+            OpType.DEL: self._del,
+            OpType.WINDOW: lambda ops, contexts: self.conn_window(ops, contexts["peer"]),
             OpType.POLICY: self._answer_policy,
             OpType.FLUSH: self._flush,
         }
@@ -96,6 +108,14 @@ class CtOffloadProvider:
             part["error"] = errno.EOPNOTSUPP
             self.conn_add(part, contexts[wanted])
             ops[wanted] = part
+
+    def _update(self, ops: Batch, contexts: Batch) -> None:
+        self.conn_counts(ops, counts_of(contexts))
+        self.conn_update(ops)
+
+    def _del(self, ops: Batch, contexts: Batch) -> None:
+        self.conn_counts(ops, counts_of(contexts))
+        self.conn_del(ops)
 
     def _policy(self, ops: Batch, contexts: Batch) -> npt.NDArray[np.bool_]:
         against = np.broadcast_to(np.asarray(self.can_offload(contexts), np.uint16), ops.shape)

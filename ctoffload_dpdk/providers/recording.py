@@ -5,10 +5,17 @@ from __future__ import annotations
 import errno
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from ctoffload_dpdk.offload._provider import Host
-from ctoffload_dpdk.offload.contract import Event, OpType, ResultFlag
+from ctoffload_dpdk.offload.contract import COUNTS, PEER, Event, OpType, ResultFlag, counts_of
 from ctoffload_dpdk.offload.provider import Batch, CtOffloadProvider
+
+# (seq_lo, seq_hi, max_win) of either peer; packets and bytes by direction.
+Peers = tuple[tuple[int, int, int], tuple[int, int, int]]
+Counts = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass
@@ -31,7 +38,10 @@ class Waiting:
 
 
 class RecordingProvider(CtOffloadProvider):
-    """Holds what it accepted; `log` is (type, connection id) in order of arrival."""
+    """Holds what it accepted; `log` is (type, connection id) in order of arrival.
+
+    `last_used`, `windows` and `forwarded` are what it answers of a connection; what was forwarded is told once.
+    """
 
     def __init__(self, name: str = "recording", priority: int = 0, flags: int = ResultFlag.BYPASS) -> None:
         self.name = name
@@ -43,6 +53,8 @@ class RecordingProvider(CtOffloadProvider):
         self.installed: set[int] = set()
         self.waiting: list[Waiting] = []
         self.last_used: dict[int, tuple[int, int]] = {}
+        self.windows: dict[int, Peers] = {}
+        self.forwarded: dict[int, Counts] = {}
         self.is_initialised = False
         self._later: set[OpType] = set()
         self._script: dict[OpType, deque[Answer]] = {t: deque() for t in OpType}
@@ -97,8 +109,8 @@ class RecordingProvider(CtOffloadProvider):
 
     def submit(self, ops: Batch, contexts: Batch) -> None:
         self.batches.append(len(ops))
-        for op in ops:
-            self._one(op)
+        for op, context in zip(ops, contexts, strict=True):
+            self._one(op, context)
 
     def poll(self, now_ms: int) -> None:
         assert self._host is not None
@@ -112,7 +124,7 @@ class RecordingProvider(CtOffloadProvider):
                 self.installed.discard(conn_id)
             self._host.event(conn_id, event)
 
-    def _one(self, op: Batch) -> None:
+    def _one(self, op: Batch, context: Batch) -> None:
         op_type, conn_id = OpType(int(op["type"])), int(op["conn_id"])
         self.log.append((op_type, conn_id))
         answer = self._script[op_type].popleft() if self._script[op_type] else Answer()
@@ -125,17 +137,23 @@ class RecordingProvider(CtOffloadProvider):
             return
         op["error"], op["reason"] = answer.error, answer.reason
         if answer.error == 0:
-            for key, value in self._do(op_type, conn_id).items():
+            done = self._do(op_type, conn_id)
+            if "peers" in done:
+                context["peer"] = done.pop("peers")
+            if "counts" in done:
+                counts_of(context.reshape(1))[0] = done.pop("counts")
+                op["flags"] |= ResultFlag.COUNTED
+            for key, value in done.items():
                 op[key] = value
 
     def _settle(self, one: Waiting) -> None:
         assert self._host is not None
-        facts = {"error": one.answer.error, "reason": one.answer.reason}
+        facts: dict[str, Any] = {"error": one.answer.error, "reason": one.answer.reason}
         if one.answer.error == 0:
             facts |= self._do(OpType(one.type), one.conn_id)
         self._host.complete(one.op_id, **facts)
 
-    def _do(self, op_type: OpType, conn_id: int) -> dict[str, int]:
+    def _do(self, op_type: OpType, conn_id: int) -> dict[str, Any]:
         """Does what was asked; the results besides error 0."""
         if op_type == OpType.ADD:
             self._next_handle += 1
@@ -151,15 +169,33 @@ class RecordingProvider(CtOffloadProvider):
             return {"error": errno.ENOENT}
         return self._do_held(op_type, conn_id)
 
-    def _do_held(self, op_type: OpType, conn_id: int) -> dict[str, int]:
+    def _do_held(self, op_type: OpType, conn_id: int) -> dict[str, Any]:
         if op_type == OpType.EST:
             self.installed.add(conn_id)
             return {"flags": int(self.flags), "handle": self.held[conn_id]}
         if op_type == OpType.DEL:
             del self.held[conn_id]
             self.installed.discard(conn_id)
-            return {}
+            return self._told(conn_id)
+        if op_type == OpType.WINDOW:
+            return self._window(conn_id)
         if conn_id not in self.last_used:
             return {"error": errno.ENODATA}
         last_used_ms, sampled_ms = self.last_used[conn_id]
-        return {"last_used_ms": last_used_ms, "sampled_ms": sampled_ms}
+        return {"last_used_ms": last_used_ms, "sampled_ms": sampled_ms} | self._told(conn_id)
+
+    def _window(self, conn_id: int) -> dict[str, Any]:
+        if conn_id not in self.windows:
+            return {"error": errno.ENODATA}
+        peers = np.zeros(2, PEER)
+        for peer, (seq_lo, seq_hi, max_win) in zip(peers, self.windows[conn_id], strict=True):
+            peer["seq_lo"], peer["seq_hi"], peer["max_win"] = seq_lo, seq_hi, max_win
+        return {"peers": peers}
+
+    def _told(self, conn_id: int) -> dict[str, Any]:
+        forwarded = self.forwarded.pop(conn_id, None)
+        if forwarded is None:
+            return {}
+        counts = np.zeros((), COUNTS)
+        counts["packets"], counts["bytes"] = np.transpose(forwarded)
+        return {"counts": counts}

@@ -8,10 +8,18 @@ import numpy as np
 
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload._batch import Batch
-from ctoffload_dpdk.offload.contract import OpType
-from ctoffload_dpdk.testing.kit import Kit, gone, good, refused, unknown
+from ctoffload_dpdk.offload.contract import OpType, ResultFlag
+from ctoffload_dpdk.testing.kit import TCP, Kit, gone, good, refused, unknown
 
-ADD, DEL, UPD, POLICY, FLUSH, EST = (OpType[n] for n in ("ADD", "DEL", "UPD", "POLICY", "FLUSH", "EST"))
+ADD, DEL, UPD, POLICY, FLUSH, EST, WINDOW = (
+    OpType.ADD,
+    OpType.DEL,
+    OpType.UPD,
+    OpType.POLICY,
+    OpType.FLUSH,
+    OpType.EST,
+    OpType.WINDOW,
+)
 
 
 def test_it_registers_and_unregisters_as_often_as_one_likes(kit: Kit) -> None:
@@ -117,6 +125,44 @@ def test_an_unused_connection_is_not_said_to_be_used(kit: Kit) -> None:
     kit.remove(taken)
 
 
+def test_a_window_is_read_back_as_it_was_given(kit: Kit) -> None:
+    """No packet goes through, so WINDOW gives what EST was told, in the same units; without CONTEXT it is an error."""
+    taken = kit.accepted(4)
+    rows = kit.maker(4)
+    for i in taken:
+        has_context = kit.one(EST, i).flags & ResultFlag.CONTEXT
+        result = kit.one(WINDOW, i)
+        if result.error:
+            known = not has_context or result.error in (errno.ENODATA, errno.EOPNOTSUPP)
+            assert known, f"WINDOW of an installed connection with CONTEXT: {result}"
+            continue
+        assert has_context, "WINDOW is answered, but EST did not say CONTEXT"
+        assert rows[i]["proto"] == TCP, "a window is read back of a connection that is no TCP"
+        for field in ("seq_lo", "seq_hi", "max_win"):
+            given, read = rows[i]["peer"][field].tolist(), kit.windows[0][field].tolist()
+            assert read == given, f"{field} went in as {given} and came back as {read}"
+    kit.remove(taken)
+    assert all(r.error for r in kit.ask(*[(WINDOW, i) for i in taken])), "a window is read back after DEL"
+
+
+def test_reading_a_window_back_leaves_the_connection_installed(kit: Kit) -> None:
+    taken = kit.installed(4)
+    kit.ask(*[(WINDOW, i) for i in taken])
+    known = kit.ask(*[(UPD, i) for i in taken])
+    assert all(result.error in (0, errno.ENODATA) for result in known), "WINDOW has removed a connection"
+    kit.remove(taken)
+
+
+def test_an_unused_connection_has_forwarded_nothing(kit: Kit) -> None:
+    """UPD and DEL may say what was counted; no packet goes through, so that is nothing."""
+    taken = kit.installed(4)
+    for op_type in (UPD, UPD, DEL):
+        kit.run(2, ms=1000)
+        kit.ask(*[(op_type, i) for i in taken])
+        assert not kit.counts["packets"].any(), f"{op_type.name} counts packets that never were"
+        assert not kit.counts["bytes"].any(), f"{op_type.name} counts bytes that never were"
+
+
 def test_operations_of_one_batch_are_done_in_order(kit: Kit) -> None:
     (first, *_) = kit.accepted(1)
     kit.remove([first])
@@ -189,9 +235,8 @@ def test_it_survives_what_any_order_of_operations_brings(kit: Kit) -> None:
     """Random operations; in the end everything is removed and nothing known."""
     rng = np.random.default_rng(1)
     for _ in range(40):
-        operations = [(OpType(int(op)), int(i)) for op, i in zip(
-            rng.choice([ADD, ADD, EST, UPD, DEL, POLICY], 20), rng.integers(0, 10, 20), strict=True)]  # fmt: skip
-        for op, i in operations:
+        kinds = rng.choice([ADD, ADD, EST, UPD, DEL, POLICY, WINDOW], 20)
+        for op, i in zip(map(OpType, kinds.tolist()), rng.integers(0, 10, 20).tolist(), strict=True):
             result = kit.one(op, i)
             assert result.reason in list(Reason)
             if op == DEL and result.error in (0, errno.ENOENT):

@@ -15,7 +15,7 @@ from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload._batch import Batch, Result
 from ctoffload_dpdk.offload._provider import Provider
-from ctoffload_dpdk.offload.contract import CTX, OpType, TcpState, make_id
+from ctoffload_dpdk.offload.contract import COUNTS, CTX, PEER, OpType, TcpState, make_id
 
 Rows = npt.NDArray[np.void]
 
@@ -40,8 +40,9 @@ def contexts(n: int) -> Rows:
         row["port"]["id"], row["port"]["generation"] = (0, 1), 1
         row["timeout_ms"], row["timeout_max_ms"] = 30_000, 86_400_000
         if row["proto"] == TCP:
-            row["peer"]["state"], row["peer"]["max_win"] = TcpState.ESTABLISHED, 65535
-            row["peer"]["seq_lo"], row["peer"]["seq_hi"] = (1000, 2000), (70000, 80000)
+            row["peer"]["state"], row["peer"]["max_win"] = TcpState.ESTABLISHED, (501, 65535)
+            row["peer"]["wscale"], row["peer"]["has_wscale"] = (7, 2), 1
+            row["peer"]["seq_lo"], row["peer"]["seq_hi"] = (1000, 2**32 - 2000), (1000 + (65535 << 2), 62128)
     return rows
 
 
@@ -56,6 +57,9 @@ class Kit:
         self.layer.force_enable()
         self.provider: Provider = self.layer.register(source(), activate=True)
         self.handles: dict[int, int] = {}
+        # of the operations asked last: what WINDOW read back, what UPD and DEL counted
+        self.windows: Rows = np.zeros((0, 2), PEER)
+        self.counts: Rows = np.zeros(0, COUNTS)
         self.run()
 
     def run(self, n: int = 1, ms: int = 0) -> None:
@@ -76,6 +80,7 @@ class Kit:
             batch.add(op_type, self.conn(i, generation), rows[i])
         batch.set_handles([self.handles.get(self.conn(i, generation), 0) for _, i in operations])
         self.provider.submit(batch, self.now_ms)
+        self.windows, self.counts = batch.windows, batch.counts
         results = [batch.result(n) for n in range(len(batch))]
         for (op_type, i), result in zip(operations, results, strict=True):
             if result.error == 0 and op_type in (OpType.ADD, OpType.EST) and result.handle:

@@ -22,6 +22,7 @@ STRUCTS = {
     "ct_offload_tcp_peer": contract.PEER,
     "ct_offload_ctx": contract.CTX,
     "ct_offload_op": contract.OP,
+    "ct_offload_counts": contract.COUNTS,
 }
 ENUMS: dict[str, type[IntEnum]] = {
     "CT_OFFLOAD_REASON_": Reason,
@@ -51,6 +52,7 @@ def c_members(struct: str) -> list[str]:
     found = re.search(rf"struct {struct} \{{(.*?)\n\}};", HEADER.read_text(), re.S)
     assert found, struct
     body = re.sub(r"/\*.*?\*/", "", found.group(1), flags=re.S)
+    body = re.sub(r"union \{([^;]*;).*?\};", r"\1", body, flags=re.S)  # numpy has its first member
     return re.findall(r"(\w+)(?:\[\d+\])?;", body)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
 
 FORMS = {
@@ -16,7 +17,36 @@ FORMS = {
     "native batch": "ctoffload_dpdk.offload._testprovider:CompiledProvider",
     "single members": "single:provider",
     "later": "later:Later",
+    "with contexts": "contexts:Contexts",
 }
+
+CONTEXTS = """
+import errno
+from ctoffload_dpdk.offload.contract import ResultFlag
+from ctoffload_dpdk.providers.dummy import DummyProvider
+class Contexts(DummyProvider):
+    '''Keeps windows as a NIC does: scaled.'''
+    def init(self, host):
+        self.peers = {}
+    def conn_established(self, ops, contexts):
+        super().conn_established(ops, contexts)
+        for op, context in zip(ops, contexts):
+            if op['error'] == 0 and context['proto'] == 6:
+                op['flags'] |= ResultFlag.BYPASS | ResultFlag.CONTEXT
+                self.peers[int(op['conn_id'])] = kept = context['peer'].copy()
+                kept['max_win'] <<= kept['wscale']
+    def conn_window(self, ops, peers):
+        for op, answer in zip(ops, peers):
+            kept = self.peers.get(int(op['conn_id']))
+            if kept is None or not self.contains(int(op['conn_id'])):
+                op['error'] = errno.ENODATA
+                continue
+            op['error'] = 0
+            answer[:] = kept
+            answer['max_win'] >>= kept['wscale']
+    def conn_counts(self, ops, counts):
+        ops['flags'] |= int(ResultFlag.COUNTED)
+"""
 
 SOURCES = {
     "single": """
@@ -25,17 +55,26 @@ def provider():
     return CompiledProvider(batch=False)
 """,
     "later": """
-from ctoffload_dpdk.offload.contract import OpType
+from ctoffload_dpdk.offload.contract import OpType, ResultFlag
 from ctoffload_dpdk.providers.recording import RecordingProvider
 class Later(RecordingProvider):
     '''Answers everything with EINPROGRESS, and completes at the next poll.'''
     def __init__(self):
         super().__init__("later")
-        self.answer_later(OpType.ADD, OpType.EST, OpType.DEL, OpType.UPD)
+        self.answer_later(OpType.ADD, OpType.EST, OpType.DEL, OpType.UPD, OpType.WINDOW)
+        self.flags |= ResultFlag.CONTEXT
+    def submit(self, ops, contexts):
+        for op, context in zip(ops, contexts):
+            if op['type'] == OpType.EST and context['proto'] == 6:
+                peers = context['peer']
+                self.windows[int(op['conn_id'])] = tuple(
+                    tuple(int(peer[name]) for name in ('seq_lo', 'seq_hi', 'max_win')) for peer in peers)
+        super().submit(ops, contexts)
     def poll(self, now_ms):
         self.complete()
         super().poll(now_ms)
 """,
+    "contexts": CONTEXTS,
 }
 
 UPDATE = """def conn_update(self, ops):
@@ -82,6 +121,14 @@ BAD = {
         "def poll(self, now_ms): raise ValueError(now_ms)",
         "test_polling_is_harmless_whatever_the_clock_does",
     ),
+    "reads windows back in other units": (
+        "pass\n" + CONTEXTS.replace("Contexts", "Bad").replace("        answer['max_win'] >>= kept['wscale']\n", ""),
+        "test_a_window_is_read_back_as_it_was_given",
+    ),
+    "counts what never was": (
+        "def conn_counts(self, ops, counts):\n        ops['flags'] |= 4\n        counts['bytes'] = 60",
+        "test_an_unused_connection_has_forwarded_nothing",
+    ),
     "negative errno": (
         "def conn_add(self, ops, contexts): ops['error'] = -errno.ENOSPC",
         "test_a_refusal_has_an_errno_and_a_reason",
@@ -92,7 +139,7 @@ BAD = {
 def run(tmp_path: Path, provider: str, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT, "--provider", provider, *more]
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 
@@ -147,7 +194,7 @@ def test_without_a_provider_it_says_so(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_page_for_authors_passes(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "providers.md").read_text()
+    page = (ROOT / "docs" / "providers.md").read_text()
     (tmp_path / "shelf.py").write_text(page.split("```python\n")[1].split("```")[0])
     done = run(tmp_path, "shelf:Shelf")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -10,9 +10,11 @@ import numpy as np
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.reasons import Reason
-from ctoffload_dpdk.offload.contract import CTX, OP, OpType
+from ctoffload_dpdk.offload.contract import CTX, OP, OpType, counts_of
 
-from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD,
+    CT_OFFLOAD_OP_WINDOW)
 
 cdef enum:
     FIRST_SIZE = 8
@@ -41,6 +43,10 @@ class Result(NamedTuple):
 
 cdef bint has_context(int op_type) noexcept nogil:
     return op_type == CT_OFFLOAD_OP_ADD or op_type == CT_OFFLOAD_OP_EST or op_type == CT_OFFLOAD_OP_POLICY
+
+
+cdef bint speaks_of_rules(int op_type) noexcept nogil:
+    return op_type == CT_OFFLOAD_OP_DEL or op_type == CT_OFFLOAD_OP_UPD or op_type == CT_OFFLOAD_OP_WINDOW
 
 
 cdef class Batch:
@@ -78,6 +84,10 @@ cdef class Batch:
         cdef uint32_t i
         for i in range(self.n):
             self.ops[i].ctx = &self.contexts[i] if has_context(self.ops[i].type) else NULL
+            if speaks_of_rules(self.ops[i].type):
+                # what is answered beyond the operation: windows, or counts of the same size
+                self.ops[i].peer = self.contexts[i].peer
+                memset(self.contexts[i].peer, 0, sizeof(self.contexts[i].peer))
             self.ops[i].error = 0
             self.ops[i].reason = 0
             self.ops[i].handled_by = 0
@@ -163,6 +173,25 @@ cdef class Batch:
         view = <uint8_t[:<size_t> self.n * sizeof(ct_offload_op)]> <uint8_t *> self.ops
         rows = np.array(view).view(OP)
         rows["ctx"] = 0
+        return rows
+
+    @property
+    def windows(self) -> object:
+        """The peers that each WINDOW read back, by operation and direction (contract.PEER); zeroes elsewhere."""
+        return self.told((OpType.WINDOW,))["peer"]
+
+    @property
+    def counts(self) -> object:
+        """What each UPD and DEL with ResultFlag.COUNTED counted (contract.COUNTS); zeroes elsewhere."""
+        return counts_of(self.told((OpType.UPD, OpType.DEL)))
+
+    def told(self, types: tuple[OpType, ...]) -> object:
+        cdef uint8_t[::1] view
+        if self.n == 0:
+            return np.zeros(0, CTX)
+        view = <uint8_t[:<size_t> self.n * sizeof(ct_offload_ctx)]> <uint8_t *> self.contexts
+        rows = np.array(view).view(CTX)
+        rows[~np.isin(self.results["type"], types)] = np.zeros((), CTX)
         return rows
 
     def result(self, index: int) -> Result:

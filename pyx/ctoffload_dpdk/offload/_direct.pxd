@@ -1,6 +1,7 @@
 # Connections that are submitted in batches rather than by a shard: who holds them, and the way through the providers.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.offload._lane cimport Told
 from ctoffload_dpdk.offload._worker cimport Worker
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_op
 
@@ -32,9 +33,10 @@ cdef struct Direct:
     uint32_t n
     uint32_t stamp
     ct_offload_op *part      # what one provider gets
+    Told *told               # what it says of each beyond the operation
     uint32_t *place          # where each came from
     uint32_t room
-    OpTotal total[6]
+    OpTotal total[7]
 
 cdef void direct_init(Direct *direct) noexcept nogil
 cdef void direct_fini(Direct *direct) noexcept nogil

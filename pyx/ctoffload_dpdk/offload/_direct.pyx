@@ -2,14 +2,14 @@
 from libc.errno cimport EALREADY, EINVAL, ENODEV, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
 from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload._worker cimport UNCERTAIN, in_provider_call, worker_call
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_N_OP_TYPES, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH,
-    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED,
-    CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE,
-    CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED)
+    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, CT_OFFLOAD_R_COUNTED, CT_OFFLOAD_REASON_DISABLED,
+    CT_OFFLOAD_REASON_INSERT_FAILED, CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER,
+    CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED, ct_offload_counts)
 
 cdef extern from "<errno.h>" nogil:
     int EDEADLK
@@ -28,6 +28,7 @@ cdef void direct_init(Direct *d) noexcept nogil:
 cdef void direct_fini(Direct *d) noexcept nogil:
     free(d.table)
     free(d.part)
+    free(d.told)
     free(d.place)
 
 
@@ -110,6 +111,10 @@ cdef uint32_t direct_held_by(Direct *d, int provider) noexcept nogil:
 
 # --- what each operation is before anybody is asked -----------------------------------------------------------------
 
+cdef inline bint speaks_of_rules(const ct_offload_op *op) noexcept nogil:
+    return op.type == CT_OFFLOAD_OP_DEL or op.type == CT_OFFLOAD_OP_UPD or op.type == CT_OFFLOAD_OP_WINDOW
+
+
 cdef void settle(ct_offload_op *op, int error, uint16_t reason) noexcept nogil:
     op.error = error
     op.reason = reason
@@ -134,7 +139,7 @@ cdef void check(const Route *route, ct_offload_op *op, const Holding *held) noex
     settle(op, OPEN, CT_OFFLOAD_REASON_NONE)
     if op.type >= CT_OFFLOAD_N_OP_TYPES:
         settle(op, EINVAL, CT_OFFLOAD_REASON_NONE)
-    elif op.type == CT_OFFLOAD_OP_DEL or op.type == CT_OFFLOAD_OP_UPD:
+    elif speaks_of_rules(op):
         if held == NULL or held.owners == 0:
             settle(op, ENOENT, CT_OFFLOAD_REASON_NONE)
     elif op.type != CT_OFFLOAD_OP_FLUSH:
@@ -174,7 +179,25 @@ cdef void merge_upd(ct_offload_op *op, int p, const ct_offload_op *answer) noexc
     op.handled_by |= 1 << p
 
 
-cdef void merge(ct_offload_op *op, Holding *held, int p, const ct_offload_op *answer) noexcept nogil:
+cdef void merge_window(ct_offload_op *op, int p, const ct_offload_op *answer, const Told *told) noexcept nogil:
+    if answer.error == 0:
+        memcpy(op.peer, told.peer, sizeof(told.peer))
+        op.handled_by = 1 << p
+        settle(op, OPEN, CT_OFFLOAD_REASON_NONE)
+    else:
+        settle(op, answer.error, answer.reason)
+
+
+cdef void add_counts(ct_offload_op *op, const ct_offload_op *answer, const Told *told) noexcept nogil:
+    cdef int i
+    if answer.flags & CT_OFFLOAD_R_COUNTED:
+        op.flags |= CT_OFFLOAD_R_COUNTED
+        for i in range(2):
+            op.counts.packets[i] += told.counts.packets[i]
+            op.counts.bytes[i] += told.counts.bytes[i]
+
+
+cdef void merge(ct_offload_op *op, Holding *held, int p, const ct_offload_op *answer, const Told *told) noexcept nogil:
     """Adds one provider's answer to what the others said."""
     if op.type == CT_OFFLOAD_OP_ADD:
         merge_add(op, held, p, answer)
@@ -186,13 +209,17 @@ cdef void merge(ct_offload_op *op, Holding *held, int p, const ct_offload_op *an
         op.flags |= answer.flags
         held.handle[p] = answer.handle or held.handle[p]
     elif op.type == CT_OFFLOAD_OP_DEL:
+        add_counts(op, answer, told)
         if answer.error == 0 or answer.error == ENOENT:
             op.handled_by |= 1 << p
             held.owners &= ~(1 << p)
         else:
             settle(op, answer.error, answer.reason)
     elif op.type == CT_OFFLOAD_OP_UPD:
+        add_counts(op, answer, told)
         merge_upd(op, p, answer)
+    elif op.type == CT_OFFLOAD_OP_WINDOW:
+        merge_window(op, p, answer, told)
     elif answer.error == 0:
         op.handled_by |= 1 << p
     elif op.type == CT_OFFLOAD_OP_FLUSH:
@@ -202,7 +229,7 @@ cdef void merge(ct_offload_op *op, Holding *held, int p, const ct_offload_op *an
 
 
 cdef inline bint is_offer(const ct_offload_op *op) noexcept nogil:
-    return (op.type != CT_OFFLOAD_OP_DEL and op.type != CT_OFFLOAD_OP_FLUSH and op.type != CT_OFFLOAD_OP_UPD)
+    return op.type == CT_OFFLOAD_OP_ADD or op.type == CT_OFFLOAD_OP_EST or op.type == CT_OFFLOAD_OP_POLICY
 
 
 cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint32_t n) noexcept nogil:
@@ -215,7 +242,12 @@ cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint
         # Nobody is asked to take what failed already; other operations go to every owner, whatever another one said.
         if not concerns(route, p, &ops[i], held) or (ops[i].error != OPEN and is_offer(&ops[i])):
             continue
+        if ops[i].type == CT_OFFLOAD_OP_WINDOW and ops[i].handled_by:
+            continue                       # one window is enough
         d.part[n_part] = ops[i]
+        if speaks_of_rules(&ops[i]):
+            memset(&d.told[n_part], 0, sizeof(Told))
+            d.part[n_part].peer = d.told[n_part].peer
         d.part[n_part].handle = held.handle[p] if held != NULL else 0
         d.place[n_part] = i
         n_part += 1
@@ -225,7 +257,7 @@ cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint
     for i in range(n_part):
         if rc:
             settle(&d.part[i], rc, CT_OFFLOAD_REASON_PROVIDER_STALLED)
-        merge(&ops[d.place[i]], direct_find(d, ops[d.place[i]].conn_id), p, &d.part[i])
+        merge(&ops[d.place[i]], direct_find(d, ops[d.place[i]].conn_id), p, &d.part[i], &d.told[i])
 
 
 # --- a segment: no connection appears twice -------------------------------------------------------------------------
@@ -233,12 +265,14 @@ cdef void ask(Direct *d, const Route *route, int which, ct_offload_op *ops, uint
 cdef void undo(Direct *d, const Route *route, Holding *held) noexcept nogil:
     """Out of every provider that accepted it. One that fails keeps its bit, so that a later DEL tries again."""
     cdef ct_offload_op op
+    cdef ct_offload_counts unheard
     cdef int which, p
     for which in range(route.n):
         p = route.index[which]
         if held.owners >> p & 1:
             memset(&op, 0, sizeof(op))
             op.type = CT_OFFLOAD_OP_DEL
+            op.counts = &unheard
             op.conn_id = held.conn_id
             op.handle = held.handle[p]
             if worker_call(route.worker[which], &op, 1, route.now_ms, route.limit_ms) == 0 and (
@@ -304,8 +338,9 @@ cdef int direct_submit(Direct *d, const Route *route, ct_offload_op *ops, uint32
         return EDEADLK
     if d.part == NULL:
         d.part = <ct_offload_op *> calloc(SEGMENT_MAX, sizeof(ct_offload_op))
+        d.told = <Told *> calloc(SEGMENT_MAX, sizeof(Told))
         d.place = <uint32_t *> calloc(SEGMENT_MAX, sizeof(uint32_t))
-    if d.part == NULL or d.place == NULL:
+    if d.part == NULL or d.told == NULL or d.place == NULL:
         return ENOMEM
     while at < n:
         if not make_room(d, SEGMENT_MAX):

@@ -2,7 +2,7 @@
 # The shard owns it; the worker is the consumer of requests and the producer of results.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_N_OP_TYPES, ct_offload_ctx, ct_offload_op
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_counts, ct_offload_ctx, ct_offload_op, ct_offload_tcp_peer
 from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc
 
 cdef enum:
@@ -28,6 +28,11 @@ cdef struct Tag:
     uint32_t next_free
     uint8_t type
     bint is_orphan
+
+# What an answer says beyond its operation: the windows of both peers, or what was counted.
+cdef union Told:
+    ct_offload_tcp_peer peer[2]
+    ct_offload_counts counts
 
 # The same operation as the worker remembers it, so that an answer can be told from nonsense.
 cdef struct InFlight:
@@ -57,6 +62,7 @@ cdef struct Lane:
     spsc done[2]             # from the worker, and from its thread for queries
     Tag *tags
     InFlight *in_flight      # written by the worker
+    Told *told               # by tag; the worker's until the answer is published
     uint32_t n_tags
     uint32_t free_tag
     uint64_t seq
@@ -64,7 +70,7 @@ cdef struct Lane:
     uint32_t budget[3]
     uint32_t outstanding[3]
     uint32_t high_water[3]
-    OpCount count[6]
+    OpCount count[7]
     Latency latency
     uint64_t connections     # held by this provider for this shard
     uint64_t installed

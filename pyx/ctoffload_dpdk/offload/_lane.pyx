@@ -4,7 +4,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD)
+    CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW)
 from ctoffload_dpdk.offload.libspsc cimport pages_free, pages_new, spsc_fini, spsc_init, spsc_publish, spsc_reserve
 
 cdef enum:
@@ -31,7 +31,8 @@ cdef Lane *lane_new(uint32_t shard, const uint32_t *budget) noexcept nogil:
     lane.n_tags = n_tags
     lane.tags = <Tag *> calloc(n_tags, sizeof(Tag))
     lane.in_flight = <InFlight *> calloc(n_tags, sizeof(InFlight))
-    cdef bint ok = n_tags <= 65536 and lane.tags != NULL and lane.in_flight != NULL
+    lane.told = <Told *> calloc(n_tags, sizeof(Told))
+    cdef bint ok = n_tags <= 65536 and lane.tags != NULL and lane.in_flight != NULL and lane.told != NULL
     for i in range(N_LANE_CLASSES):
         lane.budget[i] = budget[i]
         ok = ok and spsc_init(&lane.request[i], power_of_two(budget[i]),
@@ -56,13 +57,14 @@ cdef void lane_free(Lane *lane) noexcept nogil:
     spsc_fini(&lane.done[1])
     free(lane.tags)
     free(lane.in_flight)
+    free(lane.told)
     pages_free(lane, sizeof(Lane))
 
 
 cdef int lane_class(int op_type) noexcept nogil:
     if op_type == CT_OFFLOAD_OP_DEL:
         return LANE_DEL
-    return LANE_QUERY if op_type == CT_OFFLOAD_OP_UPD else LANE_ADD
+    return LANE_QUERY if op_type == CT_OFFLOAD_OP_UPD or op_type == CT_OFFLOAD_OP_WINDOW else LANE_ADD
 
 
 cdef bint lane_has_room(Lane *lane, int op_type) noexcept nogil:

@@ -12,16 +12,17 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
-from ctoffload_dpdk.offload.contract import CTX, OP
+from ctoffload_dpdk.offload.contract import COUNTS, CTX, OP, PEER
 from ctoffload_dpdk.offload.provider import CtOffloadProvider, missing_members
 
 from ctoffload_dpdk.offload._batch cimport Batch
+from ctoffload_dpdk.offload._lane cimport Told
 from ctoffload_dpdk.offload._worker cimport (
     BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init,
     worker_loop, worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, ct_offload_ctx, ct_offload_host,
-    ct_offload_op)
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST,
+    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_R_COUNTED, ct_offload_ctx, ct_offload_host, ct_offload_op, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport shared_set
 
 log = logging.getLogger("ctoffload.offload")
@@ -31,9 +32,10 @@ cdef class Host:
     """What the layer offers a Python provider: `complete` and `event`, from within its own methods."""
 
     def complete(self, op_id: int, *, error: int = 0, reason: int = 0, handle: int = 0, flags: int = 0,
-                 last_used_ms: int = 0, sampled_ms: int = 0) -> None:
+                 last_used_ms: int = 0, sampled_ms: int = 0, peers: object = None, counts: object = None) -> None:
         """The result of an operation that answered EINPROGRESS.
 
+        `peers`: two rows of contract.PEER, of a WINDOW; `counts`: a row of contract.COUNTS, of an UPD or a DEL.
         Raises ProviderError where op_id names nothing outstanding (ENOENT), or outside a call of this provider (EPERM).
         """
         cdef ct_offload_op result
@@ -44,6 +46,14 @@ cdef class Host:
         result.flags = flags
         result.last_used_ms = last_used_ms
         result.sampled_ms = sampled_ms
+        if peers is not None or counts is not None:
+            told = np.array(peers, PEER).tobytes() if peers is not None else np.array(counts, COUNTS).tobytes()
+            if len(told) != sizeof(Told):
+                raise UsageError("complete: peers are two rows of PEER, counts one of COUNTS", errno=errno.EINVAL,
+                                 op="complete")
+            if counts is not None:
+                result.flags |= CT_OFFLOAD_R_COUNTED
+            result.peer = <ct_offload_tcp_peer *> <char *> told
         self.check(worker_complete(self.open_worker(), op_id, &result), "complete", f"operation {op_id:#x}")
 
     def event(self, conn_id: int, event: int) -> None:
@@ -72,18 +82,24 @@ cdef object array_over(void *memory, uint32_t n, size_t size, object dtype):
     return np.asarray(view).view(dtype)
 
 
+cdef inline bint has_context(const ct_offload_op *op) noexcept nogil:
+    return op.type == CT_OFFLOAD_OP_ADD or op.type == CT_OFFLOAD_OP_EST or op.type == CT_OFFLOAD_OP_POLICY
+
+
 cdef void python_submit_part(Provider self, ct_offload_op *ops, uint32_t n) except *:
+    """One batch as arrays. What is answered beyond an operation is taken from `peer` of its row of contexts."""
     cdef uint8_t[::1] raw
     cdef ct_offload_ctx *contexts
+    cdef void *told[BATCH_MAX]
     cdef uint32_t i
-    if self.worker.querier != NULL and ops == self.worker.querier.batch:
-        # Of the thread for queries: the worker may be in a call with the other arrays.
-        self.form.submit(array_over(ops, n, sizeof(ct_offload_op), OP), np.zeros(n, CTX))
-        return
-    raw = self.contexts.view(np.uint8)
+    # The thread for queries has its own: the worker may be in a call with the other one.
+    is_query = self.worker.querier != NULL and ops == self.worker.querier.batch
+    rows = np.zeros(n, CTX) if is_query else self.contexts[:n]
+    raw = rows.view(np.uint8)
     contexts = <ct_offload_ctx *> &raw[0]
     for i in range(n):
-        if ops[i].ctx != NULL:
+        told[i] = NULL if has_context(&ops[i]) else <void *> ops[i].peer
+        if has_context(&ops[i]) and ops[i].ctx != NULL:
             memcpy(&contexts[i], ops[i].ctx, sizeof(ct_offload_ctx))
         else:
             memset(&contexts[i], 0, sizeof(ct_offload_ctx))
@@ -93,7 +109,10 @@ cdef void python_submit_part(Provider self, ct_offload_op *ops, uint32_t n) exce
         view = self.ops_view[:n]
     else:
         view = array_over(ops, n, sizeof(ct_offload_op), OP)
-    self.form.submit(view, self.contexts[:n])
+    self.form.submit(view, rows)
+    for i in range(n):
+        if told[i] != NULL and ops[i].error == 0:
+            memcpy(told[i], contexts[i].peer, sizeof(Told))
 
 
 cdef void python_submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:

@@ -8,7 +8,7 @@ from cpython.pycapsule cimport PyCapsule_New
 
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL,
-    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NAT_UNSUPPORTED, c_bool,
+    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NAT_UNSUPPORTED, c_bool,
     ct_offload_class, ct_offload_ctx, ct_offload_host, ct_offload_op)
 
 cdef enum:
@@ -88,7 +88,7 @@ cdef void batch_submit(void *user, ct_offload_op *ops, size_t n) noexcept nogil:
             ops[i].error = conn_update(user, &ops[i])
         elif ops[i].type == CT_OFFLOAD_OP_DEL:
             ops[i].error = conn_del(user, &ops[i])
-        else:
+        elif ops[i].type == CT_OFFLOAD_OP_FLUSH:
             ops[i].error = flush(user)
 
 

@@ -5,12 +5,13 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from ctoffload_dpdk.offload._lane cimport (
-    EVENT_TYPE, InFlight, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN)
+    EVENT_TYPE, InFlight, LANE_ADD, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED,
+    STALL_SEEN, Told)
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD,
     CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH,
-    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NONE, CT_OFFLOAD_REASON_PROVIDER_REFUSED,
-    ct_offload_event)
+    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, CT_OFFLOAD_R_COUNTED, CT_OFFLOAD_REASON_NONE,
+    CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
     pause_us, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at,
@@ -29,6 +30,8 @@ cdef extern from *:
 cdef enum:
     IDLE_PAUSE_MAX_US = 1000
     DIRECT_MAX = 65536
+    MAX_WINDOW = 65535
+    MAX_WSCALE = 14
 
 
 # --- making ---------------------------------------------------------------------------------------------------------
@@ -131,6 +134,8 @@ cdef int call_one(const ct_offload_class *cls, ct_offload_op *op) noexcept nogil
         return cls.conn_update(cls.user, op) if cls.conn_update != NULL else ENODATA
     if op.type == CT_OFFLOAD_OP_DEL:
         return cls.conn_del(cls.user, op) if cls.conn_del != NULL else 0
+    if op.type == CT_OFFLOAD_OP_WINDOW:
+        return cls.conn_window(cls.user, op) if cls.conn_window != NULL else EOPNOTSUPP
     if op.type == CT_OFFLOAD_OP_FLUSH:
         return cls.flush(cls.user) if cls.flush != NULL else 0
     return EINVAL
@@ -150,7 +155,25 @@ cdef void call(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
     w.count.operations += n
 
 
-cdef void check_answer(Worker *w, int op_type, ct_offload_op *result) noexcept nogil:
+cdef inline bint can_be(const ct_offload_tcp_peer *peer) noexcept nogil:
+    """A window that some TCP peer could have, whatever the connection."""
+    return 1 <= peer.max_win <= MAX_WINDOW and peer.seq_hi - peer.seq_lo <= <uint32_t> MAX_WINDOW << MAX_WSCALE
+
+
+cdef void check_told(Worker *w, int op_type, ct_offload_op *result, const Told *told) noexcept nogil:
+    if op_type == CT_OFFLOAD_OP_WINDOW:
+        if result.error == 0 and not (can_be(&told.peer[0]) and can_be(&told.peer[1])):
+            result.error = EIO
+            w.count.nonsense += 1
+    elif result.flags & CT_OFFLOAD_R_COUNTED:
+        if result.error or (op_type != CT_OFFLOAD_OP_UPD and op_type != CT_OFFLOAD_OP_DEL):
+            result.flags &= ~<uint32_t> CT_OFFLOAD_R_COUNTED
+        elif told.counts.packets[0] > told.counts.bytes[0] or told.counts.packets[1] > told.counts.bytes[1]:
+            result.flags &= ~<uint32_t> CT_OFFLOAD_R_COUNTED
+            w.count.nonsense += 1
+
+
+cdef void check_answer(Worker *w, int op_type, ct_offload_op *result, const Told *told) noexcept nogil:
     """Turns what cannot be into an error, so that nonsense does no harm."""
     # EINPROGRESS comes here only from a thread that may not give it.
     if result.error < 0 or result.error > 4095 or result.error == EINPROGRESS:
@@ -164,6 +187,8 @@ cdef void check_answer(Worker *w, int op_type, ct_offload_op *result) noexcept n
                                                                 or result.last_used_ms > w.now_ms + 1000):
         result.error = EIO
         w.count.nonsense += 1
+    if told != NULL:
+        check_told(w, op_type, result, told)
 
 
 # --- requests of shards ---------------------------------------------------------------------------------------------
@@ -177,7 +202,7 @@ cdef void push(Worker *w, Lane *lane, const InFlight *known, const ct_offload_op
     out.op_id = known.op_id
     out.conn_id = known.conn_id
     out.type = known.type
-    check_answer(w, known.type, out)
+    check_answer(w, known.type, out, &lane.told[known.op_id & 0xffff])
     spsc_publish(ring)
 
 
@@ -221,6 +246,10 @@ cdef uint32_t gather_lane(Worker *w, Lane *lane, int cls, uint32_t n) noexcept n
     for i in range(ready):
         request = <Request *> spsc_at(&lane.request[cls], i)
         memcpy(&w.batch[n + i], &request.op, sizeof(ct_offload_op))
+        if cls != LANE_ADD:
+            w.batch[n + i].peer = lane.told[request.op.op_id & 0xffff].peer
+            if request.op.type == CT_OFFLOAD_OP_WINDOW:
+                memset(w.batch[n + i].peer, 0, sizeof(Told))
         known = &lane.in_flight[request.op.op_id & 0xffff]
         w.origin[n + i].known = known
         w.origin[n + i].lane = lane
@@ -325,9 +354,17 @@ cdef int worker_complete(Worker *w, uint64_t op_id, const ct_offload_op *result)
             or result.error == EINPROGRESS):
         w.count.nonsense += 1
         return ENOENT
+    take_told(lane.in_flight[index].type, &lane.told[index], result)
     push(w, lane, &lane.in_flight[index], result)
     lane.in_flight[index].op_id = 0
     return 0
+
+
+cdef void take_told(int op_type, void *told, const ct_offload_op *result) noexcept nogil:
+    """What a completion says beyond its operation; one that says nothing leaves what was written before."""
+    if result.peer != NULL and (op_type == CT_OFFLOAD_OP_WINDOW or op_type == CT_OFFLOAD_OP_UPD
+                                or op_type == CT_OFFLOAD_OP_DEL):
+        memcpy(told, result.peer, sizeof(Told))
 
 
 cdef int complete_direct(Worker *w, uint64_t op_id, uint32_t index, const ct_offload_op *result) noexcept nogil:
@@ -336,6 +373,7 @@ cdef int complete_direct(Worker *w, uint64_t op_id, uint32_t index, const ct_off
         return ENOENT
     # Kept apart until the call is over: the provider may answer EINPROGRESS after it has completed.
     take_direct(&w.direct[index], result)
+    take_told(w.direct[index].type, w.direct[index].peer, result)
     w.direct[index].op_id = 0
     return 0
 
@@ -475,10 +513,12 @@ cdef void call_direct(Worker *w, ct_offload_op *ops, uint32_t n) noexcept nogil:
         w.direct[i].op_id = ops[i].op_id
         w.direct[i].type = ops[i].type
         w.direct[i].conn_id = ops[i].conn_id
+        w.direct[i].peer = ops[i].peer
     call(w, ops, n)
     for i in range(n):
         ops[i].type = w.direct[i].type
         ops[i].conn_id = w.direct[i].conn_id
+        ops[i].peer = w.direct[i].peer
 
 
 cdef void wait_direct(Worker *w, ct_offload_op *ops, uint32_t limit_ms) noexcept nogil:
@@ -498,7 +538,7 @@ cdef void wait_direct(Worker *w, ct_offload_op *ops, uint32_t limit_ms) noexcept
             until = until or clock_ms() + limit_ms
             poll(w)
     for i in range(w.n_direct):
-        check_answer(w, ops[i].type, &ops[i])
+        check_answer(w, ops[i].type, &ops[i], <const Told *> w.direct[i].peer)
 
 
 cdef void take_direct(ct_offload_op *op, const ct_offload_op *answer) noexcept nogil:

@@ -18,8 +18,10 @@ cdef extern from "ct_offload.h" nogil:
         CT_OFFLOAD_F_DNAT
         CT_OFFLOAD_F_ALG
         CT_OFFLOAD_F_MIDSTREAM
+        CT_OFFLOAD_F_STRICT
         CT_OFFLOAD_R_BYPASS
         CT_OFFLOAD_R_CONTEXT
+        CT_OFFLOAD_R_COUNTED
         CT_OFFLOAD_CLASS_QUERIES_APART
 
     const uint32_t CT_OFFLOAD_NO_PORT
@@ -57,6 +59,7 @@ cdef extern from "ct_offload.h" nogil:
         CT_OFFLOAD_OP_POLICY
         CT_OFFLOAD_OP_FLUSH
         CT_OFFLOAD_OP_EST
+        CT_OFFLOAD_OP_WINDOW
 
     enum ct_offload_tcp_state:
         CT_OFFLOAD_TCP_CLOSED
@@ -114,10 +117,17 @@ cdef extern from "ct_offload.h" nogil:
         uint8_t proto
         uint8_t reserved[3]
 
+    struct ct_offload_counts:
+        uint64_t packets[2]
+        uint64_t bytes[2]
+
+    # ctx, peer and counts are one union
     struct ct_offload_op:
         uint64_t op_id
         uint64_t conn_id
         const ct_offload_ctx *ctx
+        ct_offload_tcp_peer *peer
+        ct_offload_counts *counts
         uint64_t handle
         int64_t last_used_ms
         int64_t sampled_ms
@@ -149,6 +159,7 @@ cdef extern from "ct_offload.h" nogil:
         int (*conn_established)(void *user, ct_offload_op *op) noexcept nogil
         int (*conn_update)(void *user, ct_offload_op *op) noexcept nogil
         int (*conn_del)(void *user, ct_offload_op *op) noexcept nogil
+        int (*conn_window)(void *user, ct_offload_op *op) noexcept nogil
         int (*flush)(void *user) noexcept nogil
         void (*batch_submit)(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil
         int64_t (*poll)(void *user, int64_t now_ms) noexcept nogil
