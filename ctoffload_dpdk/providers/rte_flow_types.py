@@ -33,3 +33,13 @@ class Capability:
     works: bool
     errno: int
     evidence: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one operation on a flow queue: the rule's number, an errno or 0, whether the rule is there now."""
+
+    rule: int
+    is_destroy: bool
+    error: int
+    is_there: bool

@@ -37,9 +37,11 @@ class Bench:
 bench = Bench()
 
 
-def start(eal_args: list[str], is_hardware: bool, n_counters: int = N_COUNTERS) -> None:
+def start(
+    eal_args: list[str], is_hardware: bool, n_counters: int = N_COUNTERS, queues: int = 1, queue_size: int = 64
+) -> None:
     """Starts every port."""
-    sizes = FlowSizes(queues=1, queue_size=64, counters=n_counters, ages=n_counters, conntracks=64)
+    sizes = FlowSizes(queues=queues, queue_size=queue_size, counters=n_counters, ages=n_counters, conntracks=64)
     bench.eal = Eal.start(eal_args)
     bench.is_hardware = is_hardware
     bench.ports = [bench.eal.port(address.id) for address in bench.eal.ports()]

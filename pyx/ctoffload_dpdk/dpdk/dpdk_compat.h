@@ -42,6 +42,13 @@ dpdk_errno_not_zero(void)
     }
 }
 
+/* For a driver that says why only in some cases: what is there afterwards is its own word, or this. */
+static inline void
+dpdk_errno_set(int error)
+{
+    rte_errno = error;
+}
+
 /* Packet data; rte_pktmbuf_mtod is a macro that takes a type. */
 static inline uint8_t *
 dpdk_pktmbuf_mtod(const struct rte_mbuf *m)

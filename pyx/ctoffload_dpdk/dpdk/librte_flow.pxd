@@ -728,6 +728,7 @@ cdef extern from "dpdk_compat.h" nogil:
     void dpdk_field_value(rte_flow_field_data *side, const void *value, size_t n_bytes)
 
     void dpdk_errno_not_zero()
+    void dpdk_errno_set(int error)
     uint8_t *dpdk_ipv6_src(rte_ipv6_hdr *hdr)
     uint8_t *dpdk_ipv6_dst(rte_ipv6_hdr *hdr)
     uint8_t *dpdk_set_ipv6_addr(rte_flow_action_set_ipv6 *conf)
