@@ -134,3 +134,17 @@ class Audit:
     objects: Books
     bytes_per_rule: int
     aged: int
+
+
+@dataclass(frozen=True)
+class RemotePort:
+    """An emulated port of another process. switch: None where it has one of its own; now_ms: the NIC's clock."""
+
+    port_id: int
+    name: str
+    switch: int | None
+    is_started: bool
+    is_link_up: bool
+    now_ms: int
+    audit: Audit
+    counters: Counters

@@ -23,6 +23,17 @@ nicsim_books_remove(struct nicsim_books_of *books, bool lost)
     }
 }
 
+void
+nicsim_counters_read(struct nicsim_port *port, struct nicsim_counters *counters)
+{
+    nicsim_lock(port);
+    *counters = port->counters;
+    for (int i = 0; i < NICSIM_MAX_QUEUES; i++) {
+        counters->host_pending += port->rxq[i] ? nicsim_rxq_pending(port->rxq[i]) : 0;
+    }
+    nicsim_unlock(port);
+}
+
 static struct nicsim_books
 books_out(const struct nicsim_books_of *books, uint64_t capacity)
 {
@@ -149,4 +160,19 @@ nicsim_audit_rules(const struct nicsim_port *port, struct nicsim_rule_info *info
         }
     }
     return (int64_t) port->rule_books.live;
+}
+
+uint32_t
+nicsim_audit_page(const struct nicsim_port *port, uint32_t start, uint32_t max, uint32_t *indices,
+                  struct nicsim_rule_info *info)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = start; i < port->top && n < max; i++) {
+        if (port->rules[i].flags & NICSIM_RULE_LIVE) {
+            indices[n] = i;
+            fill_info(port, i, &info[n++]);
+        }
+    }
+    return n;
 }

@@ -70,12 +70,7 @@ ctl_wire_receive(struct nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint
 static int
 ctl_counters(struct nicsim_port *port, struct nicsim_counters *counters)
 {
-    nicsim_lock(port);
-    *counters = port->counters;
-    for (int i = 0; i < NICSIM_MAX_QUEUES; i++) {
-        counters->host_pending += port->rxq[i] ? nicsim_rxq_pending(port->rxq[i]) : 0;
-    }
-    nicsim_unlock(port);
+    nicsim_counters_read(port, counters);
     return 0;
 }
 

@@ -132,6 +132,7 @@ announce(void)
     }
     nicsim_driver.driver.name = NICSIM_NAME;
     rte_vdev_register(&nicsim_driver);
+    nicsim_telemetry_register();
 }
 
 #if RTE_VERSION >= RTE_VERSION_NUM(25, 7, 0, 0)

@@ -293,6 +293,8 @@ void nicsim_port_leave(struct nicsim_port *port);
 void nicsim_port_unref(struct nicsim_port *port);
 /* The port of an ethdev number with one reference more, or NULL. */
 struct nicsim_port *nicsim_port_get(uint16_t port_id);
+/* The ethdev numbers of all emulated ports, at most RTE_MAX_ETHPORTS, in order. Returns how many. */
+uint16_t nicsim_port_ids(uint16_t *ids);
 
 /* clock.c */
 void nicsim_clock_init(struct nicsim_clock *clock, bool manual);
@@ -470,5 +472,14 @@ void nicsim_books_add(struct nicsim_books_of *books);
 void nicsim_books_remove(struct nicsim_books_of *books, bool lost);
 void nicsim_audit(const struct nicsim_port *port, struct nicsim_audit *audit);
 int64_t nicsim_audit_rules(const struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
+/* Up to `max` live rules from index `start` on, and where they are. Returns their number. */
+uint32_t nicsim_audit_page(const struct nicsim_port *port, uint32_t start, uint32_t max, uint32_t *indices,
+                           struct nicsim_rule_info *info);
+/* Takes the lock itself. */
+void nicsim_counters_read(struct nicsim_port *port, struct nicsim_counters *counters);
+
+/* telemetry.c */
+void nicsim_telemetry_register(void);
+const char *nicsim_drop_name(enum nicsim_drop drop);
 
 #endif /* NICSIM_H */

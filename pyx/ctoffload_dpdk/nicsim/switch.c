@@ -261,3 +261,22 @@ nicsim_port_get(uint16_t port_id)
     pthread_mutex_unlock(&list_lock);
     return found;
 }
+
+uint16_t
+nicsim_port_ids(uint16_t *ids)
+{
+    uint16_t n = 0;
+
+    pthread_mutex_lock(&list_lock);
+    for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++) {
+        for (struct nicsim_switch *sw = switches; sw; sw = sw->next) {
+            for (int i = 0; i < NICSIM_MAX_PORTS; i++) {
+                if (sw->ports[i] && sw->ports[i]->port_id == id) {
+                    ids[n++] = id;
+                }
+            }
+        }
+    }
+    pthread_mutex_unlock(&list_lock);
+    return n;
+}
