@@ -23,6 +23,9 @@ from ctoffload_dpdk.dpdk.actions import (
     Jump,
     Mark,
     ModifyField,
+    OfPopVlan,
+    Passthru,
+    PortRepresentor,
     Queue,
     RepresentedPort,
     Rss,
@@ -311,8 +314,51 @@ def check_rules() -> Iterator[Shape]:
         yield of_words("out", CHECK, name, items, "jump")
 
 
+LIMIT_ACTIONS: dict[str, list[Action]] = {
+    "mark-largest+queue": [Mark(0xFFFFEF), QUEUE],
+    "mark-too-large+queue": [Mark(0xFFFFF0), QUEUE],
+    "mark+mark+queue": [MARK, MARK, QUEUE],
+    "age-largest+queue": [Age(0xFFFFFF), QUEUE],
+    "age-0+queue": [Age(0), QUEUE],
+    "age+age+queue": [AGE, AGE, QUEUE],
+    "count+count+queue": [COUNT, COUNT, QUEUE],
+    "count": [COUNT],
+    "queue+count": [QUEUE, COUNT],
+    "queue+mark": [QUEUE, MARK],
+    "queue-none": [Queue(9)],
+    "jump+queue": [Jump(3), QUEUE],
+    "jump-back": [Jump(1)],
+    "passthru": [Passthru()],
+    "port-out": [PORT],
+    "host-out": [PortRepresentor(1)],
+    "ct+age+queue": [CT, AGE, QUEUE],
+    "queue+ct": [QUEUE, CT],
+    "pop-vlan+queue": [OfPopVlan(), QUEUE],
+}
+
+LIMIT_PATTERNS: dict[str, list[Item]] = {
+    "tcp-without-ip": [Eth(), TCP],
+    "icmp-of-v6": [Eth(), V6, Icmp(type=8)],
+    "icmp6-of-v4": [Eth(), V4, Icmp6(type=128)],
+    "tcp-and-udp": [Eth(), V4, TCP, UDP],
+    "two-conntracks": [Eth(), ConntrackItem(flags=Masked(1, 1)), ConntrackItem(flags=Masked(1, 1))],
+    "valid-and-invalid": [Eth(), ConntrackItem(flags=Masked(5, 5))],
+    "from-port": [RepresentedPortItem(0), Eth()],
+}
+
+
+def limit_rules() -> Iterator[Shape]:
+    """Values at their limits and beyond, actions too many or too few, items where they mean nothing."""
+    for words, actions in LIMIT_ACTIONS.items():
+        yield shape(("in", CONNECTIONS, "limits"), FIVE_TUPLES["v4-tcp"], words, actions)
+        yield shape(("fdb", CONNECTIONS, "limits"), on_switch(FIVE_TUPLES["v4-tcp"]), words, actions)
+    for name, items in LIMIT_PATTERNS.items():
+        yield of_words("in", CHECK, name, items, "queue")
+        yield of_words("fdb", CHECK, name, on_switch(items), "port")
+
+
 def all_shapes() -> list[Shape]:
-    rules = (gate_rules, connection_rules, gateless_rules, order_rules, rewrite_rules, check_rules)
+    rules = (gate_rules, connection_rules, gateless_rules, order_rules, rewrite_rules, check_rules, limit_rules)
     # Some belong to two families.
     return list({made.name: made for family in rules for made in family()}.values())
 

@@ -59,7 +59,7 @@ static const struct nicsim_refusal templates[] = {
 static const struct nicsim_refusal pattern_templates[] = {
     /* driver */
     {.what = NICSIM_I_TAG, .holds = has_no_value, ANSWER(EINVAL, UNSPECIFIED, "TAG needs a value in the template")},
-    /* driver */
+    /* recorded: in/3/from-port/queue */
     {.what = NICSIM_I_PORT,
      .domain = NICSIM_IN | NICSIM_OUT,
      .holds = is_represented_port,
@@ -80,14 +80,18 @@ is_port_id(const struct nicsim_asked *asked)
 }
 
 static const struct nicsim_refusal actions_templates[] = {
+    /* recorded: in/2/limits/count+count+queue */
+    {.what = NICSIM_A_COUNT, .actions = NICSIM_A_COUNT, ANSWER(EINVAL, ACTION, "a rule has one COUNT")},
+    /* recorded: in/2/limits/age+age+queue */
+    {.what = NICSIM_A_AGE, .actions = NICSIM_A_AGE, ANSWER(EINVAL, ACTION, "a rule has one AGE")},
     /* recorded: in/2/v4-tcp/set-v4-src+count+jump */
     {.what = NICSIM_A_SET, ANSWER(ENOTSUP, ACTION, "SET_* and DEC_TTL are not for templates; MODIFY_FIELD is")},
-    /* driver */
+    /* recorded: in/2/limits/host-out, in/2/limits/passthru; METER: driver */
     {.what = NICSIM_A_HOST | NICSIM_A_PASSTHRU | NICSIM_A_METER,
      ANSWER(ENOTSUP, ACTION, "the driver has no such action for templates")},
     /* driver */
     {.what = NICSIM_A_PORT, .holds = is_port_id, ANSWER(ENOTSUP, ACTION, "PORT_ID is not for templates")},
-    /* driver */
+    /* recorded: in/2/limits/port-out */
     {.what = NICSIM_A_PORT,
      .holds = nicsim_has_no_switch,
      ANSWER(EINVAL, UNSPECIFIED, "forwarding to a port needs an E-Switch; this port is in none")},
@@ -168,6 +172,19 @@ ages_first(const struct nicsim_asked *asked)
     return is_first(asked, NICSIM_A_AGE);
 }
 
+static bool
+names_no_queue(const struct nicsim_asked *asked)
+{
+    for (const struct rte_flow_action *action = asked->list; action->type != RTE_FLOW_ACTION_TYPE_END; action++) {
+        const struct rte_flow_action_queue *queue = action->conf;
+
+        if (action->type == RTE_FLOW_ACTION_TYPE_QUEUE && queue && queue->index >= asked->port->n_rxq) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const struct nicsim_refusal tables[] = {
     /* driver */
     {.domain = NICSIM_FDB,
@@ -184,6 +201,8 @@ static const struct nicsim_refusal tables[] = {
     {.in_root = true, .holds = counts_first, ANSWER(ENOTSUP, ACTION, "COUNT works in groups above 0")},
     /* recorded: in/0/v4-tcp/age+queue */
     {.in_root = true, .holds = ages_first, ANSWER(ENOTSUP, ACTION, "AGE works in groups above 0")},
+    /* recorded: in/2/limits/queue-none */
+    {.holds = names_no_queue, ANSWER(EINVAL, UNSPECIFIED, "the port has no such queue")},
     {0},
 };
 

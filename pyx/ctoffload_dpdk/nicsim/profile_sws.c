@@ -64,11 +64,11 @@ has_unknown_flags(const struct nicsim_asked *asked)
 }
 
 static const struct nicsim_refusal items[] = {
-    /* driver */
+    /* recorded: in/3/from-port/queue */
     {.what = NICSIM_I_PORT,
      .domain = NICSIM_IN | NICSIM_OUT,
      ANSWER(EINVAL, ITEM, "a port can be matched in transfer rules only")},
-    /* recorded by hand: multiple source ports */
+    /* recorded: fdb/3/from-port/port */
     {.what = NICSIM_I_PORT, .items = NICSIM_I_PORT, ANSWER(ENOTSUP, ITEM, "a rule matches one port")},
     /* recorded: in/3/mark/queue */
     {.what = NICSIM_I_MARK, ANSWER(ENOTSUP, ITEM, "MARK cannot be matched without extended metadata")},
@@ -84,22 +84,22 @@ static const struct nicsim_refusal items[] = {
     {.what = NICSIM_I_IPV4,
      .holds = is_fragment,
      ANSWER(ENOTSUP, ITEM, "that value of the fragment offset cannot be matched; only \"no fragment\" can")},
-    /* recorded by hand */
+    /* recorded: in/3/tcp-without-ip/queue */
     {.what = NICSIM_I_TCP | NICSIM_I_UDP,
      .no_items = NICSIM_I_L3,
      ANSWER(EINVAL, ITEM, "TCP and UDP need an IP item before them")},
-    /* driver */
+    /* recorded: in/3/icmp-of-v6/queue */
     {.what = NICSIM_I_ICMP, .no_items = NICSIM_I_IPV4, ANSWER(EINVAL, ITEM, "ICMP needs an IPV4 item before it")},
-    /* driver */
+    /* recorded: in/3/icmp6-of-v4/queue */
     {.what = NICSIM_I_ICMP6, .no_items = NICSIM_I_IPV6, ANSWER(EINVAL, ITEM, "ICMP6 needs an IPV6 item before it")},
-    /* driver */
+    /* recorded: in/3/tcp-and-udp/queue */
     {.what = NICSIM_I_L4,
      .items = NICSIM_I_L4,
      .no_items = NICSIM_I_VXLAN,
      ANSWER(EINVAL, ITEM, "a packet has one such header")},
-    /* driver */
+    /* recorded: in/3/two-conntracks/queue */
     {.what = NICSIM_I_CONNTRACK, .items = NICSIM_I_CONNTRACK, ANSWER(EINVAL, ITEM, "a pattern has one CONNTRACK")},
-    /* driver */
+    /* recorded: in/3/valid-and-invalid/queue */
     {.what = NICSIM_I_CONNTRACK,
      .holds = has_conflicting_flags,
      ANSWER(EINVAL, ITEM, "a packet is not valid and invalid at once")},
@@ -152,33 +152,33 @@ leads_to_root(const struct nicsim_asked *asked)
 #define SWITCH_FATE (NICSIM_A_JUMP | NICSIM_A_PORT | NICSIM_A_DROP)
 
 static const struct nicsim_refusal actions[] = {
-    /* driver */
+    /* recorded: in/2/limits/passthru, in/2/limits/host-out */
     {.what = NICSIM_A_PASSTHRU | NICSIM_A_HOST, ANSWER(ENOTSUP, ACTION, "the driver has no such action")},
     /* driver */
     {.what = NICSIM_A_MARK | NICSIM_A_AGE,
      .holds = nicsim_has_no_conf,
      ANSWER(EINVAL, ACTION, "the action has no configuration")},
-    /* recorded by hand */
+    /* recorded: in/2/limits/mark-too-large+queue */
     {.what = NICSIM_A_MARK,
      .holds = nicsim_is_mark_too_large,
      ANSWER(EINVAL, ACTION_CONF, "a mark is at most 0xffffef")},
-    /* driver */
+    /* recorded: in/2/limits/mark+mark+queue */
     {.what = NICSIM_A_MARK, .actions = NICSIM_A_MARK, ANSWER(EINVAL, ACTION, "a rule has one MARK")},
     /* recorded: out/2/v4-tcp/mark+jump */
     {.what = NICSIM_A_MARK, .domain = NICSIM_OUT, ANSWER(ENOTSUP, ATTR_EGRESS, "an egress rule cannot mark")},
-    /* driver */
+    /* recorded: in/2/limits/count+count+queue */
     {.what = NICSIM_A_COUNT, .actions = NICSIM_A_COUNT, ANSWER(EINVAL, ACTION, "a rule has one COUNT")},
     /* driver */
     {.what = NICSIM_A_AGE,
      .holds = is_age_in_root,
      ANSWER(ENOTSUP, UNSPECIFIED, "a shared AGE works in groups above 0")},
-    /* recorded by hand */
+    /* recorded: in/2/limits/age-0+queue */
     {.what = NICSIM_A_AGE, .holds = nicsim_is_age_zero, ANSWER(EINVAL, ACTION, "AGE needs a timeout of at least 1 s")},
-    /* driver */
+    /* recorded: in/2/limits/age+age+queue */
     {.what = NICSIM_A_AGE, .actions = NICSIM_A_AGE, ANSWER(EINVAL, ACTION, "a rule has one AGE")},
     /* recorded: in/0/v4-tcp/ct+queue */
     {.what = NICSIM_A_CONNTRACK, .in_root = true, ANSWER(ENOTSUP, UNSPECIFIED, "CONNTRACK works in groups above 0")},
-    /* driver */
+    /* recorded: in/2/limits/queue+ct */
     {.what = NICSIM_A_CONNTRACK, .actions = NIC_FATE, ANSWER(ENOTSUP, ACTION, "CONNTRACK comes before the fate")},
     /* recorded: in/2/order/age+count+ct+jump */
     {.what = NICSIM_A_CONNTRACK,
@@ -198,11 +198,13 @@ static const struct nicsim_refusal actions[] = {
     {.what = NICSIM_A_JUMP | NICSIM_A_PORT,
      .actions = NIC_FATE | SWITCH_FATE,
      ANSWER(EINVAL, ACTION, "a rule has one fate")},
-    /* driver */
+    /* recorded: in/2/limits/jump+queue */
     {.what = NICSIM_A_QUEUE | NICSIM_A_RSS, .actions = NIC_FATE, ANSWER(EINVAL, ACTION, "a rule has one fate")},
+    /* recorded: in/2/limits/queue-none */
+    {.what = NICSIM_A_QUEUE, .holds = nicsim_is_no_queue, ANSWER(EINVAL, ACTION_CONF, "the port has no such queue")},
     /* driver */
     {.what = NICSIM_A_JUMP, .holds = leads_to_root, ANSWER(EINVAL, ACTION_CONF, "a jump does not lead to group 0")},
-    /* driver */
+    /* recorded: in/2/limits/port-out */
     {.what = NICSIM_A_PORT,
      .domain = NICSIM_IN | NICSIM_OUT,
      ANSWER(ENOTSUP, UNSPECIFIED, "only a transfer rule can forward to a port")},
@@ -225,7 +227,7 @@ static const struct nicsim_refusal actions[] = {
     {.what = NICSIM_A_POP_VLAN,
      .actions = NICSIM_A_POP_VLAN | NICSIM_A_PUSH_VLAN,
      ANSWER(ENOTSUP, ACTION, "a rule has one VLAN action before a pop")},
-    /* driver */
+    /* recorded: in/2/limits/pop-vlan+queue */
     {.what = NICSIM_A_POP_VLAN,
      .no_items = NICSIM_I_VLAN,
      .no_actions = NICSIM_A_DECAP,
@@ -258,11 +260,11 @@ static const struct nicsim_refusal rule[] = {
     {.domain = NICSIM_FDB,
      .actions = NICSIM_A_QUEUE | NICSIM_A_RSS,
      ANSWER(ENOTSUP, ACTION, "a transfer rule cannot choose queues")},
-    /* driver */
+    /* recorded: fdb/2/limits/count */
     {.domain = NICSIM_FDB,
      .no_actions = SWITCH_FATE,
      ANSWER(EINVAL, ACTION, "no fate: the rule does not say what becomes of the packet")},
-    /* driver */
+    /* recorded: in/2/limits/count */
     {.domain = NICSIM_IN,
      .no_actions = NIC_FATE,
      ANSWER(EINVAL, ACTION, "no fate: the rule does not say what becomes of the packet")},
@@ -276,7 +278,7 @@ static const struct nicsim_refusal rule[] = {
     {.domain = NICSIM_OUT,
      .actions = NICSIM_A_POP_VLAN,
      ANSWER(ENOTSUP, ATTR_EGRESS, "an egress rule cannot pop a tag")},
-    /* driver */
+    /* recorded: in/2/limits/ct+age+queue */
     {.holds = combines_aso,
      ANSWER(ENOTSUP, ACTION, "a rule has one of AGE, METER and CONNTRACK, unless it counts as well")},
     {0},
@@ -432,7 +434,7 @@ static const struct nicsim_refusal on_create[] = {
      .actions = NICSIM_A_CONNTRACK,
      ANSWER(EINVAL, UNSPECIFIED,
             "a context belongs to the receive side of the NIC: CONNTRACK works in ingress rules only")},
-    /* driver (libmlx5) */
+    /* recorded: in/2/limits/jump-back */
     {.holds = leads_back, ANSWER(EINVAL, UNSPECIFIED, "a jump leads to a higher group")},
     /* recorded: in/2/order/..., fdb/2/v4-tcp/mark+port */
     {.holds = is_order_wrong,
