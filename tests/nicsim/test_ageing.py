@@ -66,6 +66,23 @@ def test_a_hit_after_ageing_takes_it_from_the_list_and_it_ages_again(host: Any) 
     assert host.port.aged().tolist() == [7]
 
 
+def test_a_rule_that_aged_for_good_counts_on_but_tells_no_age_until_it_is_made_again(lab: Any) -> None:
+    host = lab.host(ageing="final")
+    rule = host.rule(pattern(), ageing(2, 7))
+    host.nic.advance_ms(1900)
+    host.send(udp())
+    host.nic.advance_ms(1900)
+    assert (rule.query_age().idle_s, rule.query_age().is_aged) == (1, False)
+    host.nic.advance_ms(1100)
+    host.send(udp())
+    assert (rule.query_age().idle_s, rule.query_age().is_aged) == (None, True)
+    assert rule.query_count().packets == 2
+    assert host.port.aged().tolist() == [7]
+    rule.close()
+    again = host.rule(pattern(), ageing(2, 7))
+    assert (again.query_age().idle_s, again.query_age().is_aged) == (0, False)
+
+
 def test_a_port_that_consumes_its_list_tells_each_ageing_once(lab: Any) -> None:
     host = lab.host(aged="consume")
     rule = host.rule(pattern(), ageing(2, 7))

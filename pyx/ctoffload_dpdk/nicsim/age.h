@@ -34,6 +34,7 @@ struct nicsim_age {
 struct nicsim_wheel {
     int64_t tick; /* last second that was worked on */
     uint64_t n_aged;
+    bool is_final;               /* what aged stays so, whatever packets still come (mlx5) */
     struct nicsim_age_link aged; /* oldest first */
     struct nicsim_age_link slots[NICSIM_AGE_SLOTS];
 };
@@ -52,10 +53,14 @@ uint32_t nicsim_wheel_aged(struct nicsim_wheel *wheel, void **contexts, uint32_t
 static inline void
 nicsim_age_hit(struct nicsim_wheel *wheel, struct nicsim_age *age, int64_t now_ms)
 {
-    age->last_ms = now_ms;
     if (__builtin_expect(age->state >= NICSIM_AGE_AGED, 0)) {
+        if (wheel->is_final) {
+            return;
+        }
+        age->last_ms = now_ms;
         nicsim_wheel_revive(wheel, age);
     }
+    age->last_ms = now_ms;
 }
 
 #endif /* NICSIM_AGE_H */

@@ -14,8 +14,8 @@ nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct 
     int64_t idle_s = (nicsim_clock_ms(&port->sw->clock) - age->last_ms) / 1000;
 
     memset(out, 0, sizeof *out);
-    out->aged = age->timeout_s && idle_s >= age->timeout_s;
-    out->sec_since_last_hit_valid = 1;
+    out->aged = (age->timeout_s && idle_s >= age->timeout_s) || (port->wheel.is_final && age->state >= NICSIM_AGE_AGED);
+    out->sec_since_last_hit_valid = !(port->wheel.is_final && out->aged);
     out->sec_since_last_hit = idle_s < 0xffffff ? idle_s : 0xffffff;
 }
 

@@ -18,7 +18,7 @@ struct parameter {
     int64_t value; /* the default, then what was asked for */
 };
 
-enum { CAPACITY, OBJECTS, QUEUES, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, PREFAULT, PROFILE, N_PARAMETERS };
+enum { CAPACITY, OBJECTS, QUEUES, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, AGEING, PREFAULT, PROFILE, N_PARAMETERS };
 
 static const struct parameter defaults[N_PARAMETERS] = {
     [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
@@ -30,6 +30,7 @@ static const struct parameter defaults[N_PARAMETERS] = {
     [CLOCK] = {"clock", "real|manual", 0, 1, 0},
     [PREFAULT] = {"prefault", NULL, 0, 1, 0},
     [AGED] = {"aged", "keep|consume", 0, 1, 0},
+    [AGEING] = {"ageing", "again|final", 0, 1, 0},
     [PROFILE] = {"profile", NICSIM_PROFILE_NAMES, 0, NICSIM_N_PROFILES - 1, NICSIM_FREE},
 };
 
@@ -137,6 +138,7 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .loopback = p[LOOPBACK].value,
         .manual_clock = p[CLOCK].value,
         .consume_aged = p[AGED].value,
+        .final_ageing = p[AGEING].value,
         .prefault = p[PREFAULT].value,
         .profile = p[PROFILE].value,
     };

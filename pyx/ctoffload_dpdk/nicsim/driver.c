@@ -140,7 +140,7 @@ RTE_PMD_EXPORT_NAME(net_nicsim);
 #else
 RTE_PMD_EXPORT_NAME(net_nicsim, __COUNTER__);
 #endif
-RTE_PMD_REGISTER_PARAM_STRING(net_nicsim,
-                              "capacity=<int> objects=<int> queues=<int> switch=<int> "
-                              "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> aged=<keep|consume> prefault=<0|1> "
-                              "profile=<free|connectx-sws|connectx-hws|tap|queue-only|no-flow>");
+RTE_PMD_REGISTER_PARAM_STRING(
+    net_nicsim, "capacity=<int> objects=<int> queues=<int> switch=<int> "
+                "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> aged=<keep|consume> ageing=<again|final> "
+                "prefault=<0|1> profile=<free|connectx-sws|connectx-hws|tap|queue-only|no-flow>");

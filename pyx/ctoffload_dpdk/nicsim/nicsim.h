@@ -49,6 +49,7 @@ struct nicsim_config {
     bool loopback;
     bool manual_clock;
     bool consume_aged;
+    bool final_ageing;
     bool prefault;   /* memory for all rules is touched when the port is made */
     uint8_t profile; /* enum nicsim_profile_id */
 };

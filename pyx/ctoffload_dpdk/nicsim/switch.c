@@ -197,6 +197,7 @@ nicsim_port_new(const struct nicsim_config *config, struct rte_eth_dev *dev, str
             sw->n_references++;
             port->uid = ++last_uid;
             nicsim_wheel_init(&port->wheel, nicsim_clock_ms(&sw->clock));
+            port->wheel.is_final = config->final_ageing;
             nicsim_reta_reset(port, false);
         } else if (sw->n_references == 0) {
             switch_free(sw);

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+AGE: int
+COUNT: int
+
+class TestWatch:
+    aged: list[int]
+    asked: list[tuple[int, int]]
+    def __init__(self, reinstall: Callable[[int, int], int] | None = None) -> None: ...
+    def port_add(self, ethdev: int) -> None: ...
+    def port_del(self, ethdev: int) -> None: ...
+    def add(
+        self, index: int, rules: list[tuple[int, int]], *, source: int, timeout_ms: int, refresh_ms: int, now_ms: int
+    ) -> None: ...
+    def add_many(
+        self,
+        indices: NDArray[np.uint32],
+        ethdevs: NDArray[np.uint32],
+        flows: NDArray[np.uint64],
+        *,
+        source: int,
+        timeout_ms: int,
+        refresh_ms: int,
+        now_ms: int,
+    ) -> None: ...
+    def replaced(self, index: int, direction: int, flow: int, now_ms: int) -> None: ...
+    def forget(self, index: int) -> None: ...
+    def answer(self, index: int, now_ms: int) -> tuple[int, int] | None: ...
+    def poll(self, now_ms: int, budget_us: int = 0) -> int: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def n_by_period_ms(self) -> dict[int, int]: ...
