@@ -56,6 +56,10 @@ class Packets:
     def __iter__(self) -> Iterator[bytes]:
         return (self[i] for i in range(len(self)))
 
+    def copy(self) -> Packets:
+        """The same packets in a buffer of their own, which can be written to."""
+        return Packets(self.data.copy(), self.offset, self.length, self.time_ns, self.wire_length)
+
     def slice(self, start: int, stop: int) -> Packets:
         """Packets start to stop - 1; shares the buffer."""
         part = slice(start, stop)

@@ -10,6 +10,7 @@ from ctoffload_dpdk.conntrack._conntrack import (
     states_text,
 )
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
+from ctoffload_dpdk.conntrack.nat import Nat, NatRange
 from ctoffload_dpdk.conntrack.text import ovs_lines
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Conntrack",
     "Counters",
     "CtState",
+    "Nat",
+    "NatRange",
     "PacketFlags",
     "Refusal",
     "ovs_lines",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.conntrack.nat import Nat
 from ctoffload_dpdk.offload._layer import OffloadLayer
 
 VERDICT: np.dtype[Any]
@@ -89,6 +90,7 @@ class Conntrack:
         flags: int | NDArray[np.uint32] = 0,
         port: int | NDArray[np.uint32] = 0xFFFFFFFF,
         port_generation: int | NDArray[np.uint32] = 0,
+        nat: Nat | None = None,
     ) -> NDArray[np.void]: ...
     def track(
         self,
@@ -106,6 +108,7 @@ class Conntrack:
         flags: int | NDArray[np.uint32] = 0,
         port: int | NDArray[np.uint32] = 0xFFFFFFFF,
         port_generation: int | NDArray[np.uint32] = 0,
+        nat: Nat | None = None,
     ) -> NDArray[np.void]: ...
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int: ...
     def advance(self, now_ms: int) -> None: ...

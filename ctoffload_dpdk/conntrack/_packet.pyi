@@ -15,6 +15,7 @@ class PacketFlags(IntFlag):
     PKT_L3_BAD = 2
     PKT_L4_GOOD = 4
     PKT_L4_BAD = 8
+    PKT_TRANSLATED = 16
 
 class Refusal(IntEnum):
     REFUSED_NOT = 0
@@ -33,4 +34,5 @@ class Refusal(IntEnum):
     REFUSED_LIMIT = 13
     REFUSED_ZONE_LIMIT = 14
     REFUSED_NO_MEMORY = 15
-    N_REFUSALS = 16
+    REFUSED_NAT = 16
+    N_REFUSALS = 17

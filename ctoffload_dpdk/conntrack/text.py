@@ -23,7 +23,6 @@ TCP_STATES = (
     "TIME_WAIT",
 )
 SYN_RECV, ESTABLISHED, FIN_WAIT_2, TIME_WAIT = 3, 4, 9, 10
-ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 128: 129, 129: 128}
 WSCALE_ANNOUNCED, WSCALE_UNKNOWN, WSCALE_MASK = 0x80, 0x40, 0x0F
 
 
@@ -67,15 +66,12 @@ def _fields(row: np.void, *, more: bool, statistics: bool) -> Iterator[str]:
 
 def _tuple(row: np.void, *, reply: bool) -> str:
     size = 4 if row["family"] == 4 else 16
-    ends = [str(ipaddress.ip_address(row[end][:size].tobytes())) for end in ("src", "dst")]
-    first, second = int(row["src_port"]), int(row["dst_port"])
-    if reply:
-        ends.reverse()
+    prefix = "reply_" if reply else ""
+    ends = [str(ipaddress.ip_address(row[prefix + end][:size].tobytes())) for end in ("src", "dst")]
+    first, second = int(row[f"{prefix}src_port"]), int(row[f"{prefix}dst_port"])
     if (int(row["family"]), int(row["proto"])) in {(4, 1), (6, 58)}:
-        kind = ANSWERS[second >> 8] if reply else second >> 8
-        return f"src={ends[0]},dst={ends[1]},id={first},type={kind},code={second & 255}"
-    ports = (second, first) if reply else (first, second)
-    return f"src={ends[0]},dst={ends[1]},sport={ports[0]},dport={ports[1]}"
+        return f"src={ends[0]},dst={ends[1]},id={first},type={second >> 8},code={second & 255}"
+    return f"src={ends[0]},dst={ends[1]},sport={first},dport={second}"
 
 
 def _tcp(row: np.void, *, more: bool) -> str:

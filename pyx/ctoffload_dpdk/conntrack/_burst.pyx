@@ -10,20 +10,22 @@ from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
     EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
 )
+from ctoffload_dpdk.conntrack._nat cimport nat_choose
 from ctoffload_dpdk.conntrack._others cimport (
     UPDATE_INVALID, UPDATE_NEW, UPDATE_VALID_NEW, others_may_begin, others_update,
 )
 from ctoffload_dpdk.conntrack._packet cimport (
-    CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_TRACKED, REFUSED_NO_CONNECTION, REFUSED_NOT, Action,
-    Packet, Verdict,
+    CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_TRACKED, PKT_TRANSLATED, REFUSED_NAT,
+    REFUSED_NO_CONNECTION, REFUSED_NOT, Action, Packet, Verdict,
 )
 from ctoffload_dpdk.conntrack._parse cimport parse_burst
 from ctoffload_dpdk.conntrack._state cimport (
-    BURST, CAUSE_CLOSED, CAUSE_REPLACED, CONN_LABELLED, CONN_LIVE, CONN_SWAPPED, LIST_DUE, MAX_PORTS, N_PORT_HINTS, Conn,
-    Label, Port, Shard,
+    BURST, CAUSE_CLOSED, CAUSE_REPLACED, CONN_LABELLED, CONN_LIVE, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS, LIST_DUE, MAX_PORTS,
+    N_PORT_HINTS, SLOT_MASK, Conn, Label, Nat, Port, Shard,
 )
-from ctoffload_dpdk.conntrack._table cimport bucket_of, conn_prefetch, index_candidate, index_find
+from ctoffload_dpdk.conntrack._table cimport bucket_of, conn_prefetch, entry_key, index_candidate, index_find
 from ctoffload_dpdk.conntrack._tcp cimport tcp_may_begin, tcp_update
+from ctoffload_dpdk.conntrack._translate cimport translate
 from ctoffload_dpdk.conntrack._wheel cimport list_pop, wheel_put, wheel_turn
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID
 
@@ -78,17 +80,35 @@ cdef inline void look_up(Shard *shard, const Parsed *parsed, uint32_t n, uint32_
         if likely(not parsed[i].refusal, True):
             candidates[i] = index_candidate(&shard.index, parsed[i].hash)
             if candidates[i]:
-                conn_prefetch(&shard.conns[candidates[i]])
+                conn_prefetch(&shard.conns[candidates[i] & SLOT_MASK])
+            if not likely(not candidates[i] & ENTRY_ALIAS, True):
+                prefetch(&shard.nats[candidates[i] & SLOT_MASK])
 
 
-# The connection now: an earlier packet of the burst may have begun, ended or replaced it.
+# The entry now: an earlier packet of the burst may have begun, ended or replaced the connection.
 cdef inline uint32_t find(Shard *shard, const Parsed *parsed, uint32_t candidate, uint32_t inserted) noexcept nogil:
-    cdef const Conn *conn = &shard.conns[candidate]
-    if likely(candidate and conn.flags & CONN_LIVE and key_equal(&conn.key, &parsed.key), True):
+    if likely(candidate and shard.conns[candidate & SLOT_MASK].flags & CONN_LIVE
+              and key_equal(entry_key(shard, candidate), &parsed.key), True):
         return candidate
     if candidate or shard.inserted != inserted:
         return index_find(shard, &parsed.key, parsed.hash)
     return 0
+
+
+# Whether the packet goes in the reply direction of the connection it was found by.
+cdef inline bint is_reply(const Shard *shard, uint32_t entry, const Parsed *parsed) noexcept nogil:
+    if likely(not entry & ENTRY_ALIAS, True):
+        return parsed.swapped != (shard.conns[entry].flags & CONN_SWAPPED != 0)
+    return parsed.swapped == shard.nats[entry & SLOT_MASK].reply_swapped
+
+
+# A translated connection's tuple, turned round, is that of its packets behind the translation. They are its own only where
+# the NIC translated them; else somebody there uses an address that is taken.
+cdef bint is_foreign(const Shard *shard, uint32_t entry, const Packet *packet, bint reply) noexcept nogil:
+    cdef uint32_t slot = entry & SLOT_MASK
+    if not shard.conns[slot].flags & CONN_NAT or not shard.nats[slot].has_alias or packet.flags & PKT_TRANSLATED:
+        return False
+    return reply != (entry & ENTRY_ALIAS != 0)
 
 
 # --- judge -----------------------------------------------------------------------------------------------------------
@@ -97,6 +117,7 @@ cdef inline uint32_t find(Shard *shard, const Parsed *parsed, uint32_t candidate
 cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
                     int64_t now_ms, Verdict *verdict) noexcept nogil:
     cdef uint32_t slot
+    cdef Nat nat
     if parsed.key.proto == PROTO_TCP:
         verdict.reason = tcp_may_begin(parsed)
     else:
@@ -109,7 +130,15 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
         return 0
     if stale:
         conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
-    slot = conn_begin(shard, parsed, action, now_ms, &verdict.reason)
+    if action.nat != NULL and action.nat.what and (not action.nat.family or action.nat.family == parsed.key.family):
+        if not nat_choose(shard, parsed, action.nat, now_ms, &nat):
+            # OVS lets it through untranslated
+            verdict.state = CS_INVALID
+            verdict.reason = REFUSED_NAT
+            return 0
+        slot = conn_begin(shard, parsed, action, &nat, now_ms, &verdict.reason)
+    else:
+        slot = conn_begin(shard, parsed, action, NULL, now_ms, &verdict.reason)
     if slot:
         remember_port(shard, &shard.conns[slot], packet, False)
         if shard.offload != NULL:
@@ -166,15 +195,19 @@ cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parse
     return slot
 
 
-cdef inline uint32_t judge(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t slot,
+cdef inline uint32_t judge(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t entry,
                            int64_t now_ms, Verdict *verdict, bint *reply) noexcept nogil:
-    cdef Conn *conn = &shard.conns[slot]
+    cdef uint32_t slot = entry & SLOT_MASK
     reply[0] = False
     if not slot:
         return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
     if not likely(is_visible(shard, slot, now_ms), True):
         return judge_new(shard, packet, parsed, action, slot, now_ms, verdict)
-    reply[0] = parsed.swapped != (conn.flags & CONN_SWAPPED != 0)
+    reply[0] = is_reply(shard, entry, parsed)
+    if not likely(not shard.conns[slot].flags & CONN_NAT, True) and is_foreign(shard, entry, packet, reply[0]):
+        verdict.state = CS_INVALID
+        verdict.reason = REFUSED_NAT
+        return 0
     if action.force and reply[0]:
         reply[0] = False
         conn_end(shard, slot, CAUSE_REPLACED, now_ms)
@@ -209,11 +242,13 @@ cdef inline void act(Shard *shard, const Packet *packet, const Parsed *parsed, c
     cdef Conn *conn = &shard.conns[slot]
     if verdict.reason:
         shard.counters.refused[verdict.reason] += 1
-    if verdict.state == CS_INVALID:
+    if verdict.state & CS_INVALID:
         shard.counters.invalid += 1
     verdict.state |= CS_TRACKED
     if not slot:
         return
+    if action.nat != NULL and conn.flags & CONN_NAT:
+        verdict.state |= translate(shard, slot, packet, parsed, reply)
     if action.mark_mask or action.label_mask[0] or action.label_mask[1]:
         set_metadata(shard, slot, action, now_ms)
     verdict.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
@@ -228,7 +263,7 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
     cdef Parsed parsed[BURST]
     cdef uint32_t candidates[BURST]
     cdef uint32_t inserted = shard.inserted
-    cdef uint32_t i, slot
+    cdef uint32_t i, entry, slot
     cdef bint reply
     if now_ms < shard.now_ms:
         now_ms = shard.now_ms
@@ -244,8 +279,8 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
         slot = 0
         reply = False
         if likely(not parsed[i].refusal, True):
-            slot = find(shard, &parsed[i], candidates[i], inserted)
-            slot = judge(shard, &packets[i], &parsed[i], action, slot, now_ms, &verdicts[i], &reply)
+            entry = find(shard, &parsed[i], candidates[i], inserted)
+            slot = judge(shard, &packets[i], &parsed[i], action, entry, now_ms, &verdicts[i], &reply)
         act(shard, &packets[i], &parsed[i], action, slot, reply, now_ms, &verdicts[i])
 
 

@@ -12,6 +12,7 @@ cimport cython
 
 from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
 from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.conntrack.nat import Nat
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -25,10 +26,12 @@ from ctoffload_dpdk.conntrack._fragments cimport (
 from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
-from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
+from ctoffload_dpdk.conntrack._packet cimport (
+    N_REFUSALS, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, NatAction, NatRange,
+)
 from ctoffload_dpdk.conntrack._state cimport (
-    BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, Conn, Port, Record,
-    Zone,
+    BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, SLOT_MASK, Conn, Port,
+    Record, Zone,
 )
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, table_close, table_open
 from ctoffload_dpdk.conntrack._timeouts cimport N_TIMEOUT_CLASSES, policy_index, policy_reset, timeouts_close, timeouts_open
@@ -45,10 +48,11 @@ VERDICT = np.dtype([("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason
 
 CONNECTION = np.dtype([
     ("conn_id", "u8"), ("time_ms", "i8"), ("timeout_ms", "i8"), ("packets", "u8", 2), ("bytes", "u8", 2),
-    ("label", "u8", 2), ("src", "u1", 16), ("dst", "u1", 16), ("mark", "u4"), ("port", "u4", 2),
-    ("timeout_policy", "u4"), ("src_port", "u2"), ("dst_port", "u2"), ("zone", "u2"), ("reason", "u2"), ("family", "u1"),
-    ("proto", "u1"), ("kind", "u1"), ("cause", "u1"), ("flags", "u1"), ("timeout", "u1"), ("tcp_state", "u1", 2),
-    ("wscale", "u1", 2), ("phase", "u1"), ("offload", "u1"), ("reserved", "u1", 6),
+    ("label", "u8", 2), ("src", "u1", 16), ("dst", "u1", 16), ("src_port", "u2"), ("dst_port", "u2"),
+    ("reply_src", "u1", 16), ("reply_dst", "u1", 16), ("reply_src_port", "u2"), ("reply_dst_port", "u2"), ("mark", "u4"),
+    ("port", "u4", 2), ("timeout_policy", "u4"), ("zone", "u2"), ("reason", "u2"), ("family", "u1"), ("proto", "u1"),
+    ("kind", "u1"), ("cause", "u1"), ("flags", "u1"), ("timeout", "u1"), ("tcp_state", "u1", 2), ("wscale", "u1", 2),
+    ("phase", "u1"), ("offload", "u1"), ("nat", "u1"), ("reserved", "u1", 5),
 ], align=True)
 
 LINE = np.dtype([
@@ -71,7 +75,7 @@ TIMEOUT_NAMES = (
 # By Refusal.
 REFUSAL_NAMES = (
     "none", "not-ip", "l3-header", "l3-checksum", "fragment", "l4-header", "l4-checksum", "port-zero", "icmp-type",
-    "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory",
+    "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory", "nat",
 )
 
 STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
@@ -173,8 +177,36 @@ cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept no
 cdef int _ENOMEM = _errno.ENOMEM
 
 
+cdef NatRange make_range(end) except *:
+    cdef NatRange made
+    cdef bytes low, high
+    memset(&made, 0, sizeof(made))
+    made.port_low, made.port_high = end.ports or (0, 0)
+    if end.low is not None:
+        made.has_address = True
+        low, high = end.low.packed, end.high.packed
+        memcpy(made.low, <const uint8_t *> low, len(low))
+        memcpy(made.high, <const uint8_t *> high, len(high))
+    return made
+
+
+cdef NatAction make_nat(nat) except *:
+    cdef NatAction made
+    memset(&made, 0, sizeof(made))
+    if nat.src is not None:
+        made.what |= NAT_SRC
+        made.src = make_range(nat.src)
+    if nat.dst is not None:
+        made.what |= NAT_DST
+        made.dst = make_range(nat.dst)
+    made.choice = {"hash": 0, "random": NAT_RANDOM, "persistent": NAT_PERSISTENT}[nat.choice]
+    made.family = nat.family
+    return made
+
+
 cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy) except *:
     cdef Action action
+    action.nat = NULL
     action.commit = commit
     action.force = force
     action.mark = mark & 0xffffffff
@@ -184,6 +216,13 @@ cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeo
         action.label_mask[i] = label_mask >> (64 * i) & 0xffffffffffffffff
     action.timeout_policy = timeout_policy
     return action
+
+
+def must_be_writable(packets):
+    """Translation writes into the packets. Raises UsageError where that cannot be."""
+    if not packets.data.flags.writeable:
+        raise UsageError("process: the packets cannot be written to, as translation has to",
+                         hint="give packets.copy(), and read the translated packets from it")
 
 
 def _per_packet(value, n, dtype, what):
@@ -350,14 +389,21 @@ cdef class Conntrack:
 
     def process(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
                 mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
-                flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0):
+                flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
+                nat: Nat | None = None):
         """Tracks packets in order under one ct() action; returns VERDICT[n].
 
         now_ms: one time, or one per packet (int64[n]); a time before the last one counts as the last one. zone, flags
-        (PacketFlags), port, port_generation: one for all or one per packet. mark, label: set under their masks.
+        (PacketFlags), port, port_generation: one for all or one per packet. mark, label: set under their masks. nat: new
+        connections are translated so, and packets of translated ones are rewritten in place.
         """
         cdef Shard *shard = self.opened()
         cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef NatAction translation
+        if nat is not None:
+            must_be_writable(packets)
+            translation = make_nat(nat)
+            action.nat = &translation
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
         verdicts = np.zeros(burst_.n, VERDICT)
         if burst_.n == 0:
@@ -376,7 +422,8 @@ cdef class Conntrack:
 
     def track(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
               mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
-              flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0):
+              flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
+              nat: Nat | None = None):
         """As `process`, with fragments put together first; returns LINE[], in order.
 
         number: index of the packet that brought the line about; about: the packet the line is about, counted from 0 over
@@ -386,6 +433,11 @@ cdef class Conntrack:
         cdef Shard *shard = self.opened()
         cdef Fragments *fragments = self._fragments()
         cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef NatAction translation
+        if nat is not None:
+            must_be_writable(packets)
+            translation = make_nat(nat)
+            action.nat = &translation
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
         cdef uint32_t start = 0
         cdef uint32_t filled = 0
@@ -475,7 +527,7 @@ cdef class Conntrack:
     def _slot_of(self, src, dst, proto, src_port, dst_port, zone):
         cdef Shard *shard = self.opened()
         cdef Key key = make_key(src, dst, proto, src_port, dst_port, zone)
-        cdef uint32_t slot = index_find(shard, &key, key_hash(&key, &shard.seed))
+        cdef uint32_t slot = index_find(shard, &key, key_hash(&key, &shard.seed)) & SLOT_MASK
         return slot if slot and is_visible(shard, slot, shard.now_ms) else 0
 
     # --- flush ---

@@ -3,16 +3,17 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.conntrack._key cimport Parsed, icmp_answer, is_icmp
+from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, conn_record, release_one
 from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_VALID
+from ctoffload_dpdk.conntrack._packet cimport NAT_DST, NAT_SRC
 from ctoffload_dpdk.conntrack._segment cimport (
     TCP_ESTABLISHED, TCP_FIN, TCP_FIN_WAIT_2, TCP_RST, TCP_SYN, WSCALE_ANNOUNCED, WSCALE_MASK, WSCALE_UNKNOWN, peer_state,
     tcp_flags,
 )
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
-    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, Conn, Hardware, Record,
+    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, Conn, Hardware, Record, RecordTuple,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport (
     N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
@@ -25,9 +26,9 @@ from ctoffload_dpdk.offload._shard cimport (
     shard_want,
 )
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
+    CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
     CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF, CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED,
-    ct_offload_ctx, ct_offload_tcp_peer,
+    ct_offload_ctx, ct_offload_tcp_peer, ct_offload_tuple,
 )
 
 cdef enum:
@@ -289,16 +290,15 @@ cdef inline uint16_t swap16(uint16_t value) noexcept nogil:
     return <uint16_t> (value >> 8 | value << 8)
 
 
-cdef void fill_tuples(const Conn *conn, const Record *record, ct_offload_ctx *ctx) noexcept nogil:
-    memcpy(ctx.tuple[0].src, record.src, 16)
-    memcpy(ctx.tuple[0].dst, record.dst, 16)
-    memcpy(ctx.tuple[1].src, record.dst, 16)
-    memcpy(ctx.tuple[1].dst, record.src, 16)
-    ctx.tuple[0].src_port = ctx.tuple[1].dst_port = swap16(record.src_port)
-    ctx.tuple[0].dst_port = ctx.tuple[1].src_port = swap16(record.dst_port)
-    if is_icmp(&conn.key):
-        ctx.tuple[1].src_port = ctx.tuple[0].src_port
-        ctx.tuple[1].dst_port = swap16(icmp_answer(conn.key.family, record.dst_port >> 8) << 8)
+cdef void fill_tuple(const RecordTuple *ends, ct_offload_tuple *out) noexcept nogil:
+    memcpy(out.src, ends.src, 16)
+    memcpy(out.dst, ends.dst, 16)
+    out.src_port = swap16(ends.src_port)
+    out.dst_port = swap16(ends.dst_port)
+
+
+cdef uint32_t nat_flags(const Record *record) noexcept nogil:
+    return ((CT_OFFLOAD_F_SNAT if record.nat & NAT_SRC else 0) | (CT_OFFLOAD_F_DNAT if record.nat & NAT_DST else 0))
 
 
 cdef void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept nogil:
@@ -340,7 +340,8 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     conn_record(shard, slot, shard.now_ms, &record)
     memset(ctx, 0, sizeof(ct_offload_ctx))
     ctx.conn_id = conn_id
-    fill_tuples(conn, &record, ctx)
+    fill_tuple(&record.orig, &ctx.tuple[0])
+    fill_tuple(&record.reply, &ctx.tuple[1])
     ctx.port[0].id = shard.ports[conn.port_orig].id
     ctx.port[0].generation = shard.ports[conn.port_orig].generation
     ctx.port[1].id = shard.ports[conn.port_reply].id
@@ -348,7 +349,7 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     ctx.mark = conn.mark
     ctx.timeout_ms = <uint32_t> min(timeout_ms(shard, conn), <int64_t> 0xffffffffU)
     ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
-    ctx.flags = CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0
+    ctx.flags = nat_flags(&record) | (CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0)
     ctx.zone = conn.key.zone
     ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
     ctx.proto = conn.key.proto

@@ -3,15 +3,15 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._packet cimport Action
-from ctoffload_dpdk.conntrack._state cimport Record, Shard
+from ctoffload_dpdk.conntrack._state cimport Nat, Record, Shard
 
 cdef enum EventKind:
     EVENT_NEW = 1
     EVENT_UPDATE = 2
     EVENT_DESTROY = 3
 
-# A new connection; 0 and a Refusal where there is no room.
-cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, int64_t now_ms,
+# A new connection, translated where nat is not NULL; 0 and a Refusal where there is no room.
+cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, const Nat *nat, int64_t now_ms,
                          uint8_t *refusal) noexcept nogil
 # Ends it at once: it is found no more. Its slot is free when no provider holds anything of it.
 cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexcept nogil

@@ -3,17 +3,18 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.conntrack._key cimport Key, Parsed, icmp_answer, is_icmp, key_hash
+from ctoffload_dpdk.conntrack._key cimport Key, Parsed, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._others cimport others_begin
 from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, REFUSED_ZONE_LIMIT, Action
 from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
 from ctoffload_dpdk.conntrack._state cimport (
-    CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_SWAPPED, LIST_HELD, Conn, Label,
-    Record, Shard, Zone,
+    CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS,
+    LIST_HELD, Conn, Label, Nat, Record, RecordTuple, Shard, Zone,
 )
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
 from ctoffload_dpdk.conntrack._timeouts cimport policy_index
+from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
 from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
     WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
@@ -51,7 +52,14 @@ cdef void clear_conn(Shard *shard, uint32_t slot, const Parsed *parsed) noexcept
     conn.flags = CONN_LIVE | (CONN_SWAPPED if parsed.swapped else 0)
 
 
-cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, int64_t now_ms,
+cdef void nat_begin(Shard *shard, uint32_t slot, const Nat *nat) noexcept nogil:
+    shard.nats[slot] = nat[0]
+    shard.conns[slot].flags |= CONN_NAT
+    if nat.has_alias:
+        index_put(shard, slot | ENTRY_ALIAS, key_hash(&nat.reply, &shard.seed))
+
+
+cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, const Nat *nat, int64_t now_ms,
                          uint8_t *refusal) noexcept nogil:
     cdef Zone *zone = &shard.zones[parsed.key.zone]
     cdef uint32_t slot
@@ -80,6 +88,8 @@ cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *actio
     shard.n_live += 1
     shard.counters.created += 1
     index_put(shard, slot, parsed.hash)
+    if nat != NULL:
+        nat_begin(shard, slot, nat)
     wheel_put(shard, slot, conn.expires_ms)
     return slot
 
@@ -99,6 +109,8 @@ cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexc
     if shard.events.ring != NULL:
         tell(shard, slot, EVENT_DESTROY, cause, now_ms)
     index_remove(shard, slot, key_hash(&conn.key, &shard.seed))
+    if conn.flags & CONN_NAT and shard.nats[slot].has_alias:
+        index_remove(shard, slot | ENTRY_ALIAS, key_hash(&shard.nats[slot].reply, &shard.seed))
     list_remove(shard, slot)
     if conn.zone_epoch and conn.zone_epoch == zone.epoch:
         zone.counted -= 1
@@ -107,7 +119,7 @@ cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexc
     shard.counters.ended[cause] += 1
     if conn.flags & CONN_LABELLED:
         memset(&shard.labels[slot], 0, sizeof(Label))
-    conn.flags &= ~<uint32_t> CONN_LIVE
+    conn.flags &= ~<uint32_t> (CONN_LIVE | CONN_NAT)
     if shard.offload != NULL:
         shard_want(shard.offload, CT_OFFLOAD_ID(shard.number, conn.generation, slot), WANT_OUT, CT_OFFLOAD_REASON_CLOSING)
         if shard_holds(shard.offload, slot):
@@ -120,7 +132,7 @@ cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexc
 
 cdef void release_one(Shard *shard, uint32_t slot) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
-    if not conn.flags & CONN_HELD or (shard.offload != NULL and shard_holds(shard.offload, slot)):
+    if conn.flags & CONN_LIVE or not conn.flags & CONN_HELD or (shard.offload != NULL and shard_holds(shard.offload, slot)):
         return
     conn.flags &= ~<uint32_t> CONN_HELD
     list_remove(shard, slot)
@@ -141,19 +153,26 @@ cdef void release_held(Shard *shard, uint32_t at_most) noexcept nogil:
 
 # --- what is told ----------------------------------------------------------------------------------------------------
 
-cdef void put_ends(const Conn *conn, Record *record) noexcept nogil:
-    cdef const Key *key = &conn.key
-    cdef bint swapped = conn.flags & CONN_SWAPPED != 0
+# One end pair of a record: a direction's tuple as its packets have it.
+cdef void put_tuple(const Key *key, bint swapped, RecordTuple *out) noexcept nogil:
+    cdef Tuple ends
     cdef size_t size = 4 if key.family == 4 else 16
-    cdef uint8_t kind
-    memcpy(&record.dst[0] if swapped else &record.src[0], key.a, size)
-    memcpy(&record.src[0] if swapped else &record.dst[0], key.b, size)
-    record.src_port = key.b_port if swapped else key.a_port
-    record.dst_port = key.a_port if swapped else key.b_port
-    if is_icmp(key):
-        kind = key.b_port >> 8
-        record.src_port = key.a_port
-        record.dst_port = <uint16_t> (icmp_answer(key.family, kind) if swapped else kind) << 8
+    tuple_of_key(key, swapped, &ends)
+    memcpy(out.src, ends.src, size)
+    memcpy(out.dst, ends.dst, size)
+    out.src_port = ends.icmp_id if is_icmp(key) else ends.src_port
+    out.dst_port = <uint16_t> (ends.src_port << 8) if is_icmp(key) else ends.dst_port
+
+
+cdef void put_ends(const Shard *shard, uint32_t slot, Record *record) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef bint swapped = conn.flags & CONN_SWAPPED != 0
+    put_tuple(&conn.key, swapped, &record.orig)
+    if conn.flags & CONN_NAT:
+        put_tuple(&shard.nats[slot].reply, shard.nats[slot].reply_swapped, &record.reply)
+        record.nat = shard.nats[slot].what
+    else:
+        put_tuple(&conn.key, not swapped, &record.reply)
 
 
 cdef void put_offload(Shard *shard, uint32_t slot, Record *record) noexcept nogil:
@@ -173,7 +192,7 @@ cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *recor
     record.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
     record.time_ms = now_ms
     record.timeout_ms = conn.expires_ms - now_ms
-    put_ends(conn, record)
+    put_ends(shard, slot, record)
     record.mark = conn.mark
     record.timeout_policy = shard.policy_ids[conn.policy]
     record.zone = conn.key.zone

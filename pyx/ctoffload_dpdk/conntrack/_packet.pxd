@@ -12,13 +12,14 @@ cpdef enum CtState:
     CS_SRC_NAT = 0x40
     CS_DST_NAT = 0x80
 
-# What the receiver knows of the checksums. None of a pair: unknown, verified in software. Both: not filled in yet, as a
+# What the receiver knows of the packet. Checksums: none of a pair: unknown, verified in software. Both: not filled in yet, as a
 # virtual port of the same host leaves it; counts as good.
 cpdef enum PacketFlags:
     PKT_L3_GOOD = 1
     PKT_L3_BAD = 2
     PKT_L4_GOOD = 4
     PKT_L4_BAD = 8
+    PKT_TRANSLATED = 16        # the NIC put the addresses of the connection's other side in already
 
 # Why a packet is invalid, or why no connection was made for it.
 cpdef enum Refusal:
@@ -38,7 +39,8 @@ cpdef enum Refusal:
     REFUSED_LIMIT = 13         # new, but max_connections are there
     REFUSED_ZONE_LIMIT = 14    # new, but the zone's limit is reached
     REFUSED_NO_MEMORY = 15     # new, but no slot is free: ended connections are still held by a provider
-    N_REFUSALS = 16
+    REFUSED_NAT = 16           # new, but no address and port are left to translate to, or a translated one answers to it
+    N_REFUSALS = 17
 
 # One received packet. `data` starts at the Ethernet header and is contiguous.
 cdef struct Packet:
@@ -49,8 +51,35 @@ cdef struct Packet:
     uint32_t port_generation
     uint16_t zone
 
-# The ct() action applied to a burst.
+# What is translated.
+cdef enum:
+    NAT_SRC = 1
+    NAT_DST = 2
+
+# How addresses and ports are chosen; by hash without either.
+cdef enum:
+    NAT_RANDOM = 1
+    NAT_PERSISTENT = 2
+
+# What they are chosen from. Without an address the packet's own stays; addresses as in a packet (IPv4: the first four
+# bytes), of the packet's family.
+cdef struct NatRange:
+    uint64_t low[2]
+    uint64_t high[2]
+    uint16_t port_low        # host order; 0: no range of ports
+    uint16_t port_high
+    uint8_t has_address
+
+cdef struct NatAction:
+    NatRange src
+    NatRange dst
+    uint8_t what             # NAT_SRC, NAT_DST; 0: new connections are not translated, packets of translated ones are
+    uint8_t choice           # NAT_RANDOM, NAT_PERSISTENT
+    uint8_t family           # of the ranges: 4 or 6; 0: no address is given
+
+# The ct() action applied to a burst. nat: packets of translated connections are rewritten in place; NULL: none is.
 cdef struct Action:
+    const NatAction *nat
     bint commit
     bint force
     uint32_t mark

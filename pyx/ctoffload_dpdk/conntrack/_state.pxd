@@ -28,7 +28,8 @@ cdef enum ConnFlags:
     CONN_MIDSTREAM = 8       # TCP picked up without its SYN
     CONN_HARDWARE = 16       # the offload record is in use: look there before judging
     CONN_LABELLED = 32       # it has a label
-    CONN_HELD = 64           # ended, on the list of those a provider still holds
+    CONN_NAT = 64            # live: it is translated, see its Nat
+    CONN_HELD = 64           # ended: on the list of those a provider still holds
     CONN_OFFERED = 128       # the offload layer was told of it
 
 # A connection. Two cache lines; a packet of an established one writes expires_ms and its counters.
@@ -82,6 +83,14 @@ cdef struct Hardware:
     uint8_t doublings
     uint32_t retry_s         # seconds since the shard's epoch
 
+# What only translated connections need. 48 bytes in an area of its own, by slot.
+cdef struct Nat:
+    Key reply                # what the replies carry
+    uint8_t reply_swapped    # end b of that key sends them
+    uint8_t what             # NAT_SRC, NAT_DST
+    uint8_t has_alias        # the index leads from `reply` to the connection too
+    uint8_t reserved[5]
+
 cdef struct Label:
     uint64_t word[2]
 
@@ -102,13 +111,18 @@ cdef struct Area:
     void *base
     uint64_t size
 
+# An entry of the index: a slot, and whether it stands for the connection's key or for its Nat's.
+cdef enum:
+    ENTRY_ALIAS = 0x80000000
+    SLOT_MASK = 0x7fffffff
+
 cdef enum:
     BUCKET_ENTRIES = 7
 
 # One cache line of the index. The tag is the whole hash, so a bucket is split without touching a connection.
 cdef struct Bucket:
     uint32_t tag[BUCKET_ENTRIES]
-    uint32_t slot[BUCKET_ENTRIES]   # 0: free
+    uint32_t entry[BUCKET_ENTRIES]  # 0: free
     uint32_t next                   # overflow bucket, 0: none
     uint32_t reserved
 
@@ -156,6 +170,13 @@ cdef struct Counters:
 cdef struct Timeouts:
     int64_t ms[N_TIMEOUTS]
 
+# The ends of one direction in a record. ICMP: src_port is the identifier, dst_port is type << 8 of its packets.
+cdef struct RecordTuple:
+    uint8_t src[16]
+    uint8_t dst[16]
+    uint16_t src_port
+    uint16_t dst_port
+
 # One record of the event ring, and of a dump.
 cdef struct Record:
     uint64_t conn_id
@@ -164,13 +185,11 @@ cdef struct Record:
     uint64_t packets[2]
     uint64_t bytes[2]
     uint64_t label[2]
-    uint8_t src[16]
-    uint8_t dst[16]
+    RecordTuple orig
+    RecordTuple reply        # of a translated connection: what its replies carry
     uint32_t mark
     uint32_t port[2]
     uint32_t timeout_policy
-    uint16_t src_port        # ICMP: the identifier
-    uint16_t dst_port        # ICMP: type << 8 | code of what the originator sent
     uint16_t zone
     uint16_t reason
     uint8_t family
@@ -183,7 +202,8 @@ cdef struct Record:
     uint8_t wscale[2]
     uint8_t phase
     uint8_t offload          # 0 no, 1 pending, 2 yes
-    uint8_t reserved[6]
+    uint8_t nat              # NAT_SRC, NAT_DST
+    uint8_t reserved[5]
 
 cdef struct Events:
     Record *ring
@@ -196,6 +216,7 @@ cdef struct Shard:
     Area conn_area
     Area hardware_area
     Area label_area
+    Area nat_area
     Area bucket_area
     Area overflow_area
     Area policy_area
@@ -203,6 +224,7 @@ cdef struct Shard:
     Conn *conns              # by slot; slot 0 is never used
     Hardware *hardware
     Label *labels
+    Nat *nats
     Timeouts *policies       # by index
     uint32_t *policy_ids
     Zone *zones
@@ -212,6 +234,7 @@ cdef struct Shard:
     Index index
     Wheel wheel
     Seed seed
+    uint64_t nat_random
     Counters counters
     Events events
     int64_t now_ms

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.conntrack._key cimport Key, key_equal, likely, prefetch
-from ctoffload_dpdk.conntrack._state cimport BUCKET_ENTRIES, Area, Bucket, Conn, Hardware, Index, Label, Shard
+from ctoffload_dpdk.conntrack._state cimport BUCKET_ENTRIES, Area, Bucket, Conn, Hardware, Index, Label, Nat, Shard
 from ctoffload_dpdk.conntrack.libmman cimport (
     MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, madvise,
     mmap, munmap,
@@ -48,13 +48,15 @@ cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil:
     shard.slot_top = 1
     index.n_buckets = FIRST_BUCKETS
     index.mask = FIRST_BUCKETS - 1
-    index.max_buckets = <uint32_t> (<uint64_t> capacity * 2 // BUCKET_ENTRIES + FIRST_BUCKETS + 1)
+    # a translated connection has two entries
+    index.max_buckets = <uint32_t> (<uint64_t> capacity * 4 // BUCKET_ENTRIES + FIRST_BUCKETS + 1)
     # an overflow bucket is never empty, so this is enough even if every tuple met in one bucket
-    index.overflow_max = capacity + 2
+    index.overflow_max = <uint32_t> min(<uint64_t> capacity * 2 + 2, <uint64_t> 0xffffffffU)
     index.overflow_top = 1
     error = area_open(&shard.conn_area, <uint64_t> (capacity + 1) * sizeof(Conn))
     error = error or area_open(&shard.hardware_area, <uint64_t> (capacity + 1) * sizeof(Hardware))
     error = error or area_open(&shard.label_area, <uint64_t> (capacity + 1) * sizeof(Label))
+    error = error or area_open(&shard.nat_area, <uint64_t> (capacity + 1) * sizeof(Nat))
     error = error or area_open(&shard.bucket_area, <uint64_t> index.max_buckets * sizeof(Bucket))
     error = error or area_open(&shard.overflow_area, <uint64_t> index.overflow_max * sizeof(Bucket))
     if error:
@@ -63,6 +65,7 @@ cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil:
     shard.conns = <Conn *> shard.conn_area.base
     shard.hardware = <Hardware *> shard.hardware_area.base
     shard.labels = <Label *> shard.label_area.base
+    shard.nats = <Nat *> shard.nat_area.base
     index.buckets = <Bucket *> shard.bucket_area.base
     index.overflow = <Bucket *> shard.overflow_area.base
     return 0
@@ -72,6 +75,7 @@ cdef void table_close(Shard *shard) noexcept nogil:
     area_close(&shard.conn_area)
     area_close(&shard.hardware_area)
     area_close(&shard.label_area)
+    area_close(&shard.nat_area)
     area_close(&shard.bucket_area)
     area_close(&shard.overflow_area)
 
@@ -105,8 +109,8 @@ cdef uint32_t index_find(Shard *shard, const Key *key, uint32_t hash) noexcept n
     cdef int i
     while True:
         for i in range(BUCKET_ENTRIES):
-            if bucket.tag[i] == hash and bucket.slot[i] and key_equal(&shard.conns[bucket.slot[i]].key, key):
-                return bucket.slot[i]
+            if bucket.tag[i] == hash and bucket.entry[i] and key_equal(entry_key(shard, bucket.entry[i]), key):
+                return bucket.entry[i]
         if not bucket.next:
             return 0
         bucket = &shard.index.overflow[bucket.next]
@@ -123,12 +127,12 @@ cdef uint32_t overflow_take(Index *index) noexcept nogil:
     return at
 
 
-cdef void chain_put(Index *index, Bucket *bucket, uint32_t slot, uint32_t hash) noexcept nogil:
+cdef void chain_put(Index *index, Bucket *bucket, uint32_t entry, uint32_t hash) noexcept nogil:
     cdef int i
     while True:
         for i in range(BUCKET_ENTRIES):
-            if not bucket.slot[i]:
-                bucket.slot[i] = slot
+            if not bucket.entry[i]:
+                bucket.entry[i] = entry
                 bucket.tag[i] = hash
                 return
         if not bucket.next:
@@ -147,8 +151,8 @@ cdef void split_one(Index *index) noexcept nogil:
     memset(low, 0, sizeof(Bucket))
     while True:
         for i in range(BUCKET_ENTRIES):
-            if old.slot[i]:
-                chain_put(index, bucket_of(index, old.tag[i]), old.slot[i], old.tag[i])
+            if old.entry[i]:
+                chain_put(index, bucket_of(index, old.tag[i]), old.entry[i], old.tag[i])
         link = old.next
         if not link:
             break
@@ -164,13 +168,13 @@ cdef void split_one(Index *index) noexcept nogil:
         prefetch(&index.buckets[index.n_buckets])
 
 
-cdef void index_put(Shard *shard, uint32_t slot, uint32_t hash) noexcept nogil:
+cdef void index_put(Shard *shard, uint32_t entry, uint32_t hash) noexcept nogil:
     cdef Index *index = &shard.index
     index.n_entries += 1
     # 3.5 entries a bucket: 18 bytes a connection, and one bucket in ten overflows at worst
     if index.n_entries * 2 > <uint64_t> index.n_buckets * BUCKET_ENTRIES and index.n_buckets < index.max_buckets:
         split_one(index)
-    chain_put(index, bucket_of(index, hash), slot, hash)
+    chain_put(index, bucket_of(index, hash), entry, hash)
     shard.inserted += 1
 
 
@@ -182,12 +186,12 @@ cdef void pull_in(Index *index, Bucket *bucket, int hole) noexcept nogil:
     cdef bint moved = False
     cdef int i
     for i in range(BUCKET_ENTRIES):
-        if not over.slot[i]:
+        if not over.entry[i]:
             continue
         if not moved:
-            bucket.slot[hole] = over.slot[i]
+            bucket.entry[hole] = over.entry[i]
             bucket.tag[hole] = over.tag[i]
-            over.slot[i] = 0
+            over.entry[i] = 0
             moved = True
         else:
             empty = False
@@ -200,20 +204,20 @@ cdef void pull_in(Index *index, Bucket *bucket, int hole) noexcept nogil:
 cdef bint is_empty(const Bucket *bucket) noexcept nogil:
     cdef int i
     for i in range(BUCKET_ENTRIES):
-        if bucket.slot[i]:
+        if bucket.entry[i]:
             return False
     return True
 
 
-cdef void index_remove(Shard *shard, uint32_t slot, uint32_t hash) noexcept nogil:
+cdef void index_remove(Shard *shard, uint32_t entry, uint32_t hash) noexcept nogil:
     cdef Index *index = &shard.index
     cdef Bucket *before = NULL
     cdef Bucket *bucket = bucket_of(index, hash)
     cdef int i
     while True:
         for i in range(BUCKET_ENTRIES):
-            if bucket.slot[i] == slot:
-                bucket.slot[i] = 0
+            if bucket.entry[i] == entry:
+                bucket.entry[i] = 0
                 index.n_entries -= 1
                 if bucket.next:
                     pull_in(index, bucket, i)

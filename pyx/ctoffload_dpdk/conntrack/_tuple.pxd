@@ -1,0 +1,18 @@
+# What names a connection, as packets of one direction have it.
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+from ctoffload_dpdk.conntrack._key cimport Key
+
+# Addresses as in a packet (IPv4: the first four bytes). ICMP: the ports are the types of both ends.
+cdef struct Tuple:
+    uint64_t src[2]
+    uint64_t dst[2]
+    uint16_t src_port
+    uint16_t dst_port
+    uint16_t icmp_id
+
+# The tuple of the packets that the key's end b sends, if swapped, or else end a.
+cdef void tuple_of_key(const Key *key, bint swapped, Tuple *out) noexcept nogil
+# The key of a tuple; returns whether end b sends it.
+cdef bint key_of_tuple(const Tuple *ends, uint16_t zone, uint8_t proto, uint8_t family, Key *key) noexcept nogil
+cdef void tuple_turn(Tuple *ends) noexcept nogil
