@@ -237,18 +237,16 @@ cdef int ask_age(LastUsed *watch, Sample *sample, int direction, int64_t now_ms)
 
 
 cdef int take_age(LastUsed *watch, Sample *sample, int direction, uint32_t idle_s, int64_t now_ms) noexcept nogil:
-    """A rule without a packet says how long ago it was made: where COUNT can tell, that is not taken for a use."""
+    """COUNT, where the rule has one, tells what AGE cannot: whether a rule that is as idle as it is old ever had a packet,
+    and, of one that may age out before somebody asks again, whether a packet came since.
+    """
     cdef int64_t used_ms = now_ms - <int64_t> idle_s * 1000
-    cdef bint has_count = sample.source & LAST_USED_COUNT
-    cdef int changed
-    if has_count and used_ms <= <int64_t> sample.since_s[direction] * 1000 + sample.refresh_ms:
-        changed = count_changed(watch, sample, direction)
-        if changed == 0 and sample.hits[direction] == 0:
-            return 0
-    elif has_count and <int64_t> idle_s * 2000 >= sample.timeout_ms:
-        # It may age out before somebody asks again: what COUNT says now shows whether a packet came since.
+    cdef bint may_be_unused = used_ms <= <int64_t> sample.since_s[direction] * 1000 + sample.refresh_ms
+    if sample.source & LAST_USED_COUNT and (may_be_unused or <int64_t> idle_s * 2000 >= sample.timeout_ms):
         if count_changed(watch, sample, direction) >= 0:
             sample.flags |= MARK_BASE << direction
+            if may_be_unused and sample.hits[direction] == 0:
+                return 0
     if used_ms > sample.last_used_ms:
         sample.last_used_ms = used_ms
     return 0
