@@ -130,6 +130,14 @@ class Icmp6(Item):
 
 
 @dataclass(frozen=True, slots=True)
+class Vxlan(Item):
+    """VXLAN; what follows are the inner headers. vni 0-0xFFFFFF."""
+
+    vni: Number | None = None
+    flags: Number | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mark(Item):
     """The mark an earlier rule left."""
 

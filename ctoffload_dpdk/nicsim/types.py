@@ -21,10 +21,11 @@ DROPS = (
     "isolated",
     "out_port_down",
     "loop",
+    "hairpin",
 )
 
 # What a rule does in the end, by the number in `fate`.
-FATES = ("none", "queue", "rss", "drop", "wire", "host", "jump", "gone")
+FATES = ("none", "queue", "rss", "drop", "wire", "host", "jump", "gone", "passthru")
 
 # struct nicsim_rule_info: one live rule. Host byte order, addresses as in a packet (IPv4: the first 4 bytes).
 RULE_DTYPE = np.dtype(
@@ -96,11 +97,13 @@ class Answer(StrEnum):
 class Counters:
     """Packets of one port since it was made.
 
-    At every moment `wire_in + nic_received == nic_forwarded + sum(nic_dropped.values()) + host_rx`, and over the ports
-    of a switch the sums of `host_tx + nic_forwarded` and of `wire_out + wire_out_dropped + nic_received` are equal.
+    At every moment `wire_in + host_switched + nic_received == nic_forwarded + sum(nic_dropped.values()) + host_rx`, and
+    over the ports of a switch the sums of `host_tx - host_switched + nic_forwarded` and of
+    `wire_out + wire_out_dropped + nic_received` are equal.
 
-    nic_forwarded: sent to the wire or the host of another port by a rule; nic_received: came to this port's host from
-    another port's wire by a rule; nic_dropped: by reason; host_rx: handed to a queue; host_pending: of these, unread.
+    nic_forwarded: sent to a wire or to the host of another port by a rule; nic_received: came to this port's host by a
+    rule of another port; nic_dropped: by reason; host_rx: handed to a queue; host_pending: of these, unread;
+    host_switched: of host_tx, taken by a transfer rule; hairpinned: of nic_forwarded, through a hairpin queue.
     """
 
     wire_in: int
@@ -112,6 +115,8 @@ class Counters:
     host_tx: int
     wire_out: int
     wire_out_dropped: int
+    host_switched: int
+    hairpinned: int
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,15 @@ def conf(action):
 
 def test_an_item_without_values_has_neither_spec_nor_mask():
     kinds = [items.Eth, items.Vlan, items.Ipv4, items.Ipv6, items.Tcp, items.Udp, items.Icmp, items.Icmp6, items.Void,
-             items.Any, items.RepresentedPort, items.PortRepresentor, items.Ipv6FragExt]  # fmt: skip
+             items.Any, items.RepresentedPort, items.PortRepresentor, items.Ipv6FragExt, items.Vxlan]  # fmt: skip
     assert [raw[1:] for raw in Pattern([kind() for kind in kinds]).raw()] == [(b"", b"")] * len(kinds)
 
 
 def test_item_types_are_dpdks():
     wanted = {
         1: items.Void(), 3: items.Any(), 4: items.PortId(0), 6: items.Eth(), 7: items.Vlan(), 8: items.Ipv4(),
-        9: items.Ipv6(), 10: items.Icmp(), 11: items.Udp(), 12: items.Tcp(), 28: items.Icmp6(), 34: items.Mark(1),
-        35: items.Meta(1), 45: items.Tag(0, 1), 49: items.Ipv6FragExt(), 52: items.Conntrack(1),
+        9: items.Ipv6(), 10: items.Icmp(), 11: items.Udp(), 12: items.Tcp(), 14: items.Vxlan(), 28: items.Icmp6(),
+        34: items.Mark(1), 35: items.Meta(1), 45: items.Tag(0, 1), 49: items.Ipv6FragExt(), 52: items.Conntrack(1),
         53: items.PortRepresentor(0), 54: items.RepresentedPort(0),
     }  # fmt: skip
     assert [raw[0] for raw in Pattern(wanted.values()).raw()] == list(wanted)
@@ -53,6 +53,11 @@ def test_ethernet_is_laid_out_as_on_the_wire():
     assert spec[:14] == bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x0800))
     assert mask[:14] == b"\xff" * 14
     assert (spec[14] & 1, mask[14] & 1) == (0, 1)
+
+
+def test_vxlan_is_laid_out_as_on_the_wire():
+    spec, mask = one(items.Vxlan(vni=0x123456, flags=8))
+    assert (spec, mask) == (bytes.fromhex("0800000012345600"), bytes.fromhex("ff000000ffffff00"))
 
 
 def test_a_vlan_tag_matches_number_and_priority_apart():

@@ -35,8 +35,8 @@ set fwd rxonly
 flow create 0 ingress pattern eth / ipv4 src is 10.0.0.1 dst is 10.0.0.2 / udp src is 1000 dst is 53 / end \
 actions count / age timeout 30 / queue index 0 / end
 flow create 0 ingress pattern eth / vlan tci is 7 / ipv6 / tcp dst is 80 / end actions mark id 9 / rss / end
-flow create 0 ingress pattern eth / ipv4 / vxlan / end actions drop / end
-flow create 0 ingress pattern eth / ipv4 / end actions of_pop_vlan / drop / end
+flow create 0 ingress pattern eth / ipv4 / gre / end actions drop / end
+flow create 0 ingress pattern eth / ipv4 / end actions dec_tcp_seq value 1 / drop / end
 flow indirect_action 0 create action_id 5 ingress action count / end
 flow create 0 ingress pattern eth / ipv4 / tcp / end actions indirect 5 / drop / end
 flow create 0 transfer pattern represented_port ethdev_port_id is 1 / eth / end actions represented_port \

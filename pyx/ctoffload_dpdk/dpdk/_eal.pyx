@@ -41,6 +41,7 @@ from ctoffload_dpdk.dpdk.librte_ethdev cimport (
     rte_eth_dev_info_get,
     rte_eth_find_next,
 )
+from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_dynf_metadata_register
 
 from ctoffload_dpdk.base.errors import EalError, UsageError
 from ctoffload_dpdk.dpdk import args as eal_arguments
@@ -181,6 +182,14 @@ cdef class Eal(Owned):
         from ctoffload_dpdk.dpdk._telemetry import register_command
 
         register_command(self, path, function, help_text)
+
+    def register_meta(self):
+        """Makes room for META in packet buffers, so that ports started from now on hand it to the host. Once is enough.
+
+        Source: rte_flow_dynf_metadata_register().
+        """
+        self.require_open()
+        check_eal(0 if rte_flow_dynf_metadata_register() >= 0 else last_error(), "rte_flow_dynf_metadata_register")
 
     def register_thread(self):
         """Gives the calling thread an lcore id, so that it may use mempool caches. Pair with unregister_thread.

@@ -25,6 +25,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ITEM_TYPE_UDP,
     RTE_FLOW_ITEM_TYPE_VLAN,
     RTE_FLOW_ITEM_TYPE_VOID,
+    RTE_FLOW_ITEM_TYPE_VXLAN,
     dpdk_ipv6_dst,
     dpdk_ipv6_src,
     rte_flow_item,
@@ -45,6 +46,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_item_type,
     rte_flow_item_udp,
     rte_flow_item_vlan,
+    rte_flow_item_vxlan,
 )
 
 from ctoffload_dpdk.base.errors import UsageError
@@ -275,6 +277,17 @@ def fill_icmp6(Block spec, Block mask, item):
     match8(item.code, "Icmp6.code", &s.code, &m.code)
 
 
+def fill_vxlan(Block spec, Block mask, item):
+    cdef rte_flow_item_vxlan *s = <rte_flow_item_vxlan *> spec.at
+    cdef rte_flow_item_vxlan *m = <rte_flow_item_vxlan *> mask.at
+    cdef uint32_t vni, bits
+    match8(item.flags, "Vxlan.flags", &s.flags, &m.flags)
+    split(item.vni, "Vxlan.vni", 0xffffff, &vni, &bits)
+    vni, bits = htonl(vni << 8), htonl(bits << 8)
+    memcpy(s.vni, &vni, 3)
+    memcpy(m.vni, &bits, 3)
+
+
 def fill_mark(Block spec, Block mask, item):
     split(item.id, "Mark.id", 0xffffffff, &(<rte_flow_item_mark *> spec.at).id, &(<rte_flow_item_mark *> mask.at).id)
 
@@ -321,6 +334,7 @@ TABLE = {
     kinds.Udp: (RTE_FLOW_ITEM_TYPE_UDP, sizeof(rte_flow_item_udp), fill_udp),
     kinds.Icmp: (RTE_FLOW_ITEM_TYPE_ICMP, sizeof(rte_flow_item_icmp), fill_icmp),
     kinds.Icmp6: (RTE_FLOW_ITEM_TYPE_ICMP6, sizeof(rte_flow_item_icmp6), fill_icmp6),
+    kinds.Vxlan: (RTE_FLOW_ITEM_TYPE_VXLAN, sizeof(rte_flow_item_vxlan), fill_vxlan),
     kinds.Mark: (RTE_FLOW_ITEM_TYPE_MARK, sizeof(rte_flow_item_mark), fill_mark),
     kinds.Meta: (RTE_FLOW_ITEM_TYPE_META, sizeof(rte_flow_item_meta), fill_meta),
     kinds.Tag: (RTE_FLOW_ITEM_TYPE_TAG, sizeof(rte_flow_item_tag), fill_tag),

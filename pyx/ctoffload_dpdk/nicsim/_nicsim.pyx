@@ -207,6 +207,8 @@ cdef class Nic:
             host_tx=c.host_tx,
             wire_out=c.wire_out,
             wire_out_dropped=c.wire_out_dropped,
+            host_switched=c.host_switched,
+            hairpinned=c.hairpinned,
         )
 
     def audit(self):

@@ -46,22 +46,6 @@ parse_age(struct nicsim_spec *spec, const struct rte_flow_action *action, struct
 }
 
 static int
-parse_mark(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
-{
-    const struct rte_flow_action_mark *mark = action->conf;
-
-    if (!mark) {
-        return REFUSE(EINVAL, ACTION_CONF, action, "MARK needs an id");
-    }
-    if (spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot mark");
-    }
-    spec->flags |= NICSIM_RULE_MARK;
-    spec->mark = mark->id;
-    return 0;
-}
-
-static int
 parse_queue(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
             struct rte_flow_error *error)
 {
@@ -190,6 +174,18 @@ parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct 
 }
 
 static int
+parse_modify_field(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
+{
+    const struct rte_flow_action_modify_field *modify = action->conf;
+
+    if (!modify) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "MODIFY_FIELD needs a field");
+    }
+    return nicsim_register_is_field(modify->dst.field) ? nicsim_register_parse(action, spec, error)
+                                                       : nicsim_rewrite_parse(action, spec, error);
+}
+
+static int
 parse_action(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_flow_action *action,
              struct rte_flow_error *error)
 {
@@ -201,7 +197,15 @@ parse_action(struct nicsim_port *port, struct nicsim_spec *spec, const struct rt
     case RTE_FLOW_ACTION_TYPE_AGE:
         return parse_age(spec, action, error);
     case RTE_FLOW_ACTION_TYPE_MARK:
-        return parse_mark(spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_FLAG:
+    case RTE_FLOW_ACTION_TYPE_SET_META:
+    case RTE_FLOW_ACTION_TYPE_SET_TAG:
+        return nicsim_register_parse(action, spec, error);
+    case RTE_FLOW_ACTION_TYPE_OF_POP_VLAN:
+    case RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN:
+    case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID:
+    case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP:
+        return nicsim_vlan_parse(action, spec, error);
     case RTE_FLOW_ACTION_TYPE_INDIRECT:
         return parse_indirect(port, spec, action, error);
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC:
@@ -214,14 +218,17 @@ parse_action(struct nicsim_port *port, struct nicsim_spec *spec, const struct rt
     case RTE_FLOW_ACTION_TYPE_DEC_TTL:
     case RTE_FLOW_ACTION_TYPE_SET_MAC_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_MAC_DST:
-    case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD:
         return nicsim_rewrite_parse(action, spec, error);
+    case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD:
+        return parse_modify_field(spec, action, error);
     case RTE_FLOW_ACTION_TYPE_CONNTRACK:
         return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK works as an indirect action only");
     case RTE_FLOW_ACTION_TYPE_QUEUE:
         return parse_queue(port, spec, action, error);
     case RTE_FLOW_ACTION_TYPE_RSS:
         return parse_rss(port, spec, action, error);
+    case RTE_FLOW_ACTION_TYPE_PASSTHRU:
+        return set_fate(spec, NICSIM_FATE_PASSTHRU, 0, action, error);
     case RTE_FLOW_ACTION_TYPE_DROP:
         return set_fate(spec, NICSIM_FATE_DROP, 0, action, error);
     case RTE_FLOW_ACTION_TYPE_JUMP:

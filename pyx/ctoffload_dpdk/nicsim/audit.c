@@ -62,21 +62,25 @@ nicsim_audit(const struct nicsim_port *port, struct nicsim_audit *audit)
 }
 
 static uint32_t
-fields_of(const struct nicsim_key *mask)
+fields_of(const struct nicsim_subtable *subtable)
 {
     static const uint8_t none[16];
+    const struct nicsim_key *mask = &subtable->mask;
 
     return (memcmp(mask->src, none, 16) ? NICSIM_MATCH_SRC : 0) | (memcmp(mask->dst, none, 16) ? NICSIM_MATCH_DST : 0) |
            (mask->src_port ? NICSIM_MATCH_SRC_PORT : 0) | (mask->dst_port ? NICSIM_MATCH_DST_PORT : 0) |
            (mask->proto ? NICSIM_MATCH_PROTO : 0) | (mask->eth_type ? NICSIM_MATCH_ETH_TYPE : 0) |
            (mask->bits & NICSIM_KEY_TAGGED ? NICSIM_MATCH_VLAN : 0) | (mask->in_port ? NICSIM_MATCH_IN_PORT : 0) |
            (mask->tcp_flags ? NICSIM_MATCH_TCP_FLAGS : 0) |
-           (mask->bits & NICSIM_KEY_FRAGMENT ? NICSIM_MATCH_FRAGMENT : 0);
+           (mask->bits & (NICSIM_KEY_FRAGMENT | NICSIM_KEY_FRAG_EXT) ? NICSIM_MATCH_FRAGMENT : 0) |
+           (subtable->is_wide ? NICSIM_MATCH_MORE : 0);
 }
 
 static uint16_t
-port_id_of(const struct nicsim_switch *sw, uint16_t uid)
+port_id_of(const struct nicsim_switch *sw, uint16_t in_port)
 {
+    uint16_t uid = in_port & ~NICSIM_FROM_HOST;
+
     for (int i = 0; i < NICSIM_MAX_PORTS; i++) {
         if (sw->ports[i] && sw->ports[i]->uid == uid) {
             return sw->ports[i]->port_id;
@@ -111,7 +115,7 @@ fill_match(const struct nicsim_port *port, const struct nicsim_rule *rule, struc
 
     memcpy(info->src, rule->key.src, sizeof info->src);
     memcpy(info->dst, rule->key.dst, sizeof info->dst);
-    info->fields = fields_of(&subtable->mask);
+    info->fields = fields_of(subtable);
     info->group = group->number;
     info->transfer = group->port == 0;
     info->priority = subtable->priority;

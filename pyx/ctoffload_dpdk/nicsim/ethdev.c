@@ -92,11 +92,23 @@ static void
 set_queue_states(struct rte_eth_dev *dev, uint8_t state)
 {
     for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
-        dev->data->rx_queue_state[i] = state;
+        if (dev->data->rx_queue_state[i] != RTE_ETH_QUEUE_STATE_HAIRPIN) {
+            dev->data->rx_queue_state[i] = state;
+        }
     }
     for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
-        dev->data->tx_queue_state[i] = state;
+        if (dev->data->tx_queue_state[i] != RTE_ETH_QUEUE_STATE_HAIRPIN) {
+            dev->data->tx_queue_state[i] = state;
+        }
     }
+}
+
+/* META reaches the host where the application asked for it before the start. */
+static void
+find_meta(struct nicsim_port *port)
+{
+    port->meta_offset = rte_flow_dynf_metadata_avail() ? rte_flow_dynf_metadata_offs : -1;
+    port->meta_flag = rte_flow_dynf_metadata_mask;
 }
 
 static int
@@ -110,7 +122,11 @@ start(struct rte_eth_dev *dev)
     if (!error) {
         error = out_of_order(port);
     }
+    if (!error) {
+        error = nicsim_hairpin_start(port);
+    }
     port->is_started = error == 0;
+    find_meta(port);
     nicsim_publish_link(dev, port);
     nicsim_unlock(port);
     if (error) {
@@ -135,6 +151,7 @@ stop(struct rte_eth_dev *dev)
         return -error;
     }
     port->is_started = false;
+    nicsim_hairpin_stop(port);
     nicsim_rules_clear(port, true);
     for (uint16_t i = 0; i < NICSIM_MAX_QUEUES; i++) {
         if (port->rxq[i]) {
@@ -397,6 +414,12 @@ const struct eth_dev_ops nicsim_dev_ops = {
     .rx_queue_release = nicsim_rx_queue_release,
     .tx_queue_setup = nicsim_tx_queue_setup,
     .tx_queue_release = nicsim_tx_queue_release,
+    .hairpin_cap_get = nicsim_hairpin_cap_get,
+    .rx_hairpin_queue_setup = nicsim_hairpin_rx_setup,
+    .tx_hairpin_queue_setup = nicsim_hairpin_tx_setup,
+    .hairpin_bind = nicsim_hairpin_bind,
+    .hairpin_unbind = nicsim_hairpin_unbind,
+    .hairpin_get_peer_ports = nicsim_hairpin_peer_ports,
     .rss_hash_update = nicsim_rss_hash_update,
     .rss_hash_conf_get = nicsim_rss_hash_get,
     .reta_update = nicsim_reta_update,

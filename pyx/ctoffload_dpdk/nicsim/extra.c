@@ -1,4 +1,4 @@
-/* What few rules have beside their two cache lines: shared objects and a rewrite. */
+/* What few rules have beside their two cache lines: shared objects, a rewrite, registers. */
 #include <errno.h>
 
 #include "nicsim.h"
@@ -23,7 +23,7 @@ static bool
 is_needed(const struct nicsim_extra *extra)
 {
     return extra->count_object != NICSIM_NO_INDEX || extra->age_object != NICSIM_NO_INDEX ||
-           extra->conntrack_object != NICSIM_NO_INDEX || extra->rewrite.what;
+           extra->conntrack_object != NICSIM_NO_INDEX || extra->rewrite.what || extra->n_writes;
 }
 
 int

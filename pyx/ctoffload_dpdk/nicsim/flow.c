@@ -58,16 +58,16 @@ rule_release(struct nicsim_port *port, uint32_t index)
 }
 
 static bool
-exists(const struct nicsim_switch *sw, const struct nicsim_key *key, uint32_t hash)
+exists(const struct nicsim_switch *sw, const struct nicsim_spec *spec, uint32_t hash)
 {
-    uint32_t pos = hash, ref;
+    return nicsim_rule_find(sw, &spec->key, spec->is_wide ? &spec->wide : NULL, hash) != NULL;
+}
 
-    while ((ref = nicsim_table_next(&sw->match.table, hash, &pos)) != 0) {
-        if (nicsim_key_equal(&nicsim_rule_at(sw, ref)->key, key)) {
-            return true;
-        }
-    }
-    return false;
+/* Transfer rules for what a host sends: where there is none, hosts' packets need no look. */
+static bool
+is_from_host(const struct nicsim_key *key, const struct nicsim_subtable *subtable)
+{
+    return (key->in_port & subtable->mask.in_port & NICSIM_FROM_HOST) != 0;
 }
 
 /* What the rule's fate holds on to. */
@@ -98,7 +98,7 @@ fate_unuse(struct nicsim_port *port, uint8_t fate, uint16_t arg)
 
 static void
 rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, const struct nicsim_spec *spec,
-          uint32_t hash, uint32_t extra)
+          uint32_t hash, uint32_t extra, uint32_t wide)
 {
     rule->key = spec->key;
     rule->hash = hash;
@@ -109,6 +109,7 @@ rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, co
     rule->packets = 0;
     rule->bytes = 0;
     rule->extra = extra;
+    rule->wide = wide;
     rule->age.last_ms = nicsim_clock_ms(&port->sw->clock);
     rule->age.timeout_s = spec->timeout_s;
     rule->age.context = spec->context ? spec->context : nicsim_rule_handle(rule, index);
@@ -126,16 +127,19 @@ rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **h
     struct nicsim_match *match = &port->sw->match;
     struct nicsim_subtable *subtable;
     struct nicsim_rule *rule;
-    uint32_t hash, index, extra;
-    int error =
-        nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask, &subtable);
+    uint32_t hash, index, extra, wide;
+    int error = nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
+                                    spec->is_wide ? &spec->wide_mask : NULL, &subtable);
 
     if (error) {
         return error;
     }
     spec->key.subtable = subtable->id;
     hash = nicsim_key_hash(&spec->key);
-    error = exists(port->sw, &spec->key, hash) ? EEXIST : fate_use(port, spec);
+    if (spec->is_wide) {
+        hash = nicsim_wide_hash(&spec->wide, hash);
+    }
+    error = exists(port->sw, spec, hash) ? EEXIST : fate_use(port, spec);
     if (error) {
         goto no_fate;
     }
@@ -143,18 +147,25 @@ rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **h
     if (error) {
         goto no_extra;
     }
+    error = nicsim_wide_use(port, spec, &wide);
+    if (error) {
+        goto no_wide;
+    }
     rule = rule_alloc(port, &index);
     if (!rule) {
         error = ENOSPC;
         goto no_rule;
     }
-    rule_fill(port, rule, index, spec, hash, extra);
+    rule_fill(port, rule, index, spec, hash, extra, wide);
+    port->sw->n_from_host += is_from_host(&rule->key, subtable);
     nicsim_table_add(&match->table, hash, nicsim_rule_ref(port, index));
     nicsim_books_add(&port->rule_books);
     *handle = nicsim_rule_handle(rule, index);
     return 0;
 
 no_rule:
+    nicsim_wide_unuse(port, wide);
+no_wide:
     nicsim_extra_unuse(port, extra);
 no_extra:
     fate_unuse(port, spec->fate, spec->fate_arg);
@@ -169,12 +180,14 @@ rule_remove(struct nicsim_port *port, uint32_t index, bool lost)
     struct nicsim_rule *rule = &port->rules[index];
 
     nicsim_table_del(&port->sw->match.table, rule->hash, nicsim_rule_ref(port, index));
+    port->sw->n_from_host -= is_from_host(&rule->key, port->sw->match.subtables[rule->key.subtable]);
     nicsim_subtable_unuse(&port->sw->match, rule->key.subtable);
     fate_unuse(port, rule->fate, rule->fate_arg);
     if (rule->age.state != NICSIM_AGE_OFF) {
         nicsim_wheel_remove(&port->wheel, &rule->age);
     }
     nicsim_extra_unuse(port, rule->extra);
+    nicsim_wide_unuse(port, rule->wide);
     rule_release(port, index);
     nicsim_books_remove(&port->rule_books, lost);
 }

@@ -50,8 +50,7 @@ checksum_flags(const struct nicsim_rxq *queue, uint64_t flags)
 }
 
 static void
-describe(struct nicsim_rxq *queue, const struct nicsim_packet *packet, const struct nicsim_delivery *delivery,
-         struct rte_mbuf *m)
+describe(struct nicsim_rxq *queue, const struct nicsim_packet *packet, struct rte_mbuf *m)
 {
     m->port = queue->port->port_id;
     m->packet_type = packet->packet_type;
@@ -60,21 +59,28 @@ describe(struct nicsim_rxq *queue, const struct nicsim_packet *packet, const str
         m->hash.rss = nicsim_packet_rss(packet);
         m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
     }
-    if (delivery->has_mark) {
-        m->hash.fdir.hi = delivery->mark;
+    if (packet->key.bits & NICSIM_KEY_FLAGGED) {
+        m->ol_flags |= RTE_MBUF_F_RX_FDIR;
+    }
+    if (packet->key.bits & NICSIM_KEY_MARKED) {
+        m->hash.fdir.hi = packet->wide.registers.mark;
         m->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
+    }
+    if (packet->wide.registers.meta && queue->port->meta_offset >= 0) {
+        *RTE_MBUF_DYNFIELD(m, queue->port->meta_offset, uint32_t *) = packet->wide.registers.meta;
+        m->ol_flags |= queue->port->meta_flag;
     }
 }
 
 bool
-nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet,
-                    const struct nicsim_delivery *delivery, enum nicsim_drop *drop)
+nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet, uint16_t index,
+                    enum nicsim_drop *drop)
 {
-    struct nicsim_rxq *queue = port->rxq[delivery->queue];
+    struct nicsim_rxq *queue = port->rxq[index];
     uint32_t head, max = port->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
     struct rte_mbuf *m;
 
-    if (!queue) {
+    if (!queue || queue->hairpin.is_one) {
         *drop = NICSIM_DROP_NOT_STARTED;
         return false;
     }
@@ -92,7 +98,7 @@ nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet
         *drop = NICSIM_DROP_NO_MBUF;
         return false;
     }
-    describe(queue, packet, delivery, m);
+    describe(queue, packet, m);
     queue->ring[head & queue->mask] = m;
     atomic_store_explicit(&queue->head, head + 1, memory_order_release);
     return true;

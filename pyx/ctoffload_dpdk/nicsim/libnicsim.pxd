@@ -12,12 +12,14 @@ cdef extern from "nicsim_ctl.h" nogil:
         uint64_t wire_in
         uint64_t nic_forwarded
         uint64_t nic_received
-        uint64_t nic_dropped[10]
+        uint64_t nic_dropped[11]
         uint64_t host_rx
         uint64_t host_pending
         uint64_t host_tx
         uint64_t wire_out
         uint64_t wire_out_dropped
+        uint64_t host_switched
+        uint64_t hairpinned
 
     struct nicsim_books:
         uint64_t live

@@ -79,16 +79,22 @@ nicsim_group_unuse(struct nicsim_match *match, uint32_t index)
 }
 
 static uint32_t
-n_bits(const struct nicsim_key *mask)
+n_bits(const void *data, size_t size)
 {
-    uint64_t w[NICSIM_KEY_WORDS];
+    const uint8_t *bytes = data;
     uint32_t n = 0;
 
-    memcpy(w, mask, sizeof w);
-    for (size_t i = 0; i < NICSIM_KEY_WORDS; i++) {
-        n += __builtin_popcountll(w[i]);
+    for (size_t i = 0; i < size; i++) {
+        n += __builtin_popcount(bytes[i]);
     }
     return n;
+}
+
+static uint32_t
+n_compared(const struct nicsim_subtable *subtable)
+{
+    return n_bits(&subtable->mask, sizeof subtable->mask) +
+           (subtable->is_wide ? n_bits(&subtable->wide_mask, sizeof subtable->wide_mask) : 0);
 }
 
 /* True where a is asked before b. */
@@ -98,7 +104,7 @@ comes_before(const struct nicsim_subtable *a, const struct nicsim_subtable *b)
     if (a->priority != b->priority) {
         return a->priority < b->priority;
     }
-    return n_bits(&a->mask) > n_bits(&b->mask);
+    return n_compared(a) > n_compared(b);
 }
 
 static void
@@ -112,15 +118,22 @@ group_insert(struct nicsim_match *match, struct nicsim_group *group, const struc
     group->subtables[i] = subtable->id;
 }
 
+static bool
+same_wide(const struct nicsim_subtable *subtable, const struct nicsim_wide *wide)
+{
+    return subtable->is_wide == (wide != NULL) && (!wide || memcmp(&subtable->wide_mask, wide, sizeof *wide) == 0);
+}
+
 static struct nicsim_subtable *
-subtable_find(const struct nicsim_match *match, uint32_t group, uint32_t priority, const struct nicsim_key *mask)
+subtable_find(const struct nicsim_match *match, uint32_t group, uint32_t priority, const struct nicsim_key *mask,
+              const struct nicsim_wide *wide)
 {
     const struct nicsim_group *in = match->groups[group];
 
     for (uint16_t i = 0; i < in->n_subtables; i++) {
         struct nicsim_subtable *subtable = match->subtables[in->subtables[i]];
 
-        if (subtable->priority == priority && nicsim_key_equal(&subtable->mask, mask)) {
+        if (subtable->priority == priority && nicsim_key_equal(&subtable->mask, mask) && same_wide(subtable, wide)) {
             return subtable;
         }
     }
@@ -129,7 +142,7 @@ subtable_find(const struct nicsim_match *match, uint32_t group, uint32_t priorit
 
 static int
 subtable_new(struct nicsim_match *match, uint32_t group, uint32_t priority, const struct nicsim_key *mask,
-             struct nicsim_subtable **out)
+             const struct nicsim_wide *wide, struct nicsim_subtable **out)
 {
     struct nicsim_subtable *subtable;
     uint16_t id = 1;
@@ -146,6 +159,11 @@ subtable_new(struct nicsim_match *match, uint32_t group, uint32_t priority, cons
     }
     *subtable = (struct nicsim_subtable){.mask = *mask, .group = group, .priority = priority, .id = id};
     subtable->name.subtable = id;
+    if (wide) {
+        subtable->is_wide = true;
+        subtable->wide_mask = *wide;
+        match->n_wide++;
+    }
     match->subtables[id] = subtable;
     group_insert(match, match->groups[group], subtable);
     *out = subtable;
@@ -154,18 +172,18 @@ subtable_new(struct nicsim_match *match, uint32_t group, uint32_t priority, cons
 
 int
 nicsim_subtable_use(struct nicsim_match *match, uint16_t port, uint32_t number, uint32_t priority,
-                    const struct nicsim_key *mask, struct nicsim_subtable **subtable)
+                    const struct nicsim_key *mask, const struct nicsim_wide *wide, struct nicsim_subtable **subtable)
 {
     uint32_t group = nicsim_group_find(match, port, number);
     int error;
 
-    *subtable = group == NICSIM_NO_GROUP ? NULL : subtable_find(match, group, priority, mask);
+    *subtable = group == NICSIM_NO_GROUP ? NULL : subtable_find(match, group, priority, mask, wide);
     if (!*subtable) {
         error = nicsim_group_use(match, port, number, &group);
         if (error) {
             return error;
         }
-        error = subtable_new(match, group, priority, mask, subtable);
+        error = subtable_new(match, group, priority, mask, wide, subtable);
         if (error) {
             nicsim_group_unuse(match, group);
             return error;
@@ -191,6 +209,7 @@ nicsim_subtable_unuse(struct nicsim_match *match, uint16_t id)
     group->n_subtables--;
     memmove(&group->subtables[i], &group->subtables[i + 1], (group->n_subtables - i) * sizeof group->subtables[0]);
     match->subtables[id] = NULL;
+    match->n_wide -= subtable->is_wide;
     nicsim_group_unuse(match, subtable->group);
     free(subtable);
 }

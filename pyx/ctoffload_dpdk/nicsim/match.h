@@ -11,19 +11,24 @@
 enum {
     NICSIM_KEY_TAGGED = 1,   /* has a VLAN tag */
     NICSIM_KEY_TWO_TAGS = 2, /* has more than one */
-    NICSIM_KEY_L4 = 4,       /* TCP or UDP: complete, in one piece, with right checksums; only then are ports set */
-    NICSIM_KEY_FRAGMENT = 8  /* one piece of several */
+    NICSIM_KEY_L4 = 4,       /* TCP, UDP, ICMP: complete, in one piece, with right checksums; only then are ports set */
+    NICSIM_KEY_FRAGMENT = 8, /* one piece of several */
+    NICSIM_KEY_FRAG_EXT = 16, /* has IPv6's fragment header, of one piece or several */
+    NICSIM_KEY_TUNNEL = 32,   /* has a VXLAN header behind UDP */
+    NICSIM_KEY_MARKED = 64,   /* a rule marked it */
+    NICSIM_KEY_FLAGGED = 128  /* or flagged it */
 };
 
 /* What can be matched, as a packet has it. Network byte order where a header has it so. */
 struct nicsim_key {
     uint8_t src[16]; /* IPv4: the first four bytes */
     uint8_t dst[16];
-    uint16_t src_port;
-    uint16_t dst_port;
+    uint16_t src_port; /* ICMP: type and code, as they stand there */
+    uint16_t dst_port; /* ICMP: identifier */
     uint16_t eth_type; /* behind the VLAN tags */
     uint16_t vlan_tci; /* of the outermost tag */
-    uint16_t in_port;  /* uid of the port whose wire it came in by, host order */
+    uint16_t
+        in_port; /* uid of the port whose wire it came in by, host order; with NICSIM_FROM_HOST: whose host sent it */
     uint16_t subtable; /* 0 in a packet's key; set once the mask was applied */
     uint8_t proto;
     uint8_t tcp_flags;
@@ -31,8 +36,45 @@ struct nicsim_key {
     uint8_t conntrack; /* what a CONNTRACK action said of it: RTE_FLOW_CONNTRACK_PKT_STATE_* */
 };
 
+#define NICSIM_FROM_HOST 0x8000u
+
 #define NICSIM_KEY_WORDS (sizeof(struct nicsim_key) / sizeof(uint64_t))
 _Static_assert(sizeof(struct nicsim_key) == 48, "a key is six words, so that a rule's first line holds it");
+
+#define NICSIM_N_TAGS 6
+
+/* What rules write for later ones and for the host. */
+struct nicsim_registers {
+    uint32_t mark;
+    uint32_t meta;
+    uint32_t tags[NICSIM_N_TAGS];
+};
+
+/* What few rules compare beside the key: headers that are read only while a rule of the switch asks for them, and
+ * registers. Network byte order, registers in host order. */
+struct nicsim_wide {
+    struct nicsim_key inner; /* behind VXLAN */
+    uint32_t vni;            /* as it stands there */
+    uint8_t src_mac[6];
+    uint8_t dst_mac[6];
+    uint8_t inner_src_mac[6];
+    uint8_t inner_dst_mac[6];
+    uint32_t fragment_id; /* IPv6 */
+    uint16_t fragment;    /* IPv4: flags and offset; IPv6: offset and "more" */
+    uint16_t outer_type;  /* in the Ethernet header */
+    uint16_t second_type; /* in the first tag */
+    uint16_t second_tci;
+    uint16_t icmp_seq;
+    uint8_t tos;
+    uint8_t ttl;
+    uint8_t fragment_next; /* IPv6: what follows the fragment header */
+    uint8_t vxlan_flags;
+    uint8_t reserved[2];
+    struct nicsim_registers registers;
+};
+
+#define NICSIM_WIDE_WORDS (sizeof(struct nicsim_wide) / sizeof(uint64_t))
+_Static_assert(sizeof(struct nicsim_wide) == 128, "two cache lines");
 
 #define NICSIM_MAX_SUBTABLES 256
 #define NICSIM_MAX_GROUPS    4096
@@ -44,7 +86,9 @@ struct nicsim_subtable {
     uint32_t group;         /* index */
     uint32_t priority;
     uint32_t n_rules;
-    uint16_t id; /* 1 and up */
+    uint16_t id;  /* 1 and up */
+    bool is_wide; /* its rules have a second part */
+    struct nicsim_wide wide_mask;
 };
 
 /* Where a packet is looked up together: group `number` of a domain. */
@@ -62,6 +106,7 @@ struct nicsim_match {
     struct nicsim_subtable *subtables[NICSIM_MAX_SUBTABLES + 1]; /* by id */
     struct nicsim_group *groups[NICSIM_MAX_GROUPS];              /* by index */
     uint32_t n_groups;                                           /* indices in use end before */
+    uint32_t n_wide;                                             /* subtables that are wide */
 };
 
 #define NICSIM_NO_GROUP UINT32_MAX
@@ -117,6 +162,34 @@ nicsim_key_mask(struct nicsim_key *out, const struct nicsim_key *key, const stru
     return nicsim_words_hash(w);
 }
 
+/* Mixes the second part into the hash of the first. */
+static inline uint32_t
+nicsim_wide_hash(const struct nicsim_wide *wide, uint32_t hash)
+{
+    uint64_t w[NICSIM_WIDE_WORDS], h = hash;
+
+    memcpy(w, wide, sizeof w);
+    for (size_t i = 0; i < NICSIM_WIDE_WORDS; i += 2) {
+        h = nicsim_mix(h ^ w[i] ^ 0xa0761d6478bd642fu, w[i + 1] ^ 0xe7037ed1a0b428dbu);
+    }
+    return (uint32_t) (h ^ (h >> 32));
+}
+
+static inline uint32_t
+nicsim_wide_mask(struct nicsim_wide *out, const struct nicsim_wide *wide, const struct nicsim_subtable *subtable,
+                 uint32_t hash)
+{
+    uint64_t w[NICSIM_WIDE_WORDS], m[NICSIM_WIDE_WORDS];
+
+    memcpy(w, wide, sizeof w);
+    memcpy(m, &subtable->wide_mask, sizeof m);
+    for (size_t i = 0; i < NICSIM_WIDE_WORDS; i++) {
+        w[i] &= m[i];
+    }
+    memcpy(out, w, sizeof w);
+    return nicsim_wide_hash(out, hash);
+}
+
 int nicsim_match_init(struct nicsim_match *match);
 void nicsim_match_free(struct nicsim_match *match);
 
@@ -126,9 +199,11 @@ uint32_t nicsim_group_find(const struct nicsim_match *match, uint16_t port, uint
 int nicsim_group_use(struct nicsim_match *match, uint16_t port, uint32_t number, uint32_t *index);
 void nicsim_group_unuse(struct nicsim_match *match, uint32_t index);
 
-/* The subtable a rule goes into, made where there is none; it has one rule more from now on. 0, ENOMEM or ENOSPC. */
+/* The subtable a rule goes into, made where there is none; it has one rule more from now on. `wide` is NULL where the rule
+ * compares the key alone. 0, ENOMEM or ENOSPC. */
 int nicsim_subtable_use(struct nicsim_match *match, uint16_t port, uint32_t number, uint32_t priority,
-                        const struct nicsim_key *mask, struct nicsim_subtable **subtable);
+                        const struct nicsim_key *mask, const struct nicsim_wide *wide,
+                        struct nicsim_subtable **subtable);
 void nicsim_subtable_unuse(struct nicsim_match *match, uint16_t id);
 
 #endif /* NICSIM_MATCH_H */

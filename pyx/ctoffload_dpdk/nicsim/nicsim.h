@@ -61,6 +61,8 @@ enum {
     NICSIM_RULE_LIVE = 8,
     NICSIM_RULE_CONNTRACK = 16,
     NICSIM_RULE_REWRITE = 32,
+    NICSIM_RULE_REGISTERS = 64,
+    NICSIM_RULE_FLAG = 128, /* a mark without a number */
 };
 
 /* Header fields that a rule writes. */
@@ -73,7 +75,13 @@ enum {
     NICSIM_DEC_TTL = 32,
     NICSIM_SET_SRC_MAC = 64,
     NICSIM_SET_DST_MAC = 128,
+    NICSIM_POP_VLAN = 256,
+    NICSIM_PUSH_VLAN = 512,
+    NICSIM_SET_VID = 1024,
+    NICSIM_SET_PCP = 2048,
 };
+
+#define NICSIM_ANY_VLAN (NICSIM_POP_VLAN | NICSIM_PUSH_VLAN | NICSIM_SET_VID | NICSIM_SET_PCP)
 
 /* What they become, as they stand in a packet. */
 struct nicsim_rewrite {
@@ -83,18 +91,43 @@ struct nicsim_rewrite {
     uint16_t dst_port;
     uint8_t src_mac[6];
     uint8_t dst_mac[6];
+    uint16_t vlan_type;
+    uint16_t vlan_tci; /* VID and PCP, host order */
+    uint16_t what;     /* NICSIM_SET_*; 0: nothing */
     uint8_t ttl;
-    uint8_t what; /* NICSIM_SET_*; 0: nothing */
 };
 
-/* What few rules have: shared objects, a rewrite. */
+/* One write to a register: `width` bits at `offset`, from a value or from another register. */
+struct nicsim_register_write {
+    uint8_t to;   /* index into struct nicsim_registers as an array */
+    uint8_t from; /* likewise; NICSIM_REGISTER_VALUE: `value` */
+    uint8_t from_offset;
+    uint32_t value; /* in place */
+    uint32_t mask;  /* in place */
+};
+
+#define NICSIM_REGISTER_MARK   0
+#define NICSIM_REGISTER_META   1
+#define NICSIM_REGISTER_TAG    2 /* and up */
+#define NICSIM_REGISTER_VALUE  UINT8_MAX
+#define NICSIM_REGISTER_WRITES 4 /* of one rule */
+
+/* What few rules have: shared objects, a rewrite, registers it writes. */
 struct nicsim_extra {
     uint32_t count_object; /* NICSIM_NO_INDEX: the rule's own counter; likewise below */
     uint32_t age_object;
     uint32_t conntrack_object;
     uint32_t next_free;
     bool is_original; /* which direction of the connection the rule stands for */
+    uint8_t n_writes;
     struct nicsim_rewrite rewrite;
+    struct nicsim_register_write writes[NICSIM_REGISTER_WRITES];
+};
+
+/* The second part of a rule's key, or the link to the next that is free. */
+union nicsim_wide_slot {
+    struct nicsim_wide wide;
+    uint32_t next_free;
 };
 
 /* One rule. Two cache lines: what a lookup reads, what a hit writes. */
@@ -111,7 +144,7 @@ struct nicsim_rule {
     uint64_t bytes;
     struct nicsim_age age;
     uint32_t extra; /* index, NICSIM_NO_INDEX where it has none */
-    uint32_t reserved;
+    uint32_t wide;  /* likewise: of the second part of its key */
 } __rte_cache_aligned;
 
 _Static_assert(sizeof(struct nicsim_rule) == 128, "a rule is two cache lines");
@@ -135,6 +168,17 @@ struct nicsim_rss {
     uint16_t queues[NICSIM_MAX_QUEUES];
 };
 
+/* Half of a hairpin: the NIC hands over from a receive queue to a transmit queue by itself. */
+struct nicsim_hairpin {
+    bool is_one;   /* false: a queue of the host's */
+    bool is_bound; /* packets pass */
+    bool manual_bind;
+    bool tx_explicit;
+    uint16_t port; /* ethdev number of the other half */
+    uint16_t queue;
+    uint8_t slot; /* of that port, while bound */
+};
+
 /* A ring towards the host: one writer (the switch, locked), one reader (the queue's thread). */
 struct nicsim_rxq {
     struct nicsim_port *port;
@@ -145,6 +189,7 @@ struct nicsim_rxq {
     uint16_t n_desc;
     uint32_t room; /* bytes of a buffer */
     bool scatter;  /* a packet may take several buffers */
+    struct nicsim_hairpin hairpin;
     uint64_t offloads;
     _Atomic uint64_t n_packets;
     _Atomic uint64_t n_bytes;
@@ -155,6 +200,7 @@ struct nicsim_rxq {
 struct nicsim_txq {
     struct nicsim_port *port;
     uint16_t index;
+    struct nicsim_hairpin hairpin;
     _Atomic uint64_t n_packets;
     _Atomic uint64_t n_bytes;
 };
@@ -199,6 +245,8 @@ struct nicsim_port {
     struct nicsim_rule *rules;
     struct nicsim_extra *extras; /* as many as rules */
     uint32_t extras_top, free_extra;
+    union nicsim_wide_slot *wides; /* as many as rules; the second parts of keys */
+    uint32_t wides_top, free_wide;
     uint32_t top, free_rule; /* indices from `top` were never used */
     struct nicsim_books_of rule_books;
     struct nicsim_object *objects;
@@ -211,6 +259,9 @@ struct nicsim_port {
     struct nicsim_wheel wheel;
 
     struct nicsim_rxq *rxq[NICSIM_MAX_QUEUES];
+    struct nicsim_txq *txq[NICSIM_MAX_QUEUES];
+    int meta_offset; /* of META in an mbuf; -1: the application did not ask for it */
+    uint64_t meta_flag;
     struct nicsim_counters counters;
     struct nicsim_counters counters_base; /* where ethdev's statistics start */
     struct nicsim_wire wire;
@@ -235,6 +286,7 @@ struct nicsim_switch {
     struct nicsim_clock clock;
     struct nicsim_match match;
     struct nicsim_port *ports[NICSIM_MAX_PORTS]; /* by slot */
+    uint32_t n_from_host;                        /* rules for what hosts send */
     uint8_t scratch[NICSIM_MAX_FRAME];           /* the packet that is being rewritten */
 };
 
@@ -341,26 +393,30 @@ struct nicsim_packet {
     uint16_t l3; /* offsets of the headers, 0 where there is none */
     uint16_t l4;
     uint16_t l4_length; /* of header and payload, without padding */
+    uint16_t fragment;  /* IPv6's fragment header */
     struct nicsim_key key;
+    struct nicsim_wide wide; /* registers always, the rest once nicsim_wide_read() was called */
 };
-/* Reads the headers into the key; data and length are set. */
+/* Reads the headers into the key; data and length are set. Registers are 0 then. */
 void nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port);
+/* The same after headers have moved: what rules noted of the packet stays. */
+void nicsim_packet_dissect_again(struct nicsim_packet *packet);
 /* The same for both directions of a connection, so that both reach the same queue. */
 uint32_t nicsim_packet_rss(const struct nicsim_packet *packet);
 
 /* pipeline.c */
+/* The rule of that key; `wide` is NULL where it has no second part. */
+struct nicsim_rule *nicsim_rule_find(const struct nicsim_switch *sw, const struct nicsim_key *key,
+                                     const struct nicsim_wide *wide, uint32_t hash);
 void nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n);
+/* What the host of a port sends: true where a transfer rule took the packet, and its account is kept. */
+bool nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet);
 #define NICSIM_BURST 32
 
 /* host.c */
-struct nicsim_delivery {
-    uint16_t queue;
-    bool has_mark;
-    uint32_t mark;
-};
 /* Hands a packet to a queue of the host. Returns false where it was dropped, and why in *drop. */
-bool nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet,
-                         const struct nicsim_delivery *delivery, enum nicsim_drop *drop);
+bool nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet, uint16_t index,
+                         enum nicsim_drop *drop);
 
 /* wire.c */
 void nicsim_wire_out(struct nicsim_port *port, const uint8_t *data, uint32_t length);
@@ -375,6 +431,7 @@ int64_t nicsim_wire_receive(struct nicsim_port *port, uint8_t *data, uint64_t n_
 struct nicsim_spec {
     struct nicsim_key key;
     struct nicsim_key mask;
+    bool is_wide; /* the second part of the key is there */
     uint32_t group;
     uint32_t priority;
     uint32_t jump_group;
@@ -387,6 +444,8 @@ struct nicsim_spec {
     uint8_t fate;
     uint8_t flags;
     bool transfer;
+    struct nicsim_wide wide; /* set where is_wide; last, since few rules need them cleared */
+    struct nicsim_wide wide_mask;
 };
 int nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, const struct rte_flow_item *items,
                       const struct rte_flow_action *actions, struct nicsim_spec *spec, struct rte_flow_error *error);
@@ -436,11 +495,47 @@ int nicsim_conntrack_check(const struct rte_flow_action_conntrack *conntrack);
 uint8_t nicsim_conntrack_judge(struct rte_flow_action_conntrack *conntrack, bool is_original,
                                const struct nicsim_packet *packet);
 
+/* wide.c */
+/* Reads what the second parts of keys compare. The packet was dissected. */
+void nicsim_wide_read(struct nicsim_packet *packet);
+/* A place for the second part of a rule's key, NICSIM_NO_INDEX where it has none. 0 or ENOMEM. */
+int nicsim_wide_use(struct nicsim_port *port, const struct nicsim_spec *spec, uint32_t *index);
+void nicsim_wide_unuse(struct nicsim_port *port, uint32_t index);
+/* The port goes. */
+void nicsim_wide_free(struct nicsim_port *port);
+
+/* register.c */
+/* Takes MARK, FLAG, SET_META or SET_TAG, or a MODIFY_FIELD of one of these. 0, or what rte_flow_error_set() returned. */
+int nicsim_register_parse(const struct rte_flow_action *action, struct nicsim_spec *spec, struct rte_flow_error *error);
+/* True where a MODIFY_FIELD writes a register. */
+bool nicsim_register_is_field(enum rte_flow_field_id field);
+void nicsim_register_apply(const struct nicsim_extra *extra, struct nicsim_packet *packet);
+
+/* vlan.c */
+int nicsim_vlan_parse(const struct rte_flow_action *action, struct nicsim_spec *spec, struct rte_flow_error *error);
+/* Pops, pushes and sets tags of a packet that lies in the scratch. */
+void nicsim_vlan_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch);
+
+/* hairpin.c */
+int nicsim_hairpin_cap_get(struct rte_eth_dev *dev, struct rte_eth_hairpin_cap *cap);
+int nicsim_hairpin_rx_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc,
+                            const struct rte_eth_hairpin_conf *conf);
+int nicsim_hairpin_tx_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc,
+                            const struct rte_eth_hairpin_conf *conf);
+int nicsim_hairpin_bind(struct rte_eth_dev *dev, uint16_t rx_port);
+int nicsim_hairpin_unbind(struct rte_eth_dev *dev, uint16_t rx_port);
+int nicsim_hairpin_peer_ports(struct rte_eth_dev *dev, uint16_t *peers, size_t n, uint32_t is_tx);
+/* The port starts: halves that bind by themselves do, and packets no rule chose a queue for avoid them. 0 or an errno. */
+int nicsim_hairpin_start(struct nicsim_port *port);
+/* The port stops or goes: whatever is bound to it is not any more. */
+void nicsim_hairpin_stop(struct nicsim_port *port);
+
 /* rewrite.c */
-/* Takes a SET_*, DEC_TTL or MODIFY_FIELD action. 0, or what rte_flow_error_set() returned. */
+/* Takes a SET_* or DEC_TTL action, or a MODIFY_FIELD of a header. 0, or what rte_flow_error_set() returned. */
 int nicsim_rewrite_parse(const struct rte_flow_action *action, struct nicsim_spec *spec, struct rte_flow_error *error);
-/* Writes into a copy of the packet, keeps its checksums as right as they were, and its key. */
-void nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch);
+/* Writes into a copy of the packet, keeps its checksums as right as they were, and its key. False where the packet would
+ * become longer than any can be. */
+bool nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch);
 
 /* rss.c */
 int nicsim_rss_use(struct nicsim_port *port, const struct rte_flow_action_rss *rss, uint16_t *index);

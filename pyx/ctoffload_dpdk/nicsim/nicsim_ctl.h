@@ -23,21 +23,24 @@ enum nicsim_drop {
     NICSIM_DROP_ISOLATED,      /* no rule matched an isolated port */
     NICSIM_DROP_OUT_PORT_DOWN, /* to be forwarded to a port that is stopped, down or gone */
     NICSIM_DROP_LOOP,          /* too many jumps from group to group */
+    NICSIM_DROP_HAIRPIN,       /* to a hairpin queue that is not bound */
     NICSIM_N_DROPS
 };
 
-/* At every moment wire_in + nic_received = nic_forwarded + sum(nic_dropped) + host_rx, and over the ports of a switch
- * sum(host_tx) + sum(nic_forwarded) = sum(wire_out) + sum(wire_out_dropped) + sum(nic_received). */
+/* At every moment wire_in + host_switched + nic_received = nic_forwarded + sum(nic_dropped) + host_rx, and over the ports
+ * of a switch sum(host_tx - host_switched) + sum(nic_forwarded) = sum(wire_out + wire_out_dropped + nic_received). */
 struct nicsim_counters {
     uint64_t wire_in;
     uint64_t nic_forwarded; /* sent to the wire of a port, or to the host of another port, by a rule */
-    uint64_t nic_received;  /* came to this port's host by a rule from the wire of another port */
+    uint64_t nic_received;  /* came to this port's host by a rule of another port */
     uint64_t nic_dropped[NICSIM_N_DROPS];
     uint64_t host_rx;      /* handed to a host queue */
     uint64_t host_pending; /* of host_rx: still waiting in a ring */
     uint64_t host_tx;      /* taken from the host */
     uint64_t wire_out;
     uint64_t wire_out_dropped; /* the link was down, or what is kept for reading was full */
+    uint64_t host_switched;    /* of host_tx: a transfer rule took it */
+    uint64_t hairpinned;       /* of nic_forwarded: through a hairpin queue */
 };
 
 struct nicsim_books {
@@ -62,10 +65,11 @@ enum nicsim_fate {
     NICSIM_FATE_QUEUE, /* fate_arg: the queue */
     NICSIM_FATE_RSS,   /* fate_arg: number of queues */
     NICSIM_FATE_DROP,
-    NICSIM_FATE_WIRE, /* fate_arg: the port whose wire it leaves by */
-    NICSIM_FATE_HOST, /* fate_arg: the port whose host gets it */
-    NICSIM_FATE_JUMP, /* fate_arg: the group */
-    NICSIM_FATE_GONE  /* its port is no longer there: packets are dropped */
+    NICSIM_FATE_WIRE,    /* fate_arg: the port whose wire it leaves by */
+    NICSIM_FATE_HOST,    /* fate_arg: the port whose host gets it */
+    NICSIM_FATE_JUMP,    /* fate_arg: the group */
+    NICSIM_FATE_GONE,    /* its port is no longer there: packets are dropped */
+    NICSIM_FATE_PASSTHRU /* on to the next rule of the group that matches */
 };
 
 /* Which fields a rule matches. */
@@ -79,7 +83,8 @@ enum nicsim_match_field {
     NICSIM_MATCH_VLAN = 64,
     NICSIM_MATCH_IN_PORT = 128,
     NICSIM_MATCH_TCP_FLAGS = 256,
-    NICSIM_MATCH_FRAGMENT = 512
+    NICSIM_MATCH_FRAGMENT = 512,
+    NICSIM_MATCH_MORE = 1024 /* registers, tunnels, MAC addresses, second tags and the like */
 };
 
 /* One live rule. Host byte order, except addresses. 128 bytes. */

@@ -5,9 +5,13 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_ptype.h>
 #include <rte_tcp.h>
+#include <rte_icmp.h>
 #include <rte_udp.h>
+#include <rte_vxlan.h>
 
 #include "nicsim.h"
+
+#define VXLAN_HAS_VNI 0x08
 
 /* Where the layer after the IP headers starts and ends, and the sum over the pseudo header. */
 struct l4 {
@@ -95,6 +99,23 @@ judge_udp(struct nicsim_packet *packet, const struct l4 *l4)
     packet->key.src_port = udp->src_port;
     packet->key.dst_port = udp->dst_port;
     packet->key.bits |= NICSIM_KEY_L4;
+    if (udp->dst_port == RTE_BE16(RTE_VXLAN_DEFAULT_PORT) && length >= sizeof *udp + sizeof(struct rte_vxlan_hdr) &&
+        l4->data[sizeof *udp] & VXLAN_HAS_VNI) {
+        packet->key.bits |= NICSIM_KEY_TUNNEL;
+    }
+}
+
+/* Type and code stand where others have their source port, the identifier where they have the destination. */
+static void
+judge_icmp(struct nicsim_packet *packet, const struct l4 *l4, uint64_t pseudo)
+{
+    packet->packet_type |= RTE_PTYPE_L4_ICMP;
+    if (l4->length < sizeof(struct rte_icmp_hdr) || !sum_is_right(sum_words(l4->data, l4->length, pseudo))) {
+        return;
+    }
+    memcpy(&packet->key.src_port, l4->data, 2);
+    memcpy(&packet->key.dst_port, l4->data + offsetof(struct rte_icmp_hdr, icmp_ident), 2);
+    packet->key.bits |= NICSIM_KEY_L4;
 }
 
 static void
@@ -106,6 +127,10 @@ judge_l4(struct nicsim_packet *packet, const struct l4 *l4)
         judge_tcp(packet, l4);
     } else if (packet->key.proto == IPPROTO_UDP) {
         judge_udp(packet, l4);
+    } else if (packet->key.proto == IPPROTO_ICMP && packet->key.eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
+        judge_icmp(packet, l4, 0);
+    } else if (packet->key.proto == IPPROTO_ICMPV6 && packet->key.eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
+        judge_icmp(packet, l4, l4->pseudo);
     }
 }
 
@@ -164,6 +189,10 @@ ipv6_extensions(struct nicsim_packet *packet, const uint8_t *data, uint32_t left
         length = next == IPPROTO_FRAGMENT ? 8 : (data[used + 1] + 1u) * 8;
         if (length > left - used) {
             return UINT32_MAX;
+        }
+        if (next == IPPROTO_FRAGMENT) {
+            packet->key.bits |= NICSIM_KEY_FRAG_EXT;
+            packet->fragment = data + used - packet->data;
         }
         if (next == IPPROTO_FRAGMENT && ((data[used + 2] << 8 | data[used + 3]) & 0xfff9)) {
             packet->key.bits |= NICSIM_KEY_FRAGMENT;
@@ -234,14 +263,12 @@ read_vlans(struct nicsim_packet *packet, uint16_t *eth_type)
     return offset;
 }
 
-void
-nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
+static void
+dissect(struct nicsim_packet *packet)
 {
     uint16_t eth_type = 0;
     uint32_t offset;
 
-    memset(&packet->key, 0, sizeof packet->key);
-    packet->key.in_port = in_port;
     packet->ol_flags = 0;
     packet->l3 = 0;
     packet->l4 = 0;
@@ -260,16 +287,39 @@ nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
     }
 }
 
+void
+nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port)
+{
+    memset(&packet->key, 0, sizeof packet->key);
+    memset(&packet->wide.registers, 0, sizeof packet->wide.registers);
+    packet->key.in_port = in_port;
+    dissect(packet);
+}
+
+void
+nicsim_packet_dissect_again(struct nicsim_packet *packet)
+{
+    struct nicsim_key noted = packet->key;
+
+    memset(&packet->key, 0, sizeof packet->key);
+    packet->key.in_port = noted.in_port;
+    packet->key.conntrack = noted.conntrack;
+    packet->key.bits = noted.bits & (NICSIM_KEY_MARKED | NICSIM_KEY_FLAGGED);
+    dissect(packet);
+}
+
 uint32_t
 nicsim_packet_rss(const struct nicsim_packet *packet)
 {
     const struct nicsim_key *key = &packet->key;
+    bool has_ports = key->proto == IPPROTO_TCP || key->proto == IPPROTO_UDP;
+    uint16_t src_port = has_ports ? key->src_port : 0, dst_port = has_ports ? key->dst_port : 0;
     uint64_t src[2], dst[2], sum, h;
 
     memcpy(src, key->src, sizeof src);
     memcpy(dst, key->dst, sizeof dst);
-    sum = nicsim_mix(src[0] ^ 0x9e3779b97f4a7c15u, src[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->src_port) +
-          nicsim_mix(dst[0] ^ 0x9e3779b97f4a7c15u, dst[1] ^ 0xc2b2ae3d27d4eb4fu ^ key->dst_port);
+    sum = nicsim_mix(src[0] ^ 0x9e3779b97f4a7c15u, src[1] ^ 0xc2b2ae3d27d4eb4fu ^ src_port) +
+          nicsim_mix(dst[0] ^ 0x9e3779b97f4a7c15u, dst[1] ^ 0xc2b2ae3d27d4eb4fu ^ dst_port);
     h = nicsim_mix(sum ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu ^ key->proto);
     return (uint32_t) (h ^ (h >> 32));
 }

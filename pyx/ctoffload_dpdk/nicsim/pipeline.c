@@ -4,6 +4,12 @@
 /* Jumps from group to group before a packet is taken for one that runs in circles. */
 #define MAX_JUMPS 32
 
+/* Where a packet is in a domain. */
+struct way {
+    const struct nicsim_group *group;
+    bool needs_port; /* what a host sends meets in the root only rules that name a port */
+};
+
 /* One packet's first lookup, made for the whole burst so that memory is fetched ahead. */
 struct first {
     const struct nicsim_subtable *subtable;
@@ -11,39 +17,60 @@ struct first {
     uint32_t hash;
 };
 
-static struct nicsim_rule *
-find(struct nicsim_switch *sw, const struct nicsim_key *key, uint32_t hash)
+static bool
+same_wide(const struct nicsim_switch *sw, const struct nicsim_rule *rule, const struct nicsim_wide *wide)
+{
+    return !wide || memcmp(&nicsim_rule_port(sw, rule)->wides[rule->wide].wide, wide, sizeof *wide) == 0;
+}
+
+struct nicsim_rule *
+nicsim_rule_find(const struct nicsim_switch *sw, const struct nicsim_key *key, const struct nicsim_wide *wide,
+                 uint32_t hash)
 {
     uint32_t pos = hash, ref;
 
     while ((ref = nicsim_table_next(&sw->match.table, hash, &pos)) != 0) {
         struct nicsim_rule *rule = nicsim_rule_at(sw, ref);
 
-        if (nicsim_key_equal(&rule->key, key)) {
+        if (nicsim_key_equal(&rule->key, key) && same_wide(sw, rule, wide)) {
             return rule;
         }
     }
     return NULL;
 }
 
-/* `first` is NULL once the packet is another than it was. */
+/* The rule of one mask. */
 static struct nicsim_rule *
-lookup(struct nicsim_switch *sw, const struct nicsim_group *group, const struct nicsim_packet *packet,
-       const struct first *first)
+ask(struct nicsim_switch *sw, const struct nicsim_subtable *subtable, const struct nicsim_packet *packet)
 {
-    for (uint16_t i = 0; i < group->n_subtables; i++) {
-        const struct nicsim_subtable *subtable = sw->match.subtables[group->subtables[i]];
+    struct nicsim_wide wide;
+    struct nicsim_key key;
+    uint32_t hash = nicsim_key_mask(&key, &packet->key, subtable);
+
+    if (!subtable->is_wide) {
+        return nicsim_rule_find(sw, &key, NULL, hash);
+    }
+    hash = nicsim_wide_mask(&wide, &packet->wide, subtable, hash);
+    return nicsim_rule_find(sw, &key, &wide, hash);
+}
+
+/* The first rule in the masks from *next on that the packet meets; *next is then what comes behind it. `first` is NULL once
+ * the packet is another than it was. */
+static struct nicsim_rule *
+lookup(struct nicsim_switch *sw, const struct way *way, const struct nicsim_packet *packet, const struct first *first,
+       uint16_t *next)
+{
+    for (uint16_t i = *next; i < way->group->n_subtables; i++) {
+        const struct nicsim_subtable *subtable = sw->match.subtables[way->group->subtables[i]];
         struct nicsim_rule *rule;
 
-        if (first && subtable == first->subtable) {
-            rule = find(sw, &first->key, first->hash);
-        } else {
-            struct nicsim_key key;
-            uint32_t hash = nicsim_key_mask(&key, &packet->key, subtable);
-
-            rule = find(sw, &key, hash);
+        if (way->needs_port && !subtable->mask.in_port) {
+            continue;
         }
+        rule = first && subtable == first->subtable ? nicsim_rule_find(sw, &first->key, NULL, first->hash)
+                                                    : ask(sw, subtable, packet);
         if (rule) {
+            *next = i + 1;
             return rule;
         }
     }
@@ -57,12 +84,11 @@ drop(struct nicsim_port *in, enum nicsim_drop why)
 }
 
 static void
-to_host(struct nicsim_port *in, struct nicsim_port *port, const struct nicsim_packet *packet,
-        const struct nicsim_delivery *delivery)
+to_host(struct nicsim_port *in, struct nicsim_port *port, const struct nicsim_packet *packet, uint16_t queue)
 {
     enum nicsim_drop why;
 
-    if (!nicsim_host_deliver(port, packet, delivery, &why)) {
+    if (!nicsim_host_deliver(port, packet, queue, &why)) {
         drop(in, why);
     } else if (port == in) {
         in->counters.host_rx++;
@@ -86,9 +112,27 @@ to_wire(struct nicsim_port *in, uint8_t slot, const struct nicsim_packet *packet
     nicsim_wire_out(out, packet->data, packet->length);
 }
 
+/* To a queue of the port, or through a hairpin. */
+static void
+to_queue(struct nicsim_port *in, const struct nicsim_packet *packet, uint16_t index)
+{
+    const struct nicsim_rxq *queue = in->rxq[index];
+
+    if (!queue || !queue->hairpin.is_one) {
+        to_host(in, in, packet, index);
+    } else if (!queue->hairpin.is_bound) {
+        drop(in, NICSIM_DROP_HAIRPIN);
+    } else {
+        uint64_t before = in->counters.nic_forwarded;
+
+        to_wire(in, queue->hairpin.slot, packet);
+        in->counters.hairpinned += in->counters.nic_forwarded - before;
+    }
+}
+
 /* No rule took it: to the host, as the port is set up. */
 static void
-by_default(struct nicsim_port *in, const struct nicsim_packet *packet, struct nicsim_delivery *delivery)
+by_default(struct nicsim_port *in, const struct nicsim_packet *packet)
 {
     if (in->is_isolated) {
         drop(in, NICSIM_DROP_ISOLATED);
@@ -99,24 +143,22 @@ by_default(struct nicsim_port *in, const struct nicsim_packet *packet, struct ni
         drop(in, NICSIM_DROP_NOT_OURS);
         return;
     }
-    delivery->queue = in->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE];
-    to_host(in, in, packet, delivery);
+    to_host(in, in, packet, in->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE]);
 }
 
 static void
-by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct nicsim_rule *rule,
-        struct nicsim_delivery *delivery)
+by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct nicsim_rule *rule)
 {
+    const struct nicsim_rss *rss;
     struct nicsim_port *port;
 
     switch (rule->fate) {
     case NICSIM_FATE_QUEUE:
-        delivery->queue = rule->fate_arg;
-        to_host(in, in, packet, delivery);
+        to_queue(in, packet, rule->fate_arg);
         break;
     case NICSIM_FATE_RSS:
-        delivery->queue = in->rss[rule->fate_arg].queues[nicsim_packet_rss(packet) % in->rss[rule->fate_arg].n];
-        to_host(in, in, packet, delivery);
+        rss = &in->rss[rule->fate_arg];
+        to_queue(in, packet, rss->queues[nicsim_packet_rss(packet) % rss->n]);
         break;
     case NICSIM_FATE_WIRE:
         to_wire(in, rule->fate_arg, packet);
@@ -127,8 +169,7 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
             drop(in, NICSIM_DROP_OUT_PORT_DOWN);
             break;
         }
-        delivery->queue = port->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE];
-        to_host(in, port, packet, delivery);
+        to_host(in, port, packet, port->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE]);
         break;
     case NICSIM_FATE_GONE:
         drop(in, NICSIM_DROP_OUT_PORT_DOWN);
@@ -139,35 +180,54 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
     }
 }
 
-/* What a rule does beside counting: it marks, asks the connection's context, rewrites. */
-static void
-act(struct nicsim_port *owner, const struct nicsim_rule *rule, struct nicsim_packet *packet,
-    struct nicsim_delivery *delivery)
+/* Writes headers. False where the packet cannot become that long. */
+static bool
+rewrite(struct nicsim_switch *sw, const struct nicsim_rewrite *what, struct nicsim_packet *packet)
+{
+    if (!nicsim_rewrite_apply(what, packet, sw->scratch)) {
+        return false;
+    }
+    if (sw->match.n_wide) {
+        nicsim_wide_read(packet);
+    }
+    return true;
+}
+
+/* What a rule does beside counting: it marks, asks the connection's context, rewrites. False where that is the packet's
+ * end. */
+static bool
+act(struct nicsim_port *owner, const struct nicsim_rule *rule, struct nicsim_packet *packet)
 {
     const struct nicsim_extra *extra = nicsim_rule_extra(owner, rule);
 
     if (rule->flags & NICSIM_RULE_MARK) {
-        delivery->has_mark = true;
-        delivery->mark = rule->mark;
+        packet->key.bits |= NICSIM_KEY_MARKED;
+        packet->wide.registers.mark = rule->mark;
+    }
+    if (rule->flags & NICSIM_RULE_FLAG) {
+        packet->key.bits |= NICSIM_KEY_FLAGGED;
     }
     if (rule->flags & NICSIM_RULE_CONNTRACK) {
         packet->key.conntrack =
             nicsim_conntrack_judge(&owner->objects[extra->conntrack_object].conntrack, extra->is_original, packet);
     }
-    if (rule->flags & NICSIM_RULE_REWRITE) {
-        nicsim_rewrite_apply(&extra->rewrite, packet, owner->sw->scratch);
+    if (rule->flags & NICSIM_RULE_REGISTERS) {
+        nicsim_register_apply(extra, packet);
     }
+    return !(rule->flags & NICSIM_RULE_REWRITE) || rewrite(owner->sw, &extra->rewrite, packet);
 }
 
 /* Follows the rules of one domain from its root. Returns true where one decided on the packet. */
 static bool
-walk(struct nicsim_port *in, const struct nicsim_group *group, struct nicsim_packet *packet, const struct first *first,
-     struct nicsim_delivery *delivery, int64_t now_ms)
+walk(struct nicsim_port *in, const struct nicsim_group *root, struct nicsim_packet *packet, const struct first *first,
+     int64_t now_ms)
 {
     struct nicsim_switch *sw = in->sw;
+    struct way way = {.group = root, .needs_port = (packet->key.in_port & NICSIM_FROM_HOST) != 0};
+    uint16_t next = 0;
 
-    for (int n_jumps = 0; group; n_jumps++) {
-        struct nicsim_rule *rule = lookup(sw, group, packet, first);
+    for (int n_jumps = 0; way.group;) {
+        struct nicsim_rule *rule = lookup(sw, &way, packet, first, &next);
         struct nicsim_port *owner;
 
         if (!rule) {
@@ -175,19 +235,26 @@ walk(struct nicsim_port *in, const struct nicsim_group *group, struct nicsim_pac
         }
         owner = nicsim_rule_port(sw, rule);
         nicsim_rule_hit(owner, rule, packet->length, now_ms);
-        act(owner, rule, packet, delivery);
-        if (rule->flags & (NICSIM_RULE_CONNTRACK | NICSIM_RULE_REWRITE)) {
-            first = NULL;
-        }
-        if (rule->fate != NICSIM_FATE_JUMP) {
-            by_fate(in, packet, rule, delivery);
+        if (!act(owner, rule, packet)) {
+            drop(in, NICSIM_DROP_TOO_LONG);
             return true;
         }
-        if (n_jumps == MAX_JUMPS) {
+        if (rule->flags & (NICSIM_RULE_CONNTRACK | NICSIM_RULE_REWRITE | NICSIM_RULE_MARK)) {
+            first = NULL;
+        }
+        if (rule->fate == NICSIM_FATE_PASSTHRU) {
+            continue;
+        }
+        if (rule->fate != NICSIM_FATE_JUMP) {
+            by_fate(in, packet, rule);
+            return true;
+        }
+        if (n_jumps++ == MAX_JUMPS) {
             drop(in, NICSIM_DROP_LOOP);
             return true;
         }
-        group = sw->match.groups[rule->fate_arg];
+        way = (struct way){.group = sw->match.groups[rule->fate_arg]};
+        next = 0;
     }
     return false;
 }
@@ -206,6 +273,9 @@ look_ahead(struct nicsim_switch *sw, const struct nicsim_group *root, const stru
 {
     const struct nicsim_subtable *subtable = root ? sw->match.subtables[root->subtables[0]] : NULL;
 
+    if (subtable && subtable->is_wide) {
+        subtable = NULL;
+    }
     for (uint32_t i = 0; i < n; i++) {
         first[i].subtable = subtable;
         if (subtable) {
@@ -226,6 +296,13 @@ look_ahead(struct nicsim_switch *sw, const struct nicsim_group *root, const stru
     }
 }
 
+/* From the switch's rules to those of the port: TAGs do not cross, META and nothing else does. */
+static void
+leave_switch(struct nicsim_packet *packet)
+{
+    memset(packet->wide.registers.tags, 0, sizeof packet->wide.registers.tags);
+}
+
 static void
 burst(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n, int64_t now_ms)
 {
@@ -235,15 +312,18 @@ burst(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n, int64_t
 
     look_ahead(sw, transfer ? transfer : ingress, packets, n, first);
     for (uint32_t i = 0; i < n; i++) {
-        struct nicsim_delivery delivery = {0};
-
         if (packets[i].length > NICSIM_MAX_FRAME) {
             drop(in, NICSIM_DROP_TOO_LONG);
             continue;
         }
-        if (!walk(in, transfer, &packets[i], &first[i], &delivery, now_ms) &&
-            !walk(in, ingress, &packets[i], &first[i], &delivery, now_ms)) {
-            by_default(in, &packets[i], &delivery);
+        if (transfer) {
+            if (walk(in, transfer, &packets[i], &first[i], now_ms)) {
+                continue;
+            }
+            leave_switch(&packets[i]);
+        }
+        if (!walk(in, ingress, &packets[i], transfer ? NULL : &first[i], now_ms)) {
+            by_default(in, &packets[i]);
         }
     }
 }
@@ -261,5 +341,27 @@ nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t 
     for (uint32_t i = 0; i < n; i++) {
         nicsim_packet_dissect(&packets[i], in->uid);
     }
+    for (uint32_t i = 0; in->sw->match.n_wide && i < n; i++) {
+        nicsim_wide_read(&packets[i]);
+    }
     burst(in, packets, n, now_ms);
+}
+
+bool
+nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet)
+{
+    struct nicsim_switch *sw = from->sw;
+
+    if (!sw->n_from_host || !nicsim_port_passes(from)) {
+        return false;
+    }
+    nicsim_packet_dissect(packet, from->uid | NICSIM_FROM_HOST);
+    if (sw->match.n_wide) {
+        nicsim_wide_read(packet);
+    }
+    if (!walk(from, root_of(&sw->match, 0), packet, NULL, nicsim_clock_ms(&sw->clock))) {
+        return false;
+    }
+    from->counters.host_switched++;
+    return true;
 }

@@ -39,16 +39,17 @@ static void
 send_to_wire(struct nicsim_port *port, struct rte_mbuf **packets, uint16_t n)
 {
     uint8_t flat[NICSIM_MAX_FRAME];
+    struct nicsim_packet packet;
 
     nicsim_lock(port);
     for (uint16_t i = 0; i < n; i++) {
-        const uint8_t *data = packets[i]->pkt_len <= sizeof flat ? in_one_piece(packets[i], flat) : NULL;
-
+        packet.length = packets[i]->pkt_len;
+        packet.data = packet.length <= sizeof flat ? in_one_piece(packets[i], flat) : NULL;
         port->counters.host_tx++;
-        if (data) {
-            nicsim_wire_out(port, data, packets[i]->pkt_len);
-        } else {
+        if (!packet.data) {
             port->counters.wire_out_dropped++;
+        } else if (!nicsim_pipeline_from_host(port, &packet)) {
+            nicsim_wire_out(port, packet.data, packet.length);
         }
     }
     nicsim_unlock(port);
@@ -142,6 +143,9 @@ nicsim_tx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc, 
     }
     queue->port = nicsim_port_of(dev);
     queue->index = index;
+    nicsim_lock(queue->port);
+    queue->port->txq[index] = queue;
+    nicsim_unlock(queue->port);
     dev->data->tx_queues[index] = queue;
     return 0;
 }
@@ -185,6 +189,14 @@ nicsim_rx_queue_release(struct rte_eth_dev *dev, uint16_t index)
 void
 nicsim_tx_queue_release(struct rte_eth_dev *dev, uint16_t index)
 {
-    free(dev->data->tx_queues[index]);
+    struct nicsim_txq *queue = dev->data->tx_queues[index];
+
+    if (!queue) {
+        return;
+    }
+    nicsim_lock(queue->port);
+    queue->port->txq[index] = NULL;
+    nicsim_unlock(queue->port);
     dev->data->tx_queues[index] = NULL;
+    free(queue);
 }

@@ -3,6 +3,7 @@
 
 #include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_icmp.h>
 #include <rte_ip.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
@@ -23,6 +24,7 @@ names_layer(const struct nicsim_spec *spec, enum layer layer)
     bool v4 = spec->key.eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV4),
          v6 = spec->key.eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
     bool l4 = (spec->key.bits & NICSIM_KEY_L4) != 0;
+    bool has_ports = l4 && (spec->key.proto == IPPROTO_TCP || spec->key.proto == IPPROTO_UDP);
 
     switch (layer) {
     case LAYER_IPV4:
@@ -36,7 +38,7 @@ names_layer(const struct nicsim_spec *spec, enum layer layer)
     case LAYER_UDP:
         return l4 && spec->key.proto == IPPROTO_UDP;
     case LAYER_L4:
-        return l4;
+        return has_ports;
     default:
         return true;
     }
@@ -44,7 +46,7 @@ names_layer(const struct nicsim_spec *spec, enum layer layer)
 
 /* Where the new value of a field is kept, and its size. */
 static void *
-place_of(struct nicsim_rewrite *rewrite, uint8_t what, enum layer layer, size_t *size)
+place_of(struct nicsim_rewrite *rewrite, uint16_t what, enum layer layer, size_t *size)
 {
     *size = layer == LAYER_IPV4 ? 4 : layer == LAYER_IPV6 ? 16 : layer == LAYER_ETH ? 6 : what & NICSIM_SET_TTL ? 1 : 2;
     switch (what) {
@@ -66,7 +68,7 @@ place_of(struct nicsim_rewrite *rewrite, uint8_t what, enum layer layer, size_t 
 }
 
 static int
-ask(struct nicsim_spec *spec, uint8_t what, enum layer layer, const void *value, const struct rte_flow_action *action,
+ask(struct nicsim_spec *spec, uint16_t what, enum layer layer, const void *value, const struct rte_flow_action *action,
     struct rte_flow_error *error)
 {
     void *place;
@@ -92,7 +94,7 @@ ask(struct nicsim_spec *spec, uint8_t what, enum layer layer, const void *value,
 
 struct field {
     enum rte_flow_field_id id;
-    uint8_t what;
+    uint16_t what;
     enum layer layer;
     uint16_t bits;
 };
@@ -231,6 +233,9 @@ carry_l4(const struct nicsim_packet *packet, uint8_t *l4, uint32_t change)
 
     if (packet->key.proto == IPPROTO_TCP && packet->l4_length >= sizeof(struct rte_tcp_hdr)) {
         carry_at(l4 + offsetof(struct rte_tcp_hdr, cksum), change);
+    } else if (packet->key.proto == IPPROTO_ICMPV6 && packet->l4_length >= sizeof(struct rte_icmp_hdr) &&
+               packet->key.eth_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
+        carry_at(l4 + offsetof(struct rte_icmp_hdr, icmp_cksum), change);
     } else if (packet->key.proto == IPPROTO_UDP && packet->l4_length >= sizeof(struct rte_udp_hdr)) {
         memcpy(&checksum, l4 + offsetof(struct rte_udp_hdr, dgram_cksum), sizeof checksum);
         if (checksum != 0) {
@@ -319,18 +324,14 @@ rewrite_macs(const struct nicsim_rewrite *rewrite, uint8_t *eth)
     }
 }
 
-void
-nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch)
+/* Addresses, ports and TTL. */
+static void
+rewrite_headers(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch)
 {
+    bool has_ports =
+        packet->key.bits & NICSIM_KEY_L4 && (packet->key.proto == IPPROTO_TCP || packet->key.proto == IPPROTO_UDP);
     uint32_t change = 0;
 
-    if (packet->length < RTE_ETHER_HDR_LEN) {
-        return;
-    }
-    if (packet->data != scratch) {
-        memcpy(scratch, packet->data, packet->length);
-        packet->data = scratch;
-    }
     rewrite_macs(rewrite, scratch);
     if (packet->l3) {
         change = rewrite_ip(rewrite, packet, scratch + packet->l3);
@@ -342,7 +343,29 @@ nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet 
         }
     }
     if (packet->l4) {
-        change += packet->key.bits & NICSIM_KEY_L4 ? rewrite_ports(rewrite, packet, scratch + packet->l4) : 0;
+        change += has_ports ? rewrite_ports(rewrite, packet, scratch + packet->l4) : 0;
         carry_l4(packet, scratch + packet->l4, change);
     }
+}
+
+bool
+nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch)
+{
+    if (packet->length < RTE_ETHER_HDR_LEN) {
+        return true;
+    }
+    if (rewrite->what & NICSIM_PUSH_VLAN && packet->length + RTE_VLAN_HLEN > NICSIM_MAX_FRAME) {
+        return false;
+    }
+    if (packet->data != scratch) {
+        memcpy(scratch, packet->data, packet->length);
+        packet->data = scratch;
+    }
+    if (rewrite->what & ~NICSIM_ANY_VLAN) {
+        rewrite_headers(rewrite, packet, scratch);
+    }
+    if (rewrite->what & NICSIM_ANY_VLAN) {
+        nicsim_vlan_apply(rewrite, packet, scratch);
+    }
+    return true;
 }

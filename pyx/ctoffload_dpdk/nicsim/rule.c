@@ -30,7 +30,8 @@ nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, co
 {
     int rc;
 
-    memset(spec, 0, sizeof *spec);
+    /* The second parts of the key are cleared where they are used. */
+    memset(spec, 0, offsetof(struct nicsim_spec, wide));
     spec->extra.count_object = NICSIM_NO_INDEX;
     spec->extra.age_object = NICSIM_NO_INDEX;
     spec->extra.conntrack_object = NICSIM_NO_INDEX;

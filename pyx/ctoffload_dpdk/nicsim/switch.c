@@ -133,6 +133,7 @@ port_free(struct nicsim_port *port)
     nicsim_memory_put(port->rules, rules_bytes(port));
     nicsim_memory_put(port->objects, objects_bytes(port));
     nicsim_memory_put(port->extras, extras_bytes(port));
+    nicsim_wide_free(port);
     free(port);
 }
 
@@ -158,6 +159,8 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
     port->free_rule = NICSIM_NO_INDEX;
     port->free_object = NICSIM_NO_INDEX;
     port->free_extra = NICSIM_NO_INDEX;
+    port->free_wide = NICSIM_NO_INDEX;
+    port->meta_offset = -1;
     port->rss_hf = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
     return port;
 }
@@ -188,7 +191,7 @@ nicsim_port_new(const struct nicsim_config *config, struct rte_eth_dev *dev, str
         return ENOMEM;
     }
     pthread_mutex_lock(&list_lock);
-    error = last_uid == UINT16_MAX ? ENOSPC : switch_for(config, &sw);
+    error = last_uid == NICSIM_FROM_HOST - 1 ? ENOSPC : switch_for(config, &sw);
     if (!error) {
         pthread_mutex_lock(&sw->lock);
         error = switch_join(sw, port);
@@ -219,6 +222,7 @@ nicsim_port_leave(struct nicsim_port *port)
 
     pthread_mutex_lock(&list_lock);
     pthread_mutex_lock(&sw->lock);
+    nicsim_hairpin_stop(port);
     nicsim_rules_clear(port, true);
     nicsim_objects_clear(port);
     nicsim_rules_forget_port(sw, port);
