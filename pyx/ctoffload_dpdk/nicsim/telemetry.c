@@ -29,14 +29,15 @@ static const char *const drop_names[NICSIM_N_DROPS] = {
     [NICSIM_DROP_ISOLATED] = "isolated",
     [NICSIM_DROP_OUT_PORT_DOWN] = "out_port_down",
     [NICSIM_DROP_LOOP] = "loop",
+    [NICSIM_DROP_HAIRPIN] = "hairpin",
 };
 
-_Static_assert(NICSIM_N_DROPS == 10, "each reason has a name here");
+_Static_assert(NICSIM_N_DROPS == 11, "each reason has a name here");
 
 static const char *const fate_names[] = {
     [NICSIM_FATE_NONE] = "none", [NICSIM_FATE_QUEUE] = "queue", [NICSIM_FATE_RSS] = "rss",
     [NICSIM_FATE_DROP] = "drop", [NICSIM_FATE_WIRE] = "wire",   [NICSIM_FATE_HOST] = "host",
-    [NICSIM_FATE_JUMP] = "jump", [NICSIM_FATE_GONE] = "gone",
+    [NICSIM_FATE_JUMP] = "jump", [NICSIM_FATE_GONE] = "gone",   [NICSIM_FATE_PASSTHRU] = "passthru",
 };
 
 const char *
