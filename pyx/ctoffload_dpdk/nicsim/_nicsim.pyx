@@ -177,7 +177,10 @@ cdef class Nic:
         cdef uint64_t n_packets = 0
         cdef uint64_t n_bytes = 0
         cdef int64_t n
-        self.check(self.ctl.wire_pending(self.port, &n_packets, &n_bytes), "wire_receive")
+        cdef int rc = self.ctl.wire_pending(self.port, &n_packets, &n_bytes)
+        if rc == -_errno.EOPNOTSUPP:
+            raise UsageError(f"the wire of port {self.port_id} leads to another port; what leaves by it is received there")
+        self.check(rc, "wire_receive")
         if n_packets == 0:
             return Packets.of([])
         data = np.empty(max(n_bytes, 1), np.uint8)
@@ -191,6 +194,18 @@ cdef class Nic:
             n = self.ctl.wire_receive(self.port, &data_view[0], n_bytes, &offset_view[0], &length_view[0],
                                       &time_view[0], n_packets)
         return Packets(data, offset[:n], length[:n], time_ms[:n] * 1_000_000)
+
+    def wire_poll(self):
+        """Takes what has come from the far end of the wire (wire=ring:... or port:...) and runs it through the NIC.
+
+        Returns how many packets; a receive burst of the host does the same. Nothing to do where Python is the far end.
+        """
+        self.require_open()
+        cdef int64_t n
+        with nogil:
+            n = self.ctl.wire_poll(self.port)
+        self.check(n if n < 0 else 0, "wire_poll")
+        return n
 
     def counters(self):
         """What passed since the port was made, and where it went. See `Counters`."""

@@ -33,11 +33,13 @@ ctl_wire_keep(struct nicsim_port *port, uint64_t max_bytes)
 {
     int rc = enter(port);
 
-    if (rc == 0) {
+    if (rc == 0 && port->far.kind == NICSIM_FAR_PYTHON) {
         port->wire.max_bytes = max_bytes;
         if (max_bytes == 0) {
             nicsim_wire_free(&port->wire);
         }
+    }
+    if (rc == 0) {
         nicsim_unlock(port);
     }
     return rc;
@@ -47,6 +49,9 @@ ctl_wire_keep(struct nicsim_port *port, uint64_t max_bytes)
 static int
 ctl_wire_pending(struct nicsim_port *port, uint64_t *n_packets, uint64_t *n_bytes)
 {
+    if (port->far.kind != NICSIM_FAR_PYTHON) {
+        return -EOPNOTSUPP;
+    }
     nicsim_lock(port);
     *n_packets = port->wire.n_packets - port->wire.n_read;
     *n_bytes = port->wire.data_used - port->wire.data_read;
@@ -60,10 +65,25 @@ ctl_wire_receive(struct nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint
 {
     int64_t n;
 
+    if (port->far.kind != NICSIM_FAR_PYTHON) {
+        return -EOPNOTSUPP;
+    }
     nicsim_lock(port);
     n = nicsim_wire_receive(port, data, n_bytes, offset, length, time_ms, n_packets);
     nicsim_unlock(port);
     return n;
+}
+
+static int64_t
+ctl_wire_poll(struct nicsim_port *port)
+{
+    int rc = enter(port);
+
+    if (rc) {
+        return rc;
+    }
+    nicsim_unlock(port);
+    return nicsim_far_poll(port);
 }
 
 /* The books outlive the port. */
@@ -195,6 +215,7 @@ static const struct nicsim_ctl table = {
     .wire_keep = ctl_wire_keep,
     .wire_pending = ctl_wire_pending,
     .wire_receive = ctl_wire_receive,
+    .wire_poll = ctl_wire_poll,
     .counters = ctl_counters,
     .audit = ctl_audit,
     .rules = ctl_rules,

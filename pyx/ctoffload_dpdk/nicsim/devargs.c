@@ -34,6 +34,8 @@ static const struct parameter defaults[N_PARAMETERS] = {
     [PROFILE] = {"profile", NICSIM_PROFILE_NAMES, 0, NICSIM_N_PROFILES - 1, NICSIM_FREE},
 };
 
+#define WIRES "wire=python|ring:NAME|port:NAME"
+
 /* "capacity=1..16777215 ... clock=real|manual" */
 static const char *
 allowed(char *text, size_t size)
@@ -48,9 +50,7 @@ allowed(char *text, size_t size)
 
         used += n > 0 && (size_t) n < size - used ? (size_t) n : 0;
     }
-    if (used) {
-        text[used - 1] = '\0';
-    }
+    snprintf(text + used, size - used, WIRES);
     return text;
 }
 
@@ -107,7 +107,7 @@ take(const char *key, const char *value, void *opaque)
 }
 
 int
-nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config)
+nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config, struct nicsim_far *far)
 {
     struct parameter p[N_PARAMETERS];
     struct rte_kvargs *kvargs = rte_kvargs_parse(args ? args : "", NULL);
@@ -118,6 +118,9 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
     for (unsigned int i = 0; kvargs && i < kvargs->count && !error; i++) {
         const struct rte_kvargs_pair *pair = &kvargs->pairs[i];
 
+        if (strcmp(pair->key, "wire") == 0 && pair->value && nicsim_far_parse(pair->value, far)) {
+            continue;
+        }
         if (take(pair->key, pair->value, p) < 0) {
             NICSIM_LOG(ERR, "%s: cannot take %s=%s; allowed: %s", name, pair->key, pair->value ? pair->value : "",
                        allowed(text, sizeof text));

@@ -69,6 +69,7 @@ static int
 probe(struct rte_vdev_device *vdev)
 {
     const char *name = rte_vdev_device_name(vdev);
+    struct nicsim_far far = {0};
     struct nicsim_config config;
     struct nicsim_port *port;
     struct rte_eth_dev *dev;
@@ -78,7 +79,7 @@ probe(struct rte_vdev_device *vdev)
         NICSIM_LOG(ERR, "%s: works in a primary process only", name);
         return -ENOTSUP;
     }
-    error = nicsim_config_parse(name, rte_vdev_device_args(vdev), &config);
+    error = nicsim_config_parse(name, rte_vdev_device_args(vdev), &config, &far);
     if (error) {
         return -error;
     }
@@ -97,8 +98,13 @@ probe(struct rte_vdev_device *vdev)
         return -error;
     }
     ((struct nicsim_private *) dev->data->dev_private)->port = port;
+    port->far = far;
     error = fill_device(dev, port);
+    if (!error) {
+        error = nicsim_far_open(port);
+    }
     if (error) {
+        nicsim_far_close(port);
         nicsim_port_leave(port);
         rte_eth_dev_release_port(dev);
         return -error;

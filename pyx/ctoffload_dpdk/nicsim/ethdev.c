@@ -122,6 +122,11 @@ start(struct rte_eth_dev *dev)
     if (!error) {
         error = out_of_order(port);
     }
+    nicsim_unlock(port);
+    if (!error) {
+        error = nicsim_far_start(port);
+    }
+    nicsim_lock(port);
     if (!error) {
         error = nicsim_hairpin_start(port);
     }
@@ -160,6 +165,7 @@ stop(struct rte_eth_dev *dev)
     }
     nicsim_publish_link(dev, port);
     nicsim_unlock(port);
+    nicsim_far_stop(port);
     set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
     return 0;
 }
@@ -179,6 +185,7 @@ close_port(struct rte_eth_dev *dev)
     port->is_started = false;
     nicsim_unlock(port);
     nicsim_aged_set_timer(sw);
+    nicsim_far_close(port);
     for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
         nicsim_rx_queue_release(dev, i);
     }

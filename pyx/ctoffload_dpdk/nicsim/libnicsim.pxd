@@ -89,6 +89,7 @@ cdef extern from "nicsim_ctl.h" nogil:
         int (*wire_pending)(nicsim_port *port, uint64_t *n_packets, uint64_t *n_bytes) noexcept nogil
         int64_t (*wire_receive)(nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint64_t *offset, uint32_t *length,
                                 int64_t *time_ms, uint64_t n_packets) noexcept nogil
+        int64_t (*wire_poll)(nicsim_port *port) noexcept nogil
         int (*counters)(nicsim_port *port, nicsim_counters *counters) noexcept nogil
         int (*audit)(nicsim_port *port, nicsim_audit *audit) noexcept nogil
         int64_t (*rules)(nicsim_port *port, nicsim_rule_info *info, uint64_t max) noexcept nogil

@@ -19,6 +19,7 @@
 #include <rte_version.h>
 
 #include "age.h"
+#include "far.h"
 #include "fault.h"
 #include "match.h"
 #include "memory.h"
@@ -265,6 +266,7 @@ struct nicsim_port {
     struct nicsim_counters counters;
     struct nicsim_counters counters_base; /* where ethdev's statistics start */
     struct nicsim_wire wire;
+    struct nicsim_far far;
     struct nicsim_fault faults[NICSIM_N_CALLS];
     struct nicsim_lying lies[NICSIM_N_ANSWERS];
     _Atomic uint32_t n_burst_faults; /* 0: rx and tx need not look */
@@ -338,7 +340,7 @@ nicsim_rule_port(const struct nicsim_switch *sw, const struct nicsim_rule *rule)
 }
 
 /* devargs.c */
-int nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config);
+int nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config, struct nicsim_far *far);
 
 /* switch.c */
 int nicsim_port_new(const struct nicsim_config *config, struct rte_eth_dev *dev, struct nicsim_port **port);
@@ -346,6 +348,12 @@ void nicsim_port_leave(struct nicsim_port *port);
 void nicsim_port_unref(struct nicsim_port *port);
 /* The port of an ethdev number with one reference more, or NULL. */
 struct nicsim_port *nicsim_port_get(uint16_t port_id);
+/* The port with this DPDK port at the far end of its wire, with a reference, or NULL. */
+struct nicsim_port *nicsim_port_by_far(uint16_t port_id);
+/* Of the ring at the far end of the port's wire: how many other ports are on it, and the first one with a reference, or
+ * NULL. */
+uint32_t nicsim_ring_ports(const struct nicsim_port *port);
+struct nicsim_port *nicsim_ring_peer(const struct nicsim_port *port);
 /* The ethdev numbers of all emulated ports, at most RTE_MAX_ETHPORTS, in order. Returns how many. */
 uint16_t nicsim_port_ids(uint16_t *ids);
 
@@ -419,6 +427,8 @@ bool nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *p
                          enum nicsim_drop *drop);
 
 /* wire.c */
+/* Keeps a packet that left, for wire_receive() or the other port on a ring; false where there is no room. */
+bool nicsim_wire_keep(struct nicsim_port *port, const uint8_t *data, uint32_t length);
 void nicsim_wire_out(struct nicsim_port *port, const uint8_t *data, uint32_t length);
 /* Takes the lock itself. 0, or -ENODEV where the port is gone. */
 int nicsim_wire_in(struct nicsim_port *port, const uint8_t *data, const uint64_t *offset, const uint32_t *length,

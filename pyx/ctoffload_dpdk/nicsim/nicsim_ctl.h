@@ -203,6 +203,9 @@ struct nicsim_ctl {
     /* Takes the oldest packets, as many as fit. Returns their number. time_ms may be NULL. */
     int64_t (*wire_receive)(struct nicsim_port *port, uint8_t *data, uint64_t n_bytes, uint64_t *offset,
                             uint32_t *length, int64_t *time_ms, uint64_t n_packets);
+    /* wire=ring or port: takes what has come from the far end, as a receive burst of the host does too. Returns how many
+     * packets. Such a wire keeps nothing; wire_pending and wire_receive answer -EOPNOTSUPP. */
+    int64_t (*wire_poll)(struct nicsim_port *port);
 
     int (*counters)(struct nicsim_port *port, struct nicsim_counters *counters);
     int (*audit)(struct nicsim_port *port, struct nicsim_audit *audit);

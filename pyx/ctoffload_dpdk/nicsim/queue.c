@@ -8,13 +8,16 @@ uint16_t
 nicsim_rx_burst(void *opaque, struct rte_mbuf **packets, uint16_t n)
 {
     struct nicsim_rxq *queue = opaque;
-    uint32_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
-    uint32_t ready = atomic_load_explicit(&queue->head, memory_order_acquire) - tail;
+    uint32_t tail = atomic_load_explicit(&queue->tail, memory_order_relaxed), ready;
     uint64_t bytes = 0;
 
     if (nicsim_fault_in_burst(queue->port, NICSIM_CALL_RX)) {
         return 0;
     }
+    if (queue->port->far.kind != NICSIM_FAR_PYTHON) {
+        nicsim_far_poll(queue->port);
+    }
+    ready = atomic_load_explicit(&queue->head, memory_order_acquire) - tail;
     if (n > ready) {
         n = ready;
     }

@@ -267,6 +267,70 @@ nicsim_port_get(uint16_t port_id)
     return found;
 }
 
+struct nicsim_port *
+nicsim_port_by_far(uint16_t port_id)
+{
+    struct nicsim_port *found = NULL;
+
+    pthread_mutex_lock(&list_lock);
+    for (struct nicsim_switch *sw = switches; sw && !found; sw = sw->next) {
+        for (int i = 0; i < NICSIM_MAX_PORTS && !found; i++) {
+            struct nicsim_port *port = sw->ports[i];
+
+            if (port && port->far.kind == NICSIM_FAR_PORT && port->far.port_id == port_id) {
+                found = port;
+                found->n_references++;
+            }
+        }
+    }
+    pthread_mutex_unlock(&list_lock);
+    return found;
+}
+
+/* The n-th other port on the same ring. Called with the list locked. */
+static struct nicsim_port *
+on_ring(const struct nicsim_port *port, uint32_t n)
+{
+    for (struct nicsim_switch *sw = switches; sw; sw = sw->next) {
+        for (int i = 0; i < NICSIM_MAX_PORTS; i++) {
+            struct nicsim_port *other = sw->ports[i];
+
+            if (other && other != port && other->far.kind == NICSIM_FAR_RING &&
+                strcmp(other->far.name, port->far.name) == 0 && n-- == 0) {
+                return other;
+            }
+        }
+    }
+    return NULL;
+}
+
+uint32_t
+nicsim_ring_ports(const struct nicsim_port *port)
+{
+    uint32_t n = 0;
+
+    pthread_mutex_lock(&list_lock);
+    while (on_ring(port, n)) {
+        n++;
+    }
+    pthread_mutex_unlock(&list_lock);
+    return n;
+}
+
+struct nicsim_port *
+nicsim_ring_peer(const struct nicsim_port *port)
+{
+    struct nicsim_port *peer;
+
+    pthread_mutex_lock(&list_lock);
+    peer = on_ring(port, 0);
+    if (peer) {
+        peer->n_references++;
+    }
+    pthread_mutex_unlock(&list_lock);
+    return peer;
+}
+
 uint16_t
 nicsim_port_ids(uint16_t *ids)
 {

@@ -74,14 +74,19 @@ keep(struct nicsim_wire *wire, const uint8_t *data, uint32_t length, int64_t now
     return true;
 }
 
+bool
+nicsim_wire_keep(struct nicsim_port *port, const uint8_t *data, uint32_t length)
+{
+    return port->wire.max_bytes == 0 || keep(&port->wire, data, length, nicsim_clock_ms(&port->sw->clock));
+}
+
 void
 nicsim_wire_out(struct nicsim_port *port, const uint8_t *data, uint32_t length)
 {
-    if (!nicsim_port_passes(port) ||
-        (port->wire.max_bytes && !keep(&port->wire, data, length, nicsim_clock_ms(&port->sw->clock)))) {
-        port->counters.wire_out_dropped++;
-    } else {
+    if (nicsim_port_passes(port) && nicsim_far_out(port, data, length)) {
         port->counters.wire_out++;
+    } else {
+        port->counters.wire_out_dropped++;
     }
 }
 
