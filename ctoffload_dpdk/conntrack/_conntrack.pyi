@@ -34,6 +34,9 @@ class Counters:
     back_in: int
     queries: int
     no_samples: int
+    expected: int
+    not_expected: int
+    no_room: int
     refused: dict[str, int]
 
 def states_text(state: int) -> str: ...
@@ -91,6 +94,8 @@ class Conntrack:
         port: int | NDArray[np.uint32] = 0xFFFFFFFF,
         port_generation: int | NDArray[np.uint32] = 0,
         nat: Nat | None = None,
+        helper: str = "",
+        room: object = 0,
     ) -> NDArray[np.void]: ...
     def track(
         self,
@@ -109,6 +114,8 @@ class Conntrack:
         port: int | NDArray[np.uint32] = 0xFFFFFFFF,
         port_generation: int | NDArray[np.uint32] = 0,
         nat: Nat | None = None,
+        helper: str = "",
+        room: object = 0,
     ) -> NDArray[np.void]: ...
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int: ...
     def advance(self, now_ms: int) -> None: ...

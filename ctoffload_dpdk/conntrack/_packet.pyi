@@ -35,4 +35,5 @@ class Refusal(IntEnum):
     REFUSED_ZONE_LIMIT = 14
     REFUSED_NO_MEMORY = 15
     REFUSED_NAT = 16
-    N_REFUSALS = 17
+    REFUSED_HELPER = 17
+    N_REFUSALS = 18

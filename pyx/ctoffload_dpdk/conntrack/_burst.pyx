@@ -3,14 +3,16 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from ctoffload_dpdk.conntrack._expect cimport expected
 from ctoffload_dpdk.conntrack._hardware cimport (
     hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_visible,
 )
+from ctoffload_dpdk.conntrack._helper cimport helper_after, helper_before, helper_begin, helper_child, helper_fits
 from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
     EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
 )
-from ctoffload_dpdk.conntrack._nat cimport nat_choose
+from ctoffload_dpdk.conntrack._nat cimport nat_choose, nat_expected
 from ctoffload_dpdk.conntrack._others cimport (
     UPDATE_INVALID, UPDATE_NEW, UPDATE_VALID_NEW, others_may_begin, others_update,
 )
@@ -21,7 +23,7 @@ from ctoffload_dpdk.conntrack._packet cimport (
 from ctoffload_dpdk.conntrack._parse cimport parse_burst
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_CLOSED, CAUSE_REPLACED, CONN_LABELLED, CONN_LIVE, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS, LIST_DUE, MAX_PORTS,
-    N_PORT_HINTS, SLOT_MASK, Conn, Label, Nat, Port, Shard,
+    MORE_CHILD, MORE_HELPED, N_PORT_HINTS, SLOT_MASK, Conn, Expectation, Label, Nat, Port, Shard,
 )
 from ctoffload_dpdk.conntrack._table cimport bucket_of, conn_prefetch, entry_key, index_candidate, index_find
 from ctoffload_dpdk.conntrack._tcp cimport tcp_may_begin, tcp_update
@@ -116,8 +118,10 @@ cdef bint is_foreign(const Shard *shard, uint32_t entry, const Packet *packet, b
 # `stale` is a connection of this tuple whose time is up: it makes room for a successor, and for nothing else.
 cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
                     int64_t now_ms, Verdict *verdict) noexcept nogil:
+    cdef const Expectation *expectation
     cdef uint32_t slot
     cdef Nat nat
+    cdef bint translate_it, fits
     if parsed.key.proto == PROTO_TCP:
         verdict.reason = tcp_may_begin(parsed)
     else:
@@ -127,18 +131,31 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
         return 0
     verdict.state = CS_NEW
     if not action.commit:
+        if expected(shard, parsed) != NULL:
+            verdict.state |= CS_RELATED
         return 0
     if stale:
         conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
-    if action.nat != NULL and action.nat.what and (not action.nat.family or action.nat.family == parsed.key.family):
-        if not nat_choose(shard, parsed, action.nat, now_ms, &nat):
-            # OVS lets it through untranslated
-            verdict.state = CS_INVALID
-            verdict.reason = REFUSED_NAT
-            return 0
-        slot = conn_begin(shard, parsed, action, &nat, now_ms, &verdict.reason)
+    expectation = expected(shard, parsed)
+    if expectation != NULL:
+        verdict.state |= CS_RELATED
+        translate_it = action.nat != NULL and expectation.nat != 0
+        fits = not translate_it or nat_expected(shard, parsed, expectation, now_ms, &nat)
     else:
-        slot = conn_begin(shard, parsed, action, NULL, now_ms, &verdict.reason)
+        translate_it = action.nat != NULL and action.nat.what and (not action.nat.family
+                                                                   or action.nat.family == parsed.key.family)
+        fits = not translate_it or nat_choose(shard, parsed, action.nat, now_ms, &nat)
+    if not fits:
+        # OVS lets it through untranslated
+        verdict.state = CS_INVALID
+        verdict.reason = REFUSED_NAT
+        return 0
+    slot = conn_begin(shard, parsed, action, &nat if translate_it else NULL, now_ms, &verdict.reason)
+    if slot and expectation != NULL:
+        helper_child(shard, slot, expectation)
+        shard.counters.expected += 1
+    elif slot and helper_fits(action, parsed):
+        helper_begin(shard, slot, action.helper)
     if slot:
         remember_port(shard, &shard.conns[slot], packet, False)
         if shard.offload != NULL:
@@ -178,6 +195,8 @@ cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parse
     if parsed.related:
         verdict.state = CS_RELATED | (CS_REPLY_DIR if reply else 0)
         return slot
+    if conn.generation & MORE_HELPED and action.nat != NULL:
+        helper_before(shard, slot, packet, parsed, reply)
     update = step(shard, slot, parsed, reply, now_ms, &verdict.reason)
     if update == UPDATE_NEW:
         conn_end(shard, slot, CAUSE_REPLACED if action.commit else CAUSE_CLOSED, now_ms)
@@ -237,25 +256,35 @@ cdef void set_metadata(Shard *shard, uint32_t slot, const Action *action, int64_
         tell(shard, slot, EVENT_UPDATE, 0, now_ms)
 
 
-cdef inline void act(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t slot,
-                     bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
+# What a packet of a connection brings about beside its verdict.
+cdef inline void carry_out(Shard *shard, const Packet *packet, Parsed *parsed, const Action *action, uint32_t slot,
+                           bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
-    if verdict.reason:
-        shard.counters.refused[verdict.reason] += 1
-    if verdict.state & CS_INVALID:
-        shard.counters.invalid += 1
-    verdict.state |= CS_TRACKED
-    if not slot:
-        return
+    if (action.mark_mask or action.label_mask[0] or action.label_mask[1]) and not conn.generation & MORE_CHILD:
+        set_metadata(shard, slot, action, now_ms)
+    if not likely(not conn.generation & (MORE_HELPED | MORE_CHILD), True):
+        if conn.generation & MORE_HELPED:
+            helper_after(shard, slot, packet, parsed, reply, action.nat != NULL, verdict)
+        elif not verdict.state & CS_INVALID:
+            verdict.state |= CS_RELATED
     if action.nat != NULL and conn.flags & CONN_NAT:
         verdict.state |= translate(shard, slot, packet, parsed, reply)
-    if action.mark_mask or action.label_mask[0] or action.label_mask[1]:
-        set_metadata(shard, slot, action, now_ms)
     verdict.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
     verdict.mark = conn.mark
     if likely(not parsed.related and not verdict.state & CS_INVALID, True):
         conn.packets[reply] += 1
         conn.bytes[reply] += packet.length
+
+
+cdef inline void act(Shard *shard, const Packet *packet, Parsed *parsed, const Action *action, uint32_t slot,
+                     bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
+    if slot:
+        carry_out(shard, packet, parsed, action, slot, reply, now_ms, verdict)
+    if verdict.reason:
+        shard.counters.refused[verdict.reason] += 1
+    if verdict.state & CS_INVALID:
+        shard.counters.invalid += 1
+    verdict.state |= CS_TRACKED
 
 
 cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *action, int64_t now_ms,
@@ -276,6 +305,7 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
         verdicts[i].mark = 0
         verdicts[i].state = CS_INVALID
         verdicts[i].reason = parsed[i].refusal
+        verdicts[i].grown = 0
         slot = 0
         reply = False
         if likely(not parsed[i].refusal, True):

@@ -1,4 +1,4 @@
-# Checksums as the parser needs them: verified, never written.
+# Checksums: verified by the parser, mended by the difference where a packet is rewritten.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -42,6 +42,27 @@ cdef inline bint sum_is_good(uint64_t total) noexcept nogil:
 # What a pseudo-header adds: protocol and length, as their big-endian bytes lie in memory.
 cdef inline uint64_t sum_pseudo(uint8_t proto, uint32_t size) noexcept nogil:
     return (<uint64_t> proto << 8) + ((size & 0xff) << 8) + (size >> 8 & 0xff)
+
+
+cdef inline uint64_t folded(uint64_t total) noexcept nogil:
+    total = (total >> 32) + (total & 0xffffffffU)
+    total = (total >> 32) + (total & 0xffffffffU)
+    total = (total >> 16) + (total & 0xffff)
+    return (total >> 16) + (total & 0xffff)
+
+
+# Writes new bytes over old ones; returns what that adds to a ones' complement sum over them.
+cdef inline uint64_t replace(uint8_t *at, const void *value, uint32_t size) noexcept nogil:
+    cdef uint64_t removed = 0xffff ^ folded(sum_bytes(0, at, size))
+    memcpy(at, value, size)
+    return removed + sum_bytes(0, at, size)
+
+
+cdef inline void adjust(uint8_t *field, uint64_t difference) noexcept nogil:
+    cdef uint16_t value = 0
+    memcpy(&value, field, 2)
+    value = <uint16_t> (0xffff ^ folded((0xffff ^ <uint64_t> value) + difference))
+    memcpy(field, &value, 2)
 
 
 cdef uint32_t crc32c(const uint8_t *at, uint32_t size, uint32_t skip_at) noexcept nogil

@@ -19,6 +19,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
+from ctoffload_dpdk.conntrack._expect cimport expectations_free
 from ctoffload_dpdk.conntrack._fragments cimport (
     MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_let_go,
     fragments_new, fragments_track, is_fragment,
@@ -27,7 +28,7 @@ from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
 from ctoffload_dpdk.conntrack._packet cimport (
-    N_REFUSALS, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, NatAction, NatRange,
+    HELPER_FTP, HELPER_TFTP, N_REFUSALS, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, NatAction, NatRange,
 )
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, SLOT_MASK, Conn, Port,
@@ -44,7 +45,7 @@ cdef enum:
     MANY_LINES = 65536       # lines taken at a time, besides what one packet can bring about
     DEFAULT_UNCONFIRMED_RST_MS = 900000
 
-VERDICT = np.dtype([("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1")], align=True)
+VERDICT = np.dtype([("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1"), ("grown", "i2")], align=True)
 
 CONNECTION = np.dtype([
     ("conn_id", "u8"), ("time_ms", "i8"), ("timeout_ms", "i8"), ("packets", "u8", 2), ("bytes", "u8", 2),
@@ -52,11 +53,11 @@ CONNECTION = np.dtype([
     ("reply_src", "u1", 16), ("reply_dst", "u1", 16), ("reply_src_port", "u2"), ("reply_dst_port", "u2"), ("mark", "u4"),
     ("port", "u4", 2), ("timeout_policy", "u4"), ("zone", "u2"), ("reason", "u2"), ("family", "u1"), ("proto", "u1"),
     ("kind", "u1"), ("cause", "u1"), ("flags", "u1"), ("timeout", "u1"), ("tcp_state", "u1", 2), ("wscale", "u1", 2),
-    ("phase", "u1"), ("offload", "u1"), ("nat", "u1"), ("reserved", "u1", 5),
+    ("phase", "u1"), ("offload", "u1"), ("nat", "u1"), ("helper", "u1"), ("related", "u1"), ("reserved", "u1", 3),
 ], align=True)
 
 LINE = np.dtype([
-    ("about", "u8"), ("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1"), ("reserved", "u2"),
+    ("about", "u8"), ("conn_id", "u8"), ("mark", "u4"), ("state", "u1"), ("reason", "u1"), ("grown", "i2"),
     ("number", "u4"), ("kind", "u1"),
 ], align=True)
 
@@ -76,7 +77,10 @@ TIMEOUT_NAMES = (
 REFUSAL_NAMES = (
     "none", "not-ip", "l3-header", "l3-checksum", "fragment", "l4-header", "l4-checksum", "port-zero", "icmp-type",
     "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory", "nat",
+    "helper",
 )
+
+HELPERS = {"": 0, "ftp": HELPER_FTP, "tftp": HELPER_TFTP}
 
 STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 
@@ -87,7 +91,8 @@ class Counters:
 
     refused: by reason, packets that are invalid or got no connection; held: ended connections whose slot waits for a
     provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
-    a back-off; queries and no_samples: questions to the NIC, and those without an answer.
+    a back-off; queries and no_samples: questions to the NIC, and those without an answer; expected: connections a helper
+    expected; not_expected, no_room: announcements that could not be kept, or not be rewritten.
     """
 
     packets: int
@@ -105,6 +110,9 @@ class Counters:
     back_in: int
     queries: int
     no_samples: int
+    expected: int
+    not_expected: int
+    no_room: int
     refused: dict[str, int]
 
 
@@ -152,6 +160,7 @@ cdef void shard_close(Shard *shard) noexcept nogil:
     timeouts_close(shard)
     area_close(&shard.zone_area)
     fragments_free(<Fragments *> shard.fragments)
+    expectations_free(shard)
     free(shard.ports)
     free(shard.events.ring)
     free(shard)
@@ -175,6 +184,12 @@ cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept no
 
 
 cdef int _ENOMEM = _errno.ENOMEM
+
+
+def helper_number(helper):
+    if helper not in HELPERS:
+        raise UsageError(f"process: no helper is named {helper!r}", errno=_errno.EINVAL, hint="helpers: ftp, tftp")
+    return HELPERS[helper]
 
 
 cdef NatRange make_range(end) except *:
@@ -204,9 +219,10 @@ cdef NatAction make_nat(nat) except *:
     return made
 
 
-cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy) except *:
+cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper) except *:
     cdef Action action
     action.nat = NULL
+    action.helper = helper_number(helper)
     action.commit = commit
     action.force = force
     action.mark = mark & 0xffffffff
@@ -251,8 +267,9 @@ cdef class Burst:
     cdef const uint32_t[::1] flags
     cdef const uint32_t[::1] port
     cdef const uint32_t[::1] generation
+    cdef const uint32_t[::1] room
 
-    def __cinit__(self, packets, now_ms, zone, flags, port, port_generation):
+    def __cinit__(self, packets, now_ms, zone, flags, port, port_generation, room):
         n = len(packets)
         self.n = n
         self.data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
@@ -263,6 +280,9 @@ cdef class Burst:
         self.flags = _per_packet(flags, n, np.uint32, "flags")
         self.port = _per_packet(port, n, np.uint32, "port")
         self.generation = _per_packet(port_generation, n, np.uint32, "port_generation")
+        self.room = _per_packet(room, n, np.uint32, "room")
+        if n and int((packets.offset + np.asarray(self.room)).max()) > len(packets.data):
+            raise UsageError("process: the room of a packet lies outside its buffer")
 
     cdef void fill(self, uint32_t at, Packet *packet) noexcept nogil:
         packet.data = &self.data[0] + self.offset[at]
@@ -270,6 +290,7 @@ cdef class Burst:
         packet.flags = self.flags[at]
         packet.port_id = self.port[at]
         packet.port_generation = self.generation[at]
+        packet.room = self.room[at]
         packet.zone = self.zone[at]
 
     cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
@@ -390,21 +411,23 @@ cdef class Conntrack:
     def process(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
                 mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
                 flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
-                nat: Nat | None = None):
+                nat: Nat | None = None, helper: str = "", room: object = 0):
         """Tracks packets in order under one ct() action; returns VERDICT[n].
 
         now_ms: one time, or one per packet (int64[n]); a time before the last one counts as the last one. zone, flags
         (PacketFlags), port, port_generation: one for all or one per packet. mark, label: set under their masks. nat: new
-        connections are translated so, and packets of translated ones are rewritten in place.
+        connections are translated so, and packets of translated ones are rewritten in place. helper: "ftp" or "tftp", for
+        new connections; room: bytes from a packet's start that may be written, where a helper makes it longer (`grown` of
+        its verdict says by how much).
         """
         cdef Shard *shard = self.opened()
-        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper)
         cdef NatAction translation
         if nat is not None:
             must_be_writable(packets)
             translation = make_nat(nat)
             action.nat = &translation
-        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
+        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation, room)
         verdicts = np.zeros(burst_.n, VERDICT)
         if burst_.n == 0:
             return verdicts
@@ -423,7 +446,7 @@ cdef class Conntrack:
     def track(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
               mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
               flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
-              nat: Nat | None = None):
+              nat: Nat | None = None, helper: str = "", room: object = 0):
         """As `process`, with fragments put together first; returns LINE[], in order.
 
         number: index of the packet that brought the line about; about: the packet the line is about, counted from 0 over
@@ -432,13 +455,13 @@ cdef class Conntrack:
         """
         cdef Shard *shard = self.opened()
         cdef Fragments *fragments = self._fragments()
-        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy)
+        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper)
         cdef NatAction translation
         if nat is not None:
             must_be_writable(packets)
             translation = make_nat(nat)
             action.nat = &translation
-        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation)
+        cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation, room)
         cdef uint32_t start = 0
         cdef uint32_t filled = 0
         parts = []
@@ -581,6 +604,7 @@ cdef class Conntrack:
             held=shard.n_held, events_lost=shard.events.lost, relaxed=shard.counters.relaxed,
             unconfirmed_rst=shard.counters.unconfirmed_rst, back_in=shard.counters.back_in,
             queries=shard.counters.queries, no_samples=shard.counters.no_samples,
+            expected=shard.counters.expected, not_expected=shard.counters.not_expected, no_room=shard.counters.no_room,
             refused={REFUSAL_NAMES[i]: shard.counters.refused[i] for i in range(1, N_REFUSALS)})
 
     def events(self):

@@ -13,7 +13,7 @@ from ctoffload_dpdk.conntrack._segment cimport (
 )
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
-    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, Conn, Hardware, Record, RecordTuple,
+    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, Conn, Hardware, Record, RecordTuple, generation_of,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport (
     N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
@@ -26,7 +26,7 @@ from ctoffload_dpdk.offload._shard cimport (
     shard_want,
 )
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
+    CT_OFFLOAD_F_ALG, CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
     CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF, CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED,
     ct_offload_ctx, ct_offload_tcp_peer, ct_offload_tuple,
 )
@@ -264,7 +264,7 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
     cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(notice.conn_id)
     if slot == 0 or slot >= shard.slot_top:
         return
-    if shard.conns[slot].generation != CT_OFFLOAD_ID_GENERATION(notice.conn_id):
+    if generation_of(&shard.conns[slot]) != CT_OFFLOAD_ID_GENERATION(notice.conn_id):
         return
     if not shard.conns[slot].flags & CONN_LIVE:
         # list HELD holds it until nothing is left anywhere
@@ -335,7 +335,7 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     if slot == 0 or slot >= shard.slot_top:
         return False
     conn = &shard.conns[slot]
-    if not conn.flags & CONN_LIVE or conn.generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+    if not conn.flags & CONN_LIVE or generation_of(conn) != CT_OFFLOAD_ID_GENERATION(conn_id):
         return False
     conn_record(shard, slot, shard.now_ms, &record)
     memset(ctx, 0, sizeof(ct_offload_ctx))
@@ -350,6 +350,7 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     ctx.timeout_ms = <uint32_t> min(timeout_ms(shard, conn), <int64_t> 0xffffffffU)
     ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
     ctx.flags = nat_flags(&record) | (CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0)
+    ctx.flags |= CT_OFFLOAD_F_ALG if conn.generation & MORE_HELPED else 0
     ctx.zone = conn.key.zone
     ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
     ctx.proto = conn.key.proto
@@ -365,7 +366,7 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
 cdef uint64_t packets_seen(void *user, uint64_t conn_id) noexcept nogil:
     cdef Shard *shard = <Shard *> user
     cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(conn_id)
-    if slot == 0 or slot >= shard.slot_top or shard.conns[slot].generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+    if slot == 0 or slot >= shard.slot_top or generation_of(&shard.conns[slot]) != CT_OFFLOAD_ID_GENERATION(conn_id):
         return 0
     return shard.conns[slot].packets[0] + shard.conns[slot].packets[1]
 

@@ -3,13 +3,14 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ctoffload_dpdk.conntrack._expect cimport expect_no_more
 from ctoffload_dpdk.conntrack._key cimport Key, Parsed, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._others cimport others_begin
 from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, REFUSED_ZONE_LIMIT, Action
 from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS,
-    LIST_HELD, Conn, Label, Nat, Record, RecordTuple, Shard, Zone,
+    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, Zone,
 )
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
@@ -111,6 +112,8 @@ cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexc
     index_remove(shard, slot, key_hash(&conn.key, &shard.seed))
     if conn.flags & CONN_NAT and shard.nats[slot].has_alias:
         index_remove(shard, slot | ENTRY_ALIAS, key_hash(&shard.nats[slot].reply, &shard.seed))
+    if conn.generation & MORE_HELPED:
+        expect_no_more(shard, slot)
     list_remove(shard, slot)
     if conn.zone_epoch and conn.zone_epoch == zone.epoch:
         zone.counted -= 1
@@ -199,6 +202,8 @@ cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *recor
     record.family = conn.key.family
     record.proto = conn.key.proto
     record.flags = conn.flags
+    record.helper = shard.helpers[slot].kind if conn.generation & MORE_HELPED else 0
+    record.related = conn.generation & MORE_CHILD != 0
     record.timeout = conn.timeout
     record.port[0] = shard.ports[conn.port_orig].id
     record.port[1] = shard.ports[conn.port_reply].id

@@ -5,13 +5,13 @@ on to the other addresses of the range, changes ICMPv6 identifiers like ICMP's, 
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._hardware cimport is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Parsed, fold, is_icmp, key_equal, key_hash
 from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end
 from ctoffload_dpdk.conntrack._packet cimport NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, NatAction, NatRange
-from ctoffload_dpdk.conntrack._state cimport CONN_NAT, CONN_SWAPPED, SLOT_MASK, Conn, Nat, Shard
+from ctoffload_dpdk.conntrack._state cimport CONN_NAT, CONN_SWAPPED, SLOT_MASK, Conn, Expectation, Nat, Shard
 from ctoffload_dpdk.conntrack._table cimport index_find
 from ctoffload_dpdk.conntrack._tuple cimport Tuple, key_of_tuple, tuple_of_key, tuple_turn
 
@@ -185,22 +185,47 @@ cdef bint walk_addresses(Search *search, const NatAction *action) noexcept nogil
     return False
 
 
-cdef bint nat_choose(Shard *shard, const Parsed *parsed, const NatAction *action, int64_t now_ms, Nat *nat) noexcept nogil:
-    cdef Search search
+cdef void search_begin(Search *search, Shard *shard, const Parsed *parsed, int64_t now_ms) noexcept nogil:
     search.shard = shard
     search.parsed = parsed
     search.now_ms = now_ms
     search.tries = 0
-    shard.nat_random = fold(shard.nat_random ^ parsed.hash ^ 0xe7037ed1a0b428dbU, shard.seed.word[3] | 1)
-    search.random = shard.nat_random if action.choice & NAT_RANDOM else fold(parsed.hash ^ shard.seed.word[2],
-                                                                              shard.seed.word[3] | 1)
     tuple_of_key(&parsed.key, parsed.swapped, &search.reply)
     tuple_turn(&search.reply)
-    if not walk_addresses(&search, action):
-        return False
+
+
+cdef void found(const Search *search, uint8_t what, Nat *nat) noexcept nogil:
     memset(nat, 0, sizeof(Nat))
     nat.reply = search.key
     nat.reply_swapped = search.swapped
-    nat.what = action.what
-    nat.has_alias = not key_equal(&search.key, &parsed.key)
+    nat.what = what
+    nat.has_alias = not key_equal(&search.key, &search.parsed.key)
+
+
+cdef bint nat_choose(Shard *shard, const Parsed *parsed, const NatAction *action, int64_t now_ms, Nat *nat) noexcept nogil:
+    cdef Search search
+    search_begin(&search, shard, parsed, now_ms)
+    search.random = fold(parsed.hash ^ shard.seed.word[2], shard.seed.word[3] | 1)
+    if action.choice & NAT_RANDOM:
+        shard.nat_random = fold(shard.nat_random ^ search.random, 0xe7037ed1a0b428dbU)
+        search.random = shard.nat_random
+    if not walk_addresses(&search, action):
+        return False
+    found(&search, action.what, nat)
+    return True
+
+
+cdef bint nat_expected(Shard *shard, const Parsed *parsed, const Expectation *expectation, int64_t now_ms,
+                       Nat *nat) noexcept nogil:
+    cdef Search search
+    search_begin(&search, shard, parsed, now_ms)
+    if expectation.nat & NAT_SRC:
+        memcpy(search.reply.dst, expectation.nat_src, 16)
+    if expectation.nat & NAT_DST:
+        memcpy(search.reply.src, expectation.nat_dst, 16)
+        if expectation.nat_dst_port:
+            search.reply.src_port = expectation.nat_dst_port
+    if not fits(&search):
+        return False
+    found(&search, expectation.nat, nat)
     return True

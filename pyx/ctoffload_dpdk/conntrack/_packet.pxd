@@ -1,5 +1,5 @@
 # What goes into the engine with a burst and what comes out of it.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 # ct_state bits, with OVS's names and values.
 cpdef enum CtState:
@@ -40,7 +40,8 @@ cpdef enum Refusal:
     REFUSED_ZONE_LIMIT = 14    # new, but the zone's limit is reached
     REFUSED_NO_MEMORY = 15     # new, but no slot is free: ended connections are still held by a provider
     REFUSED_NAT = 16           # new, but no address and port are left to translate to, or a translated one answers to it
-    N_REFUSALS = 17
+    REFUSED_HELPER = 17        # an announcement on a control connection that makes no sense, or is for somebody else
+    N_REFUSALS = 18
 
 # One received packet. `data` starts at the Ethernet header and is contiguous.
 cdef struct Packet:
@@ -49,7 +50,13 @@ cdef struct Packet:
     uint32_t flags
     uint32_t port_id         # where it arrived, CT_OFFLOAD_NO_PORT if nowhere
     uint32_t port_generation
+    uint32_t room            # bytes there are from data on; what is below length counts as length
     uint16_t zone
+
+# Who reads along on a control connection.
+cdef enum:
+    HELPER_FTP = 1
+    HELPER_TFTP = 2
 
 # What is translated.
 cdef enum:
@@ -78,8 +85,10 @@ cdef struct NatAction:
     uint8_t family           # of the ranges: 4 or 6; 0: no address is given
 
 # The ct() action applied to a burst. nat: packets of translated connections are rewritten in place; NULL: none is.
+# helper: new connections of its protocol get it.
 cdef struct Action:
     const NatAction *nat
+    uint8_t helper
     bint commit
     bint force
     uint32_t mark
@@ -93,3 +102,4 @@ cdef struct Verdict:
     uint32_t mark
     uint8_t state            # CS_*
     uint8_t reason           # Refusal: why it is invalid or why no connection was made
+    int16_t grown            # by how many bytes the packet became longer: a helper rewrote it

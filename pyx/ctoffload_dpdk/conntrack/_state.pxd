@@ -1,5 +1,5 @@
 # What a shard holds: the records of connections, and everything around them.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.conntrack._key cimport Key, Seed
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
@@ -32,11 +32,16 @@ cdef enum ConnFlags:
     CONN_HELD = 64           # ended: on the list of those a provider still holds
     CONN_OFFERED = 128       # the offload layer was told of it
 
+# In the byte above a connection's generation.
+cdef enum MoreFlags:
+    MORE_HELPED = 0x01000000     # a helper reads along, see its Helper
+    MORE_CHILD = 0x02000000      # a helper expected it
+
 # A connection. Two cache lines; a packet of an established one writes expires_ms and its counters.
 cdef struct Conn:
     Key key
     int64_t expires_ms
-    uint32_t generation      # 24 bits, never 0 once used
+    uint32_t generation      # 24 bits, never 0 once used; above them MORE_*
     uint8_t state            # TCP: originator's state in the low half, the other's in the high half; else the phase
     uint8_t flags            # CONN_*
     uint8_t timeout          # timeout class of the state
@@ -90,6 +95,43 @@ cdef struct Nat:
     uint8_t what             # NAT_SRC, NAT_DST
     uint8_t has_alias        # the index leads from `reply` to the connection too
     uint8_t reserved[5]
+
+# By how much what a helper rewrote made one direction's stream longer: `before` up to a sequence number, `after` behind it.
+cdef struct Skew:
+    uint32_t at
+    int32_t before
+    int32_t after
+    bint is_used
+
+# What only control connections need. 44 bytes in an area of its own, by slot.
+cdef struct Helper:
+    Skew skew[2]             # by direction of the packets
+    uint32_t first_expected  # in the pool, 0 for none
+    uint16_t n_expected
+    uint8_t kind             # HELPER_*
+
+# A connection that was announced. Its source port is open.
+cdef struct Expectation:
+    uint64_t src[2]
+    uint64_t dst[2]
+    uint64_t nat_src[2]      # what it is translated to, where `nat` says so
+    uint64_t nat_dst[2]
+    uint64_t label[2]        # of the control connection
+    uint32_t mark
+    uint32_t next            # in its chain, or of the free ones
+    uint32_t sibling         # of the same control connection
+    uint16_t dst_port
+    uint16_t nat_dst_port    # 0: it stays
+    uint16_t zone
+    uint8_t proto
+    uint8_t family
+    uint8_t nat              # NAT_SRC, NAT_DST
+
+cdef struct Expectations:
+    uint32_t *chain
+    Expectation *pool
+    uint32_t free
+    uint32_t n
 
 cdef struct Label:
     uint64_t word[2]
@@ -166,6 +208,9 @@ cdef struct Counters:
     uint64_t relaxed             # packets outside the window that a rule excuses
     uint64_t queries
     uint64_t no_samples
+    uint64_t expected            # connections that a helper expected
+    uint64_t not_expected        # announcements there was no room for
+    uint64_t no_room             # announcements that could not be rewritten: the packet's buffer was full
 
 cdef struct Timeouts:
     int64_t ms[N_TIMEOUTS]
@@ -203,7 +248,9 @@ cdef struct Record:
     uint8_t phase
     uint8_t offload          # 0 no, 1 pending, 2 yes
     uint8_t nat              # NAT_SRC, NAT_DST
-    uint8_t reserved[5]
+    uint8_t helper           # HELPER_*
+    uint8_t related          # a helper expected it
+    uint8_t reserved[3]
 
 cdef struct Events:
     Record *ring
@@ -217,6 +264,7 @@ cdef struct Shard:
     Area hardware_area
     Area label_area
     Area nat_area
+    Area helper_area
     Area bucket_area
     Area overflow_area
     Area policy_area
@@ -225,6 +273,8 @@ cdef struct Shard:
     Hardware *hardware
     Label *labels
     Nat *nats
+    Helper *helpers
+    Expectations *expectations   # NULL until the first
     Timeouts *policies       # by index
     uint32_t *policy_ids
     Zone *zones
@@ -258,3 +308,7 @@ cdef struct Shard:
     bint ovs_compat
     bint tcp_liberal         # windows are not checked
     bint establish_at_reply
+
+
+cdef inline uint32_t generation_of(const Conn *conn) noexcept nogil:
+    return conn.generation & 0xffffff

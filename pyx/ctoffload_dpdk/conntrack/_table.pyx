@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.conntrack._key cimport Key, key_equal, likely, prefetch
-from ctoffload_dpdk.conntrack._state cimport BUCKET_ENTRIES, Area, Bucket, Conn, Hardware, Index, Label, Nat, Shard
+from ctoffload_dpdk.conntrack._state cimport BUCKET_ENTRIES, Area, Bucket, Conn, Hardware, Helper, Index, Label, Nat, Shard, generation_of
 from ctoffload_dpdk.conntrack.libmman cimport (
     MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, madvise,
     mmap, munmap,
@@ -57,6 +57,7 @@ cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil:
     error = error or area_open(&shard.hardware_area, <uint64_t> (capacity + 1) * sizeof(Hardware))
     error = error or area_open(&shard.label_area, <uint64_t> (capacity + 1) * sizeof(Label))
     error = error or area_open(&shard.nat_area, <uint64_t> (capacity + 1) * sizeof(Nat))
+    error = error or area_open(&shard.helper_area, <uint64_t> (capacity + 1) * sizeof(Helper))
     error = error or area_open(&shard.bucket_area, <uint64_t> index.max_buckets * sizeof(Bucket))
     error = error or area_open(&shard.overflow_area, <uint64_t> index.overflow_max * sizeof(Bucket))
     if error:
@@ -66,6 +67,7 @@ cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil:
     shard.hardware = <Hardware *> shard.hardware_area.base
     shard.labels = <Label *> shard.label_area.base
     shard.nats = <Nat *> shard.nat_area.base
+    shard.helpers = <Helper *> shard.helper_area.base
     index.buckets = <Bucket *> shard.bucket_area.base
     index.overflow = <Bucket *> shard.overflow_area.base
     return 0
@@ -76,6 +78,7 @@ cdef void table_close(Shard *shard) noexcept nogil:
     area_close(&shard.hardware_area)
     area_close(&shard.label_area)
     area_close(&shard.nat_area)
+    area_close(&shard.helper_area)
     area_close(&shard.bucket_area)
     area_close(&shard.overflow_area)
 
@@ -93,7 +96,7 @@ cdef uint32_t slot_take(Shard *shard) noexcept nogil:
     else:
         return 0
     conn = &shard.conns[slot]
-    conn.generation = (conn.generation + 1) & GENERATION_MASK or 1
+    conn.generation = (generation_of(conn) + 1) & GENERATION_MASK or 1
     return slot
 
 

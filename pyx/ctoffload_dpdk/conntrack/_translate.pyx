@@ -6,7 +6,7 @@ Checksums are changed by the difference, so a packet's own errors stay errors; S
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.conntrack._checksum cimport crc32c, load16, sum_bytes, sum_pseudo
+from ctoffload_dpdk.conntrack._checksum cimport adjust, crc32c, folded, load16, replace, sum_bytes, sum_pseudo
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._packet cimport CS_DST_NAT, CS_SRC_NAT, NAT_DST, NAT_SRC, PKT_TRANSLATED, Packet
@@ -33,27 +33,6 @@ cdef struct Target:
 
 
 # --- checksums -------------------------------------------------------------------------------------------------------
-
-cdef inline uint64_t folded(uint64_t total) noexcept nogil:
-    total = (total >> 32) + (total & 0xffffffffU)
-    total = (total >> 32) + (total & 0xffffffffU)
-    total = (total >> 16) + (total & 0xffff)
-    return (total >> 16) + (total & 0xffff)
-
-
-# Writes new bytes over old ones; returns what that adds to a ones' complement sum over them.
-cdef inline uint64_t replace(uint8_t *at, const void *value, uint32_t size) noexcept nogil:
-    cdef uint64_t removed = 0xffff ^ folded(sum_bytes(0, at, size))
-    memcpy(at, value, size)
-    return removed + sum_bytes(0, at, size)
-
-
-cdef inline void adjust(uint8_t *field, uint64_t difference) noexcept nogil:
-    cdef uint16_t value = 0
-    memcpy(&value, field, 2)
-    value = <uint16_t> (0xffff ^ folded((0xffff ^ <uint64_t> value) + difference))
-    memcpy(field, &value, 2)
-
 
 cdef inline uint64_t replace_port(uint8_t *at, uint16_t port) noexcept nogil:
     cdef uint8_t bytes[2]
