@@ -262,6 +262,19 @@ def test_a_shorter_line_keeps_step_too():
     assert following[TCP].seq == out[TCP].seq + len(b"PORT 9,9,9,9,1,1\r\n")
 
 
+def test_each_direction_keeps_its_own_step():
+    lab = Control(f"src={PUBLIC},dst=100.100.100.100")
+    _, port = lab.say("c", b"PORT 10,0,0,1,19,137\r\n")
+    _, passive = lab.say("s", b"227 (100,100,100,100,1,1)\r\n")
+    assert bytes(passive[TCP].payload) == b"227 (10,9,9,2,1,1)\r\n"
+    for _ in range(2):
+        _, from_client = lab.say("c", b"NOOP\r\n")
+        _, from_server = lab.say("s", b"200 ok\r\n")
+    assert from_client[TCP].seq == port[TCP].seq + len(bytes(port[TCP].payload)) + 6
+    assert from_server[TCP].seq == passive[TCP].seq + len(bytes(passive[TCP].payload)) + 8
+    assert from_server[TCP].ack == lab.seq["c"]
+
+
 def test_selective_acknowledgements_are_translated():
     lab = Control(f"src={PUBLIC}")
     line = b"PORT 10,0,0,1,19,137\r\n"

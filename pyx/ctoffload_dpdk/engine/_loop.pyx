@@ -173,6 +173,7 @@ cdef class Loop:
             packets[n_tracked].flags = checksum_flags(mbufs[i].ol_flags)
             packets[n_tracked].port_id = end.port_id
             packets[n_tracked].port_generation = end.port_generation
+            packets[n_tracked].room = 0
             packets[n_tracked].zone = 0
             tracked_at[n_tracked] = <uint8_t> i
             n_tracked += 1
