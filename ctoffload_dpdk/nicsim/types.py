@@ -65,7 +65,11 @@ class NicsimError(CtoffloadError):
 
 
 class Call(StrEnum):
-    """Calls that can be made to fail, in the order of enum nicsim_call. rx, tx: a burst that moves nothing."""
+    """Calls that can be made to fail, in the order of enum nicsim_call.
+
+    rx, tx: a burst that moves nothing. configure: of the port; flow_configure: of its sizes for rules. completion: an
+    operation on a flow queue has no effect, and its result says that it failed; the errno is not told.
+    """
 
     VALIDATE = "validate"
     CREATE = "create"
@@ -83,6 +87,21 @@ class Call(StrEnum):
     STOP = "stop"
     RX = "rx"
     TX = "tx"
+    INFO = "info"
+    FLOW_CONFIGURE = "flow_configure"
+    PATTERN_TEMPLATE = "pattern_template"
+    ACTIONS_TEMPLATE = "actions_template"
+    TEMPLATE_TABLE = "template_table"
+    TEMPLATE_DESTROY = "template_destroy"
+    ASYNC_CREATE = "async_create"
+    ASYNC_DESTROY = "async_destroy"
+    PUSH = "push"
+    PULL = "pull"
+    ASYNC_INDIRECT_CREATE = "async_indirect_create"
+    ASYNC_INDIRECT_DESTROY = "async_indirect_destroy"
+    ASYNC_INDIRECT_UPDATE = "async_indirect_update"
+    ASYNC_INDIRECT_QUERY = "async_indirect_query"
+    COMPLETION = "completion"
 
 
 class Answer(StrEnum):

@@ -79,6 +79,7 @@ class Lab:
         rss: bool = True,
         start: bool = True,
         rx_offloads: int = 0,
+        sizes: Any = None,
         **parameters: Any,
     ) -> Host:
         from ctoffload_dpdk.nicsim import Nic  # noqa: PLC0415
@@ -92,6 +93,8 @@ class Lab:
         rss_types = port.info().rss_types if queues > 1 and rss else None
         port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, rss_types=rss_types)
         port.setup_queues(pool, descriptors=128)
+        if sizes is not None:
+            port.configure_flow(sizes)
         if start:
             port.start()
         return host

@@ -94,7 +94,7 @@ compare_aged(struct nicsim_wheel *wheel, const struct nicsim_age *ages, int64_t 
 {
     static void *contexts[N];
     static bool listed[N];
-    uint32_t n = nicsim_wheel_aged(wheel, contexts, N, false);
+    uint32_t n = nicsim_wheel_aged(wheel, 0, contexts, N, false);
 
     expect(n == wheel->n_aged, "length of the aged list", step);
     memset(listed, 0, sizeof listed);
@@ -132,7 +132,7 @@ check_wheel(uint64_t steps)
         case 2:
             if (dice(20) == 0) {
                 uint64_t before = wheel.n_aged;
-                uint32_t n = nicsim_wheel_aged(&wheel, taken, dice(N), true);
+                uint32_t n = nicsim_wheel_aged(&wheel, 0, taken, dice(N), true);
 
                 expect(wheel.n_aged == before - n, "consumption", step);
             }

@@ -155,9 +155,14 @@ parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct 
 {
     uint32_t index;
     const struct nicsim_object *object = nicsim_object_of(port, action->conf, &index);
+    int rc;
 
     if (!object) {
         return REFUSE(EINVAL, ACTION_CONF, action, "no such indirect action on this port");
+    }
+    rc = nicsim_object_ready(object, action, error);
+    if (rc) {
+        return rc;
     }
     if (spec->flags & object->type) {
         return REFUSE(EINVAL, ACTION, action, "a rule has one COUNT, one AGE, one CONNTRACK");

@@ -37,7 +37,10 @@ nicsim_wheel_init(struct nicsim_wheel *wheel, int64_t now_ms)
 {
     wheel->tick = now_ms / 1000;
     wheel->n_aged = 0;
-    list_init(&wheel->aged);
+    for (uint32_t i = 0; i < NICSIM_AGE_LISTS; i++) {
+        wheel->n_aged_of[i] = 0;
+        list_init(&wheel->aged[i]);
+    }
     for (uint32_t i = 0; i < NICSIM_AGE_SLOTS; i++) {
         list_init(&wheel->slots[i]);
     }
@@ -60,6 +63,7 @@ nicsim_wheel_remove(struct nicsim_wheel *wheel, struct nicsim_age *age)
 {
     if (age->state == NICSIM_AGE_AGED) {
         wheel->n_aged--;
+        wheel->n_aged_of[age->list]--;
     }
     if (age->state == NICSIM_AGE_WAITING || age->state == NICSIM_AGE_AGED) {
         list_remove(&age->link);
@@ -94,7 +98,8 @@ work_slot(struct nicsim_wheel *wheel, struct nicsim_age_link *slot)
         list_remove(&age->link);
         if (due_tick(age) <= wheel->tick) {
             age->state = NICSIM_AGE_AGED;
-            list_append(&wheel->aged, &age->link);
+            list_append(&wheel->aged[age->list], &age->link);
+            wheel->n_aged_of[age->list]++;
             n_aged++;
         } else {
             nicsim_wheel_add(wheel, age);
@@ -125,12 +130,12 @@ nicsim_wheel_turn(struct nicsim_wheel *wheel, int64_t now_ms)
 }
 
 uint32_t
-nicsim_wheel_aged(struct nicsim_wheel *wheel, void **contexts, uint32_t max, bool consume)
+nicsim_wheel_aged(struct nicsim_wheel *wheel, uint8_t list, void **contexts, uint32_t max, bool consume)
 {
-    struct nicsim_age_link *link = wheel->aged.next;
+    struct nicsim_age_link *link = wheel->aged[list].next;
     uint32_t n = 0;
 
-    while (link != &wheel->aged && n < max) {
+    while (link != &wheel->aged[list] && n < max) {
         struct nicsim_age *age = (struct nicsim_age *) link;
 
         link = link->next;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define NICSIM_AGE_SLOTS         4096
+#define NICSIM_AGE_LISTS         64
 #define NICSIM_AGE_MAX_TIMEOUT_S ((1u << 24) - 1)
 
 enum nicsim_age_state {
@@ -26,16 +27,19 @@ struct nicsim_age {
     struct nicsim_age_link link; /* first member */
     int64_t last_ms;             /* last hit */
     void *context;               /* what the reader of the aged list gets */
-    uint32_t timeout_s;
-    uint8_t state; /* enum nicsim_age_state */
-    uint8_t owner; /* for who embeds it */
+    uint32_t timeout_s : 24;
+    uint32_t list : 8; /* the aged list it comes into */
+    uint8_t state;     /* enum nicsim_age_state */
+    uint8_t owner;     /* for who embeds it */
+    uint16_t tag;      /* likewise */
 };
 
 struct nicsim_wheel {
-    int64_t tick; /* last second that was worked on */
-    uint64_t n_aged;
-    bool is_final;               /* what aged stays so, whatever packets still come (mlx5) */
-    struct nicsim_age_link aged; /* oldest first */
+    int64_t tick;    /* last second that was worked on */
+    uint64_t n_aged; /* in all lists */
+    uint64_t n_aged_of[NICSIM_AGE_LISTS];
+    struct nicsim_age_link aged[NICSIM_AGE_LISTS]; /* oldest first */
+    bool is_final;                                 /* what aged stays so, whatever packets still come (mlx5) */
     struct nicsim_age_link slots[NICSIM_AGE_SLOTS];
 };
 
@@ -47,8 +51,8 @@ void nicsim_wheel_remove(struct nicsim_wheel *wheel, struct nicsim_age *age);
 void nicsim_wheel_revive(struct nicsim_wheel *wheel, struct nicsim_age *age);
 /* Turns the wheel to now. Returns how many became aged. */
 uint64_t nicsim_wheel_turn(struct nicsim_wheel *wheel, int64_t now_ms);
-/* Up to `max` contexts, oldest first; consumed ones leave the list. Returns their number. */
-uint32_t nicsim_wheel_aged(struct nicsim_wheel *wheel, void **contexts, uint32_t max, bool consume);
+/* Up to `max` contexts of a list, oldest first; consumed ones leave the list. Returns their number. */
+uint32_t nicsim_wheel_aged(struct nicsim_wheel *wheel, uint8_t list, void **contexts, uint32_t max, bool consume);
 
 static inline void
 nicsim_age_hit(struct nicsim_wheel *wheel, struct nicsim_age *age, int64_t now_ms)

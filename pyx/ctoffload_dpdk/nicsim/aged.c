@@ -8,6 +8,8 @@
 
 #define TIMER_US 250000
 
+#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+
 void
 nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct rte_flow_query_age *out)
 {
@@ -22,7 +24,7 @@ nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct 
 static void
 turn_port(struct nicsim_port *port)
 {
-    if (nicsim_wheel_turn(&port->wheel, nicsim_clock_ms(&port->sw->clock))) {
+    if (nicsim_wheel_turn(&port->wheel, nicsim_clock_ms(&port->sw->clock)) && !port->sizes.is_strict) {
         port->is_event_due = true;
     }
 }
@@ -67,27 +69,56 @@ nicsim_aged_notify(struct nicsim_switch *sw)
     }
 }
 
-int
-nicsim_aged_get(struct rte_eth_dev *dev, void **contexts, uint32_t n, struct rte_flow_error *error)
+/* Without room it only counts; either way what comes later is news again. */
+static int64_t
+read_list(struct nicsim_port *port, uint8_t list, void **contexts, uint32_t n)
 {
-    struct nicsim_port *port = nicsim_port_of(dev);
+    turn_port(port);
+    port->is_event_due = false;
+    port->is_event_sent = false;
+    return n && contexts ? nicsim_wheel_aged(&port->wheel, list, contexts, n, port->config.consume_aged)
+                         : (int64_t) port->wheel.n_aged_of[list];
+}
+
+static int
+aged_get(struct nicsim_port *port, uint8_t list, const char *refusal, void **contexts, uint32_t n,
+         struct rte_flow_error *error)
+{
     int injected;
     int64_t found;
 
     nicsim_lock(port);
     injected = nicsim_fault_take(port, NICSIM_CALL_AGED);
     if (injected) {
-        nicsim_unlock(port);
-        return rte_flow_error_set(error, injected, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, NULL, "failed as it was told to");
+        found = FAIL(injected, UNSPECIFIED, NULL, NICSIM_INJECTED);
+    } else if (refusal) {
+        found = FAIL(EINVAL, STATE, NULL, refusal);
+    } else {
+        found = read_list(port, list, contexts, n);
     }
-    turn_port(port);
-    /* Without room it only counts; either way what comes later is news again. */
-    found = n && contexts ? nicsim_wheel_aged(&port->wheel, contexts, n, port->config.consume_aged)
-                          : (int64_t) port->wheel.n_aged;
-    port->is_event_due = false;
-    port->is_event_sent = false;
     nicsim_unlock(port);
     return found > INT32_MAX ? INT32_MAX : (int) found;
+}
+
+int
+nicsim_aged_get(struct rte_eth_dev *dev, void **contexts, uint32_t n, struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    const char *refusal =
+        port->sizes.is_strict ? "with STRICT_QUEUE each queue is asked for its own (rte_flow_get_q_aged_flows)" : NULL;
+
+    return aged_get(port, 0, refusal, contexts, n, error);
+}
+
+/* Without STRICT_QUEUE there is one list, whichever queue is named. */
+int
+nicsim_aged_get_of_queue(struct rte_eth_dev *dev, uint32_t queue, void **contexts, uint32_t n,
+                         struct rte_flow_error *error)
+{
+    struct nicsim_port *port = nicsim_port_of(dev);
+    const char *refusal = queue < port->sizes.n_queues ? NULL : "the port has no such flow queue";
+
+    return aged_get(port, port->sizes.is_strict && !refusal ? queue : 0, refusal, contexts, n, error);
 }
 
 /* On the real clock nobody advances time, so a timer does. */
@@ -97,6 +128,7 @@ tick(void *opaque)
     struct nicsim_switch *sw = opaque;
 
     pthread_mutex_lock(&sw->lock);
+    nicsim_flow_queues_turn(sw);
     nicsim_aged_turn(sw);
     pthread_mutex_unlock(&sw->lock);
     nicsim_aged_notify(sw);

@@ -187,6 +187,7 @@ ctl_clock_set(struct nicsim_port *port, int64_t now_ms)
     nicsim_lock(port);
     error = nicsim_clock_set(&port->sw->clock, now_ms);
     if (!error) {
+        nicsim_flow_queues_turn(port->sw);
         nicsim_aged_turn(port->sw);
     }
     nicsim_unlock(port);

@@ -18,7 +18,26 @@ struct parameter {
     int64_t value; /* the default, then what was asked for */
 };
 
-enum { CAPACITY, OBJECTS, QUEUES, SWITCH, MTSAFE, LOOPBACK, CLOCK, AGED, AGEING, PREFAULT, PROFILE, N_PARAMETERS };
+enum {
+    CAPACITY,
+    OBJECTS,
+    QUEUES,
+    SWITCH,
+    MTSAFE,
+    LOOPBACK,
+    CLOCK,
+    AGED,
+    AGEING,
+    PREFAULT,
+    PROFILE,
+    COUNTERS,
+    AGES,
+    CONTEXTS,
+    FLOW_QUEUES,
+    QUEUE_SIZE,
+    COMPLETION_DELAY_MS,
+    N_PARAMETERS
+};
 
 static const struct parameter defaults[N_PARAMETERS] = {
     [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
@@ -29,6 +48,12 @@ static const struct parameter defaults[N_PARAMETERS] = {
     [LOOPBACK] = {"loopback", NULL, 0, 1, 0},
     [CLOCK] = {"clock", "real|manual", 0, 1, 0},
     [PREFAULT] = {"prefault", NULL, 0, 1, 0},
+    [COUNTERS] = {"counters", NULL, 0, 2 * (int64_t) NICSIM_MAX_RULES, -1},
+    [AGES] = {"ages", NULL, 0, 2 * (int64_t) NICSIM_MAX_RULES, -1},
+    [CONTEXTS] = {"contexts", NULL, 0, NICSIM_MAX_RULES, -1},
+    [FLOW_QUEUES] = {"flow_queues", NULL, 1, NICSIM_MAX_FLOW_QUEUES, NICSIM_MAX_FLOW_QUEUES},
+    [QUEUE_SIZE] = {"queue_size", NULL, 1, NICSIM_MAX_QUEUE_SIZE, 65536},
+    [COMPLETION_DELAY_MS] = {"completion_delay_ms", NULL, 0, 3600000, 0},
     [AGED] = {"aged", "keep|consume", 0, 1, 0},
     [AGEING] = {"ageing", "again|final", 0, 1, 0},
     [PROFILE] = {"profile", NICSIM_PROFILE_NAMES, 0, NICSIM_N_PROFILES - 1, NICSIM_FREE},
@@ -106,12 +131,19 @@ take(const char *key, const char *value, void *opaque)
     return -1;
 }
 
+/* A size that was not named: as many as there can be. */
+static uint32_t
+given_or(const struct parameter *p, int64_t most)
+{
+    return p->value < 0 ? most : p->value;
+}
+
 int
 nicsim_config_parse(const char *name, const char *args, struct nicsim_config *config, struct nicsim_far *far)
 {
     struct parameter p[N_PARAMETERS];
     struct rte_kvargs *kvargs = rte_kvargs_parse(args ? args : "", NULL);
-    char text[512];
+    char text[1024];
     int error = 0;
 
     memcpy(p, defaults, sizeof p);
@@ -144,6 +176,14 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .final_ageing = p[AGEING].value,
         .prefault = p[PREFAULT].value,
         .profile = p[PROFILE].value,
+        .counters = given_or(&p[COUNTERS], p[CAPACITY].value + p[OBJECTS].value),
+        .ages = given_or(&p[AGES], p[CAPACITY].value + p[OBJECTS].value),
+        .contexts = given_or(&p[CONTEXTS], p[OBJECTS].value),
+        .flow_queues = p[FLOW_QUEUES].value,
+        .queue_size = p[QUEUE_SIZE].value,
+        .completion_delay_ms = p[COMPLETION_DELAY_MS].value,
+        .queue_full_errno = EAGAIN,
+        .template_full_errno = ENOSPC,
     };
     return error;
 }

@@ -147,6 +147,8 @@ RTE_PMD_EXPORT_NAME(net_nicsim);
 RTE_PMD_EXPORT_NAME(net_nicsim, __COUNTER__);
 #endif
 RTE_PMD_REGISTER_PARAM_STRING(
-    net_nicsim, "capacity=<int> objects=<int> queues=<int> switch=<int> "
-                "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> aged=<keep|consume> ageing=<again|final> "
-                "prefault=<0|1> profile=<free|connectx-sws|connectx-hws|tap|queue-only|no-flow>");
+    net_nicsim,
+    "capacity=<int> objects=<int> queues=<int> switch=<int> "
+    "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> aged=<keep|consume> ageing=<again|final> "
+    "prefault=<0|1> profile=<free|connectx-sws|connectx-hws|tap|queue-only|no-flow> "
+    "counters=<int> ages=<int> contexts=<int> flow_queues=<int> queue_size=<int> completion_delay_ms=<int>");

@@ -155,6 +155,7 @@ stop(struct rte_eth_dev *dev)
         nicsim_unlock(port);
         return -error;
     }
+    nicsim_flow_queues_drain(port, true);
     port->is_started = false;
     nicsim_hairpin_stop(port);
     nicsim_rules_clear(port, true);
@@ -208,8 +209,12 @@ reset(struct rte_eth_dev *dev)
         nicsim_unlock(port);
         return -ENODEV;
     }
+    nicsim_flow_queues_drain(port, true);
     nicsim_rules_clear(port, true);
     nicsim_objects_clear(port);
+    nicsim_templates_clear(port);
+    nicsim_flow_queues_free(port);
+    nicsim_sizes_init(port);
     port->needs_reset = false;
     port->is_isolated = false;
     port->is_link_up = true;

@@ -103,6 +103,9 @@ nicsim_fault_set(struct nicsim_port *port, enum nicsim_call call, const struct n
 int
 nicsim_fault_set_slow(struct nicsim_port *port, enum nicsim_call call, uint32_t n, uint32_t ms)
 {
+    if (call == NICSIM_CALL_COMPLETION && ms) {
+        return EINVAL; /* no call that could wait; completion_delay_ms is for that */
+    }
     port->faults[call].n_slow = ms ? n : 0;
     port->faults[call].slow_ms = ms;
     arm(port, call);

@@ -9,7 +9,7 @@
 
 #define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
-#define INJECTED "failed as it was told to"
+#define INJECTED NICSIM_INJECTED
 
 /* A handle is a number: the index, and how often it was used before, so that a stale one is seen. */
 struct rte_flow *
@@ -18,18 +18,19 @@ nicsim_rule_handle(const struct nicsim_rule *rule, uint32_t index)
     return (struct rte_flow *) (uintptr_t) ((uint64_t) rule->generation << 32 | (index + 1));
 }
 
-/* The rule behind a handle, or NULL where it is gone. */
-static struct nicsim_rule *
-rule_of(struct nicsim_port *port, const struct rte_flow *handle, uint32_t *index)
+struct nicsim_rule *
+nicsim_rule_of(struct nicsim_port *port, const struct rte_flow *handle, uint32_t *index)
 {
     uint64_t number = (uintptr_t) handle;
+    struct nicsim_rule *rule;
 
     *index = (uint32_t) number - 1;
-    if (*index >= port->top || !(port->rules[*index].flags & NICSIM_RULE_LIVE) ||
-        port->rules[*index].generation != number >> 32) {
+    if (*index >= port->top) {
         return NULL;
     }
-    return &port->rules[*index];
+    rule = &port->rules[*index];
+    return rule->generation == number >> 32 && ((rule->flags & NICSIM_RULE_LIVE) || nicsim_rule_stage(rule)) ? rule
+                                                                                                             : NULL;
 }
 
 static struct nicsim_rule *
@@ -52,15 +53,18 @@ rule_release(struct nicsim_port *port, uint32_t index)
     struct nicsim_rule *rule = &port->rules[index];
 
     rule->flags = 0;
+    nicsim_rule_set_stage(rule, NICSIM_STAGE_DONE, 0);
     rule->generation++;
     rule->packets = port->free_rule;
     port->free_rule = index;
 }
 
 static bool
-exists(const struct nicsim_switch *sw, const struct nicsim_spec *spec, uint32_t hash)
+exists(const struct nicsim_port *port, const struct nicsim_rule *rule)
 {
-    return nicsim_rule_find(sw, &spec->key, spec->is_wide ? &spec->wide : NULL, hash) != NULL;
+    const struct nicsim_wide *wide = rule->wide == NICSIM_NO_INDEX ? NULL : &port->wides[rule->wide].wide;
+
+    return nicsim_rule_find(port->sw, &rule->key, wide, rule->hash) != NULL;
 }
 
 /* Transfer rules for what a host sends: where there is none, hosts' packets need no look. */
@@ -105,62 +109,55 @@ rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, co
     rule->mark = spec->mark;
     rule->fate = spec->fate;
     rule->fate_arg = spec->fate_arg;
-    rule->flags = spec->flags | NICSIM_RULE_LIVE;
+    rule->flags = spec->flags;
     rule->packets = 0;
     rule->bytes = 0;
     rule->extra = extra;
     rule->wide = wide;
-    rule->age.last_ms = nicsim_clock_ms(&port->sw->clock);
+    nicsim_rule_set_stage(rule, NICSIM_STAGE_DONE, 0);
     rule->age.timeout_s = spec->timeout_s;
     rule->age.context = spec->context ? spec->context : nicsim_rule_handle(rule, index);
     rule->age.state = NICSIM_AGE_OFF;
     rule->age.owner = port->slot;
-    if ((spec->flags & NICSIM_RULE_AGE) && spec->extra.age_object == NICSIM_NO_INDEX) {
-        nicsim_wheel_add(&port->wheel, &rule->age);
-    }
+    rule->age.list = 0;
 }
 
-/* 0, EEXIST, ENOSPC or ENOMEM. */
-static int
-rule_add(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow **handle)
+int
+nicsim_rule_new(struct nicsim_port *port, struct nicsim_spec *spec, uint16_t subtable, uint32_t *index,
+                struct rte_flow_error *error)
 {
-    struct nicsim_match *match = &port->sw->match;
-    struct nicsim_subtable *subtable;
     struct nicsim_rule *rule;
-    uint32_t hash, index, extra, wide;
-    int error = nicsim_subtable_use(match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
-                                    spec->is_wide ? &spec->wide_mask : NULL, &subtable);
+    uint32_t hash, extra, wide;
+    int rc = nicsim_sizes_take_for(port, spec, error);
 
-    if (error) {
-        return error;
+    if (rc) {
+        return rc;
     }
-    spec->key.subtable = subtable->id;
+    rc = fate_use(port, spec);
+    if (rc) {
+        rc = FAIL(rc, ACTION, NULL, rc == ENOSPC ? "too many groups or sets of queues" : "no memory for the rule");
+        goto no_fate;
+    }
+    if (nicsim_extra_use(port, spec, &extra)) {
+        rc = FAIL(ENOSPC, UNSPECIFIED, NULL, "the table is full");
+        goto no_extra;
+    }
+    rc = nicsim_wide_use(port, spec, &wide);
+    if (rc) {
+        rc = FAIL(rc, UNSPECIFIED, NULL, rc == ENOSPC ? "the table is full" : "no memory for the rule");
+        goto no_wide;
+    }
+    rule = rule_alloc(port, index);
+    if (!rule) {
+        rc = FAIL(ENOSPC, UNSPECIFIED, NULL, "the table is full");
+        goto no_rule;
+    }
+    spec->key.subtable = subtable;
     hash = nicsim_key_hash(&spec->key);
     if (spec->is_wide) {
         hash = nicsim_wide_hash(&spec->wide, hash);
     }
-    error = exists(port->sw, spec, hash) ? EEXIST : fate_use(port, spec);
-    if (error) {
-        goto no_fate;
-    }
-    error = nicsim_extra_use(port, spec, &extra);
-    if (error) {
-        goto no_extra;
-    }
-    error = nicsim_wide_use(port, spec, &wide);
-    if (error) {
-        goto no_wide;
-    }
-    rule = rule_alloc(port, &index);
-    if (!rule) {
-        error = ENOSPC;
-        goto no_rule;
-    }
-    rule_fill(port, rule, index, spec, hash, extra, wide);
-    port->sw->n_from_host += is_from_host(&rule->key, subtable);
-    nicsim_table_add(&match->table, hash, nicsim_rule_ref(port, index));
-    nicsim_books_add(&port->rule_books);
-    *handle = nicsim_rule_handle(rule, index);
+    rule_fill(port, rule, *index, spec, hash, extra, wide);
     return 0;
 
 no_rule:
@@ -170,34 +167,68 @@ no_wide:
 no_extra:
     fate_unuse(port, spec->fate, spec->fate_arg);
 no_fate:
-    nicsim_subtable_unuse(match, subtable->id);
-    return error;
+    nicsim_sizes_give_of(port, spec->flags, &spec->extra);
+    return rc;
 }
 
-static void
-rule_remove(struct nicsim_port *port, uint32_t index, bool lost)
+int
+nicsim_rule_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms)
+{
+    struct nicsim_rule *rule = &port->rules[index];
+
+    if (exists(port, rule)) {
+        return EEXIST;
+    }
+    rule->flags |= NICSIM_RULE_LIVE;
+    rule->age.last_ms = now_ms;
+    if ((rule->flags & NICSIM_RULE_AGE) && nicsim_rule_age(port, rule) == &rule->age) {
+        nicsim_wheel_add(&port->wheel, &rule->age);
+    }
+    port->sw->n_from_host += is_from_host(&rule->key, port->sw->match.subtables[rule->key.subtable]);
+    nicsim_table_add(&port->sw->match.table, rule->hash, nicsim_rule_ref(port, index));
+    nicsim_books_add(&port->rule_books);
+    return 0;
+}
+
+void
+nicsim_rule_drop(struct nicsim_port *port, uint32_t index)
+{
+    struct nicsim_rule *rule = &port->rules[index];
+
+    if (nicsim_rule_table(rule)) {
+        nicsim_template_table_at(port, nicsim_rule_table(rule))->n_rules--;
+    }
+    nicsim_subtable_unuse(&port->sw->match, rule->key.subtable);
+    fate_unuse(port, rule->fate, rule->fate_arg);
+    nicsim_sizes_give_of(port, rule->flags, nicsim_rule_extra(port, rule));
+    nicsim_extra_unuse(port, rule->extra);
+    nicsim_wide_unuse(port, rule->wide);
+    rule_release(port, index);
+}
+
+void
+nicsim_rule_remove(struct nicsim_port *port, uint32_t index, bool lost)
 {
     struct nicsim_rule *rule = &port->rules[index];
 
     nicsim_table_del(&port->sw->match.table, rule->hash, nicsim_rule_ref(port, index));
     port->sw->n_from_host -= is_from_host(&rule->key, port->sw->match.subtables[rule->key.subtable]);
-    nicsim_subtable_unuse(&port->sw->match, rule->key.subtable);
-    fate_unuse(port, rule->fate, rule->fate_arg);
     if (rule->age.state != NICSIM_AGE_OFF) {
         nicsim_wheel_remove(&port->wheel, &rule->age);
     }
-    nicsim_extra_unuse(port, rule->extra);
-    nicsim_wide_unuse(port, rule->wide);
-    rule_release(port, index);
+    nicsim_rule_drop(port, index);
     nicsim_books_remove(&port->rule_books, lost);
 }
 
 void
 nicsim_rules_clear(struct nicsim_port *port, bool lost)
 {
-    for (uint32_t i = 0; i < port->top && port->rule_books.live; i++) {
+    for (uint32_t i = 0; i < port->top && (port->rule_books.live || port->n_failed_rules); i++) {
         if (port->rules[i].flags & NICSIM_RULE_LIVE) {
-            rule_remove(port, i, lost);
+            nicsim_rule_remove(port, i, lost);
+        } else if (nicsim_rule_stage(&port->rules[i]) == NICSIM_STAGE_FAILED) {
+            nicsim_rule_drop(port, i);
+            port->n_failed_rules--;
         }
     }
 }
@@ -211,7 +242,7 @@ nicsim_rules_forget_port(struct nicsim_switch *sw, const struct nicsim_port *gon
         for (uint32_t i = 0; port && port != gone && i < port->top; i++) {
             struct nicsim_rule *rule = &port->rules[i];
 
-            if ((rule->flags & NICSIM_RULE_LIVE) && rule->fate_arg == gone->slot &&
+            if (((rule->flags & NICSIM_RULE_LIVE) || nicsim_rule_stage(rule)) && rule->fate_arg == gone->slot &&
                 (rule->fate == NICSIM_FATE_WIRE || rule->fate == NICSIM_FATE_HOST)) {
                 rule->fate = NICSIM_FATE_GONE;
             }
@@ -219,17 +250,34 @@ nicsim_rules_forget_port(struct nicsim_switch *sw, const struct nicsim_port *gon
     }
 }
 
-static const char *
-why_not_added(int error)
+/* The synchronous way: made and met by packets at once. NULL where it was refused. */
+static struct rte_flow *
+rule_create(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow_error *error)
 {
-    switch (error) {
-    case EEXIST:
-        return "there is such a rule already";
-    case ENOSPC:
-        return "the table is full";
-    default:
-        return "no memory for the rule";
+    struct nicsim_subtable *subtable;
+    uint32_t index;
+    int rc;
+
+    if ((spec->flags & NICSIM_RULE_AGE) && spec->extra.age_object == NICSIM_NO_INDEX && port->sizes.is_strict) {
+        FAIL(EINVAL, STATE, NULL, "with STRICT_QUEUE a rule that ages is made through a queue");
+        return NULL;
     }
+    rc = nicsim_subtable_use(&port->sw->match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
+                             spec->is_wide ? &spec->wide_mask : NULL, &subtable);
+    if (rc) {
+        FAIL(rc, UNSPECIFIED, NULL, rc == ENOSPC ? "too many groups, or too many masks" : "no memory for the rule");
+        return NULL;
+    }
+    if (nicsim_rule_new(port, spec, subtable->id, &index, error)) {
+        nicsim_subtable_unuse(&port->sw->match, subtable->id);
+        return NULL;
+    }
+    if (nicsim_rule_enter(port, index, nicsim_clock_ms(&port->sw->clock))) {
+        nicsim_rule_drop(port, index);
+        FAIL(EEXIST, UNSPECIFIED, NULL, "there is such a rule already");
+        return NULL;
+    }
+    return nicsim_rule_handle(&port->rules[index], index);
 }
 
 /* Checks that come before any rule is looked at. */
@@ -287,10 +335,7 @@ flow_create(struct rte_eth_dev *dev, const struct rte_flow_attr *attr, const str
         rc = nicsim_rule_parse(port, attr, items, actions, &spec, error);
     }
     if (rc == 0) {
-        rc = rule_add(port, &spec, &handle);
-        if (rc) {
-            FAIL(rc, UNSPECIFIED, NULL, why_not_added(rc));
-        }
+        handle = rule_create(port, &spec, error);
     }
     nicsim_unlock(port);
     return handle;
@@ -300,17 +345,21 @@ static int
 flow_destroy(struct rte_eth_dev *dev, struct rte_flow *handle, struct rte_flow_error *error)
 {
     struct nicsim_port *port = nicsim_port_of(dev);
+    const struct nicsim_rule *rule;
     uint32_t index;
     int rc = 0, injected;
 
     nicsim_lock(port);
     injected = nicsim_fault_take(port, NICSIM_CALL_DESTROY);
+    rule = nicsim_rule_of(port, handle, &index);
     if (injected) {
         rc = FAIL(injected, HANDLE, handle, INJECTED);
-    } else if (!rule_of(port, handle, &index)) {
-        rc = FAIL(ENOENT, HANDLE, handle, "no such rule: it was destroyed, flushed, or lost when the port stopped");
+    } else if (!rule) {
+        rc = FAIL(ENOENT, HANDLE, handle, NICSIM_NO_RULE);
+    } else if (nicsim_rule_table(rule)) {
+        rc = FAIL(EINVAL, HANDLE, handle, "a rule of a template table goes through a queue (rte_flow_async_destroy)");
     } else {
-        rule_remove(port, index, false);
+        nicsim_rule_remove(port, index, false);
     }
     nicsim_unlock(port);
     return rc;
@@ -327,6 +376,7 @@ flow_flush(struct rte_eth_dev *dev, struct rte_flow_error *error)
     if (injected) {
         rc = FAIL(injected, UNSPECIFIED, NULL, INJECTED);
     } else {
+        nicsim_flow_queues_drain(port, true);
         nicsim_rules_clear(port, false);
     }
     nicsim_unlock(port);
@@ -373,11 +423,13 @@ flow_query(struct rte_eth_dev *dev, struct rte_flow *handle, const struct rte_fl
 
     nicsim_lock(port);
     injected = nicsim_fault_take(port, NICSIM_CALL_QUERY);
-    rule = rule_of(port, handle, &index);
+    rule = nicsim_rule_of(port, handle, &index);
     if (injected) {
         rc = FAIL(injected, HANDLE, handle, INJECTED);
     } else if (!rule) {
-        rc = FAIL(ENOENT, HANDLE, handle, "no such rule: it was destroyed, flushed, or lost when the port stopped");
+        rc = FAIL(ENOENT, HANDLE, handle, NICSIM_NO_RULE);
+    } else if (!(rule->flags & NICSIM_RULE_LIVE)) {
+        rc = FAIL(EBUSY, HANDLE, handle, "the rule's creation was not executed yet, or failed");
     }
     for (; rc == 0 && actions->type != RTE_FLOW_ACTION_TYPE_END; actions++) {
         rc = query_action(port, rule, actions, data, error);
@@ -421,21 +473,6 @@ flow_pick_transfer_proxy(struct rte_eth_dev *dev, uint16_t *proxy, struct rte_fl
     return 0;
 }
 
-static int
-flow_info_get(struct rte_eth_dev *dev, struct rte_flow_port_info *port_info, struct rte_flow_queue_info *queue_info,
-              struct rte_flow_error *error)
-{
-    const struct nicsim_port *port = nicsim_port_of(dev);
-
-    memset(port_info, 0, sizeof *port_info);
-    memset(queue_info, 0, sizeof *queue_info);
-    /* Each rule has a counter and an age of its own beside the shared ones. */
-    port_info->max_nb_counters = port->config.capacity;
-    port_info->max_nb_aging_objects = port->config.capacity;
-    port_info->max_nb_conn_tracks = port->config.objects;
-    return 0;
-}
-
 const struct rte_flow_ops nicsim_flow_ops = {
     .validate = flow_validate,
     .create = flow_create,
@@ -449,5 +486,23 @@ const struct rte_flow_ops nicsim_flow_ops = {
     .action_handle_update = nicsim_indirect_update,
     .action_handle_query = nicsim_indirect_query,
     .pick_transfer_proxy = flow_pick_transfer_proxy,
-    .info_get = flow_info_get,
+    .get_q_aged_flows = nicsim_aged_get_of_queue,
+    .info_get = nicsim_flow_info_get,
+    .configure = nicsim_flow_configure,
+    .pattern_template_create = nicsim_pattern_template_create,
+    .pattern_template_destroy = nicsim_pattern_template_destroy,
+    .actions_template_create = nicsim_actions_template_create,
+    .actions_template_destroy = nicsim_actions_template_destroy,
+    .template_table_create = nicsim_template_table_create,
+    .template_table_destroy = nicsim_template_table_destroy,
+#if RTE_VERSION < RTE_VERSION_NUM(24, 3, 0, 0)
+    .async_create = nicsim_async_create,
+    .async_destroy = nicsim_async_destroy,
+    .push = nicsim_flow_push,
+    .pull = nicsim_flow_pull,
+    .async_action_handle_create = nicsim_async_indirect_create,
+    .async_action_handle_destroy = nicsim_async_indirect_destroy,
+    .async_action_handle_update = nicsim_async_indirect_update,
+    .async_action_handle_query = nicsim_async_indirect_query,
+#endif
 };

@@ -5,11 +5,10 @@
 
 #define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
-#define INJECTED "failed as it was told to"
-#define GONE     "no such indirect action on this port"
+#define INJECTED NICSIM_INJECTED
 
-static struct rte_flow_action_handle *
-handle_of(const struct nicsim_object *object, uint32_t index)
+struct rte_flow_action_handle *
+nicsim_object_handle(const struct nicsim_object *object, uint32_t index)
 {
     return (struct rte_flow_action_handle *) (uintptr_t) ((uint64_t) object->generation << 32 | (index + 1));
 }
@@ -41,27 +40,43 @@ object_alloc(struct nicsim_port *port, uint32_t *index)
     return &port->objects[*index];
 }
 
-static void
-object_remove(struct nicsim_port *port, uint32_t index, bool lost)
+void
+nicsim_object_drop(struct nicsim_port *port, uint32_t index)
+{
+    struct nicsim_object *object = &port->objects[index];
+
+    nicsim_sizes_give(port, object->type);
+    object->type = 0;
+    object->stage = NICSIM_STAGE_DONE;
+    object->generation++;
+    object->next_free = port->free_object;
+    port->free_object = index;
+    port->n_objects--;
+}
+
+void
+nicsim_object_remove(struct nicsim_port *port, uint32_t index, bool lost)
 {
     struct nicsim_object *object = &port->objects[index];
 
     if (object->age.state != NICSIM_AGE_OFF) {
         nicsim_wheel_remove(&port->wheel, &object->age);
     }
-    object->type = 0;
-    object->generation++;
-    object->next_free = port->free_object;
-    port->free_object = index;
+    nicsim_object_drop(port, index);
     nicsim_books_remove(&port->object_books, lost);
 }
 
 void
 nicsim_objects_clear(struct nicsim_port *port)
 {
-    for (uint32_t i = 0; i < port->objects_top && port->object_books.live; i++) {
-        if (port->objects[i].type) {
-            object_remove(port, i, true);
+    for (uint32_t i = 0; i < port->objects_top && port->n_objects; i++) {
+        if (port->objects[i].type == 0) {
+            continue;
+        }
+        if (port->objects[i].stage == NICSIM_STAGE_QUEUED || port->objects[i].stage == NICSIM_STAGE_FAILED) {
+            nicsim_object_drop(port, i);
+        } else {
+            nicsim_object_remove(port, i, true);
         }
     }
 }
@@ -83,42 +98,30 @@ object_type(enum rte_flow_action_type type)
 }
 
 static void
-fill_age(struct nicsim_port *port, struct nicsim_object *object, uint32_t index, const struct rte_flow_action_age *age)
+object_fill(struct nicsim_object *object, uint32_t index, const struct rte_flow_action *action)
 {
-    object->age.last_ms = nicsim_clock_ms(&port->sw->clock);
-    object->age.timeout_s = age->timeout;
-    object->age.context = age->context ? age->context : (void *) handle_of(object, index);
-    if (age->timeout) {
-        nicsim_wheel_add(&port->wheel, &object->age);
-    }
-}
+    const struct rte_flow_action_age *age = action->conf;
 
-static void
-object_fill(struct nicsim_port *port, struct nicsim_object *object, uint32_t index,
-            const struct rte_flow_action *action)
-{
     object->packets = 0;
     object->bytes = 0;
     object->n_rules = 0;
     object->type = object_type(action->type);
+    object->stage = NICSIM_STAGE_DONE;
     memset(&object->age, 0, sizeof object->age);
     if (object->type == NICSIM_RULE_AGE) {
-        fill_age(port, object, index, action->conf);
+        object->age.timeout_s = age->timeout;
+        object->age.context = age->context ? age->context : (void *) nicsim_object_handle(object, index);
     } else if (object->type == NICSIM_RULE_CONNTRACK) {
         memcpy(&object->conntrack, action->conf, sizeof object->conntrack);
     }
 }
 
 static int
-check_wish(struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
-           const struct rte_flow_action *action, struct rte_flow_error *error)
+check_wish(const struct rte_flow_indir_action_conf *conf, const struct rte_flow_action *action,
+           struct rte_flow_error *error)
 {
-    int injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_CREATE);
     uint8_t type = object_type(action->type);
 
-    if (injected) {
-        return FAIL(injected, ACTION, action, INJECTED);
-    }
     if (conf && conf->egress) {
         return FAIL(ENOTSUP, ATTR_EGRESS, conf, "egress rules are not supported");
     }
@@ -134,25 +137,78 @@ check_wish(struct nicsim_port *port, const struct rte_flow_indir_action_conf *co
     return 0;
 }
 
+int
+nicsim_object_new(struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
+                  const struct rte_flow_action *action, uint32_t *index, struct rte_flow_error *error)
+{
+    struct nicsim_object *object;
+    int rc = check_wish(conf, action, error);
+
+    if (rc == 0) {
+        rc = nicsim_sizes_take(port, object_type(action->type), error);
+    }
+    if (rc) {
+        return rc;
+    }
+    object = object_alloc(port, index);
+    if (!object) {
+        nicsim_sizes_give(port, object_type(action->type));
+        return FAIL(ENOSPC, ACTION, action, "no room for further indirect actions");
+    }
+    object_fill(object, *index, action);
+    port->n_objects++;
+    return 0;
+}
+
+void
+nicsim_object_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms)
+{
+    struct nicsim_object *object = &port->objects[index];
+
+    object->stage = NICSIM_STAGE_DONE;
+    object->age.last_ms = now_ms;
+    if (object->type == NICSIM_RULE_AGE && object->age.timeout_s) {
+        nicsim_wheel_add(&port->wheel, &object->age);
+    }
+    nicsim_books_add(&port->object_books);
+}
+
+int
+nicsim_object_ready(const struct nicsim_object *object, const void *cause, struct rte_flow_error *error)
+{
+    if (!object) {
+        return FAIL(ENOENT, ACTION, cause, "no such indirect action on this port");
+    }
+    switch (object->stage) {
+    case NICSIM_STAGE_QUEUED:
+        return FAIL(EBUSY, ACTION, cause, "the indirect action's creation was not executed yet");
+    case NICSIM_STAGE_FAILED:
+        return FAIL(EINVAL, ACTION, cause, "the indirect action's creation failed; it can only be destroyed");
+    case NICSIM_STAGE_LEAVING:
+        return FAIL(EBUSY, ACTION, cause, "the indirect action is about to be destroyed");
+    default:
+        return 0;
+    }
+}
+
 struct rte_flow_action_handle *
 nicsim_indirect_create(struct rte_eth_dev *dev, const struct rte_flow_indir_action_conf *conf,
                        const struct rte_flow_action *action, struct rte_flow_error *error)
 {
     struct nicsim_port *port = nicsim_port_of(dev);
     struct rte_flow_action_handle *handle = NULL;
-    struct nicsim_object *object;
     uint32_t index;
+    int injected;
 
     nicsim_lock(port);
-    if (check_wish(port, conf, action, error) == 0) {
-        object = object_alloc(port, &index);
-        if (object) {
-            object_fill(port, object, index, action);
-            nicsim_books_add(&port->object_books);
-            handle = handle_of(object, index);
-        } else {
-            FAIL(ENOSPC, ACTION, action, "no room for further indirect actions");
-        }
+    injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_CREATE);
+    if (injected) {
+        FAIL(injected, ACTION, action, INJECTED);
+    } else if (action->type == RTE_FLOW_ACTION_TYPE_AGE && port->sizes.is_strict) {
+        FAIL(EINVAL, STATE, action, "with STRICT_QUEUE an indirect AGE is made through a queue");
+    } else if (nicsim_object_new(port, conf, action, &index, error) == 0) {
+        nicsim_object_enter(port, index, nicsim_clock_ms(&port->sw->clock));
+        handle = nicsim_object_handle(&port->objects[index], index);
     }
     nicsim_unlock(port);
     return handle;
@@ -171,12 +227,14 @@ nicsim_indirect_destroy(struct rte_eth_dev *dev, struct rte_flow_action_handle *
     object = nicsim_object_of(port, handle, &index);
     if (injected) {
         rc = FAIL(injected, ACTION, handle, INJECTED);
-    } else if (!object) {
-        rc = FAIL(ENOENT, ACTION, handle, GONE);
-    } else if (object->n_rules) {
-        rc = FAIL(EBUSY, ACTION, handle, "rules still use it");
-    } else {
-        object_remove(port, index, false);
+    } else if (object && object->stage == NICSIM_STAGE_FAILED) {
+        nicsim_object_drop(port, index);
+    } else if ((rc = nicsim_object_ready(object, handle, error)) == 0) {
+        if (object->n_rules) {
+            rc = FAIL(EBUSY, ACTION, handle, "rules still use it");
+        } else {
+            nicsim_object_remove(port, index, false);
+        }
     }
     nicsim_unlock(port);
     return rc;
@@ -199,22 +257,62 @@ age_update(struct nicsim_port *port, struct nicsim_age *age, const struct rte_fl
     }
 }
 
-static int
+/* What was checked before: a state that can be. */
+static void
 conntrack_update(struct rte_flow_action_conntrack *conntrack, const struct rte_flow_modify_conntrack *update)
 {
     uint32_t is_original = conntrack->is_original_dir;
 
     if (update->state) {
-        if (nicsim_conntrack_check(&update->new_ct)) {
-            return EINVAL;
-        }
         memcpy(conntrack, &update->new_ct, sizeof *conntrack);
         conntrack->is_original_dir = is_original;
     }
     if (update->direction) {
         conntrack->is_original_dir = update->new_ct.is_original_dir;
     }
+}
+
+int
+nicsim_object_check_update(const struct nicsim_object *object, const void *update, const void *cause,
+                           struct rte_flow_error *error)
+{
+    const struct rte_flow_modify_conntrack *modify = update;
+
+    if (object->type == NICSIM_RULE_COUNT) {
+        return FAIL(ENOTSUP, ACTION, cause, "a counter cannot be updated");
+    }
+    if (!update) {
+        return FAIL(EINVAL, ACTION_CONF, cause, "no update given");
+    }
+    if (object->type == NICSIM_RULE_CONNTRACK && modify->state && nicsim_conntrack_check(&modify->new_ct)) {
+        return FAIL(EINVAL, ACTION_CONF, cause, "there is no such state of a connection");
+    }
     return 0;
+}
+
+void
+nicsim_object_update(struct nicsim_port *port, struct nicsim_object *object, const void *update)
+{
+    if (object->type == NICSIM_RULE_AGE) {
+        age_update(port, &object->age, update);
+    } else {
+        conntrack_update(&object->conntrack, update);
+    }
+}
+
+void
+nicsim_object_query(struct nicsim_port *port, struct nicsim_object *object, void *data)
+{
+    if (object->type == NICSIM_RULE_COUNT) {
+        nicsim_count_query(&object->packets, &object->bytes, data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
+    } else if (object->type == NICSIM_RULE_AGE) {
+        nicsim_age_query(port, &object->age, data);
+        nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
+    } else {
+        memcpy(data, &object->conntrack, sizeof object->conntrack);
+        nicsim_lie_tell(port, NICSIM_ANSWER_CONNTRACK, data);
+    }
 }
 
 int
@@ -224,23 +322,17 @@ nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *h
     struct nicsim_port *port = nicsim_port_of(dev);
     struct nicsim_object *object;
     uint32_t index;
-    int rc = 0, injected;
+    int rc, injected;
 
     nicsim_lock(port);
     injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_UPDATE);
     object = nicsim_object_of(port, handle, &index);
-    if (injected) {
-        rc = FAIL(injected, ACTION, handle, INJECTED);
-    } else if (!object) {
-        rc = FAIL(ENOENT, ACTION, handle, GONE);
-    } else if (object->type == NICSIM_RULE_COUNT) {
-        rc = FAIL(ENOTSUP, ACTION, handle, "a counter cannot be updated");
-    } else if (!update) {
-        rc = FAIL(EINVAL, ACTION_CONF, handle, "no update given");
-    } else if (object->type == NICSIM_RULE_AGE) {
-        age_update(port, &object->age, update);
-    } else if (conntrack_update(&object->conntrack, update)) {
-        rc = FAIL(EINVAL, ACTION_CONF, handle, "there is no such state of a connection");
+    rc = injected ? FAIL(injected, ACTION, handle, INJECTED) : nicsim_object_ready(object, handle, error);
+    if (rc == 0) {
+        rc = nicsim_object_check_update(object, update, handle, error);
+    }
+    if (rc == 0) {
+        nicsim_object_update(port, object, update);
     }
     nicsim_unlock(port);
     return rc;
@@ -253,24 +345,14 @@ nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_hand
     struct nicsim_port *port = nicsim_port_of(dev);
     struct nicsim_object *object;
     uint32_t index;
-    int rc = 0, injected;
+    int rc, injected;
 
     nicsim_lock(port);
     injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_QUERY);
     object = nicsim_object_of(port, handle, &index);
-    if (injected) {
-        rc = FAIL(injected, ACTION, handle, INJECTED);
-    } else if (!object) {
-        rc = FAIL(ENOENT, ACTION, handle, GONE);
-    } else if (object->type == NICSIM_RULE_COUNT) {
-        nicsim_count_query(&object->packets, &object->bytes, data);
-        nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
-    } else if (object->type == NICSIM_RULE_AGE) {
-        nicsim_age_query(port, &object->age, data);
-        nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
-    } else {
-        memcpy(data, &object->conntrack, sizeof object->conntrack);
-        nicsim_lie_tell(port, NICSIM_ANSWER_CONNTRACK, data);
+    rc = injected ? FAIL(injected, ACTION, handle, INJECTED) : nicsim_object_ready(object, handle, error);
+    if (rc == 0) {
+        nicsim_object_query(port, object, data);
     }
     nicsim_unlock(port);
     return rc;

@@ -8,6 +8,7 @@ static void
 lose_all(struct nicsim_port *port)
 {
     port->is_started = false;
+    nicsim_flow_queues_drain(port, false);
     nicsim_rules_clear(port, true);
     nicsim_objects_clear(port);
 }

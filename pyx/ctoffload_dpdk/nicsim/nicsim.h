@@ -19,6 +19,7 @@
 #include <rte_version.h>
 
 #include "age.h"
+#include "async.h"
 #include "far.h"
 #include "fault.h"
 #include "match.h"
@@ -51,8 +52,16 @@ struct nicsim_config {
     bool manual_clock;
     bool consume_aged;
     bool final_ageing;
-    bool prefault;   /* memory for all rules is touched when the port is made */
-    uint8_t profile; /* enum nicsim_profile_id */
+    bool prefault;     /* memory for all rules is touched when the port is made */
+    uint8_t profile;   /* enum nicsim_profile_id */
+    uint32_t counters; /* what rte_flow_configure() may set aside, all of it where it is not called; likewise below */
+    uint32_t ages;
+    uint32_t contexts;
+    uint32_t flow_queues;
+    uint32_t queue_size;
+    uint32_t completion_delay_ms;
+    int queue_full_errno;    /* what a full flow queue answers */
+    int template_full_errno; /* what a full template table answers */
 };
 
 enum {
@@ -64,6 +73,14 @@ enum {
     NICSIM_RULE_REWRITE = 32,
     NICSIM_RULE_REGISTERS = 64,
     NICSIM_RULE_FLAG = 128, /* a mark without a number */
+};
+
+/* How far an operation on a queue has got with a rule or an indirect action. */
+enum nicsim_stage {
+    NICSIM_STAGE_DONE = 0, /* nothing is under way */
+    NICSIM_STAGE_QUEUED,   /* its creation is on a queue */
+    NICSIM_STAGE_FAILED,   /* its creation failed; it has to be destroyed all the same */
+    NICSIM_STAGE_LEAVING,  /* its removal is on a queue */
 };
 
 /* Header fields that a rule writes. */
@@ -158,7 +175,8 @@ struct nicsim_object {
     uint32_t n_rules; /* that use it */
     uint32_t generation;
     uint32_t next_free;
-    uint8_t type; /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
+    uint8_t type;  /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
+    uint8_t stage; /* enum nicsim_stage */
     struct rte_flow_action_conntrack conntrack;
 };
 
@@ -252,12 +270,19 @@ struct nicsim_port {
     struct nicsim_books_of rule_books;
     struct nicsim_object *objects;
     uint32_t objects_top, free_object;
+    uint32_t n_objects; /* those whose creation is under way or failed included */
     struct nicsim_books_of object_books;
     struct nicsim_rss rss[NICSIM_MAX_RSS];
     uint16_t reta[NICSIM_RETA_SIZE];
     uint8_t rss_key[NICSIM_RSS_KEY_SIZE];
     uint64_t rss_hf;
     struct nicsim_wheel wheel;
+
+    struct nicsim_sizes sizes;
+    struct nicsim_flow_queue *flow_queues; /* sizes.n_queues of them */
+    int64_t completion_delay_ms;           /* from the push to the execution */
+    uint32_t n_failed_rules;               /* in NICSIM_STAGE_FAILED */
+    struct nicsim_registry patterns, actions, tables;
 
     struct nicsim_rxq *rxq[NICSIM_MAX_QUEUES];
     struct nicsim_txq *txq[NICSIM_MAX_QUEUES];
@@ -331,6 +356,25 @@ nicsim_rule_at(const struct nicsim_switch *sw, uint32_t ref)
 /* driver.c */
 /* True where the process runs the DPDK this driver was built for. */
 bool nicsim_version_fits(void);
+
+/* The template table a rule belongs to, from 1; 0: it was made the synchronous way. */
+static inline uint16_t
+nicsim_rule_table(const struct nicsim_rule *rule)
+{
+    return rule->age.tag >> 2;
+}
+
+static inline enum nicsim_stage
+nicsim_rule_stage(const struct nicsim_rule *rule)
+{
+    return rule->age.tag & 3;
+}
+
+static inline void
+nicsim_rule_set_stage(struct nicsim_rule *rule, enum nicsim_stage stage, uint16_t table)
+{
+    rule->age.tag = (uint16_t) (table << 2 | stage);
+}
 
 /* The port a rule was made on. */
 static inline struct nicsim_port *
@@ -465,8 +509,22 @@ int nicsim_items_parse(struct nicsim_port *port, const struct rte_flow_item *ite
 int nicsim_actions_parse(struct nicsim_port *port, const struct rte_flow_action *actions, struct nicsim_spec *spec,
                          struct rte_flow_error *error);
 
+#define NICSIM_INJECTED "failed as it was told to"
+#define NICSIM_NO_RULE  "no such rule: it was destroyed, flushed, or lost when the port stopped"
+
 /* flow.c */
 extern const struct rte_flow_ops nicsim_flow_ops;
+/* The rule behind a handle, or NULL where it is gone. Packets meet it only where it is NICSIM_RULE_LIVE. */
+struct nicsim_rule *nicsim_rule_of(struct nicsim_port *port, const struct rte_flow *handle, uint32_t *index);
+/* Takes all that a rule needs; the caller holds the subtable, and gives it back where this fails. */
+int nicsim_rule_new(struct nicsim_port *port, struct nicsim_spec *spec, uint16_t subtable, uint32_t *index,
+                    struct rte_flow_error *error);
+/* From now on packets meet it. 0, or EEXIST where there is one of the same key: then drop it. */
+int nicsim_rule_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms);
+/* Gives back what nicsim_rule_new() took, and the subtable. */
+void nicsim_rule_drop(struct nicsim_port *port, uint32_t index);
+/* The same for one that packets meet. */
+void nicsim_rule_remove(struct nicsim_port *port, uint32_t index, bool lost);
 /* All rules of the port go; lost: nobody asked for it. */
 void nicsim_rules_clear(struct nicsim_port *port, bool lost);
 /* A port leaves the switch: rules of other ports that send to it send nowhere. */
@@ -481,6 +539,8 @@ void nicsim_count_query(uint64_t *packets, uint64_t *bytes, struct rte_flow_quer
 /* aged.c */
 void nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct rte_flow_query_age *out);
 int nicsim_aged_get(struct rte_eth_dev *dev, void **contexts, uint32_t n, struct rte_flow_error *error);
+int nicsim_aged_get_of_queue(struct rte_eth_dev *dev, uint32_t queue, void **contexts, uint32_t n,
+                             struct rte_flow_error *error);
 /* Turns the wheels of all ports of the switch; the events that follow are due. */
 void nicsim_aged_turn(struct nicsim_switch *sw);
 /* Sends the events that are due; called without the lock. */
@@ -560,6 +620,20 @@ int nicsim_rss_hash_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf);
 /* indirect.c */
 struct nicsim_object *nicsim_object_of(struct nicsim_port *port, const struct rte_flow_action_handle *handle,
                                        uint32_t *index);
+struct rte_flow_action_handle *nicsim_object_handle(const struct nicsim_object *object, uint32_t index);
+/* Takes what an indirect action needs; it does nothing before nicsim_object_enter(). */
+int nicsim_object_new(struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
+                      const struct rte_flow_action *action, uint32_t *index, struct rte_flow_error *error);
+void nicsim_object_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms);
+/* Gives back one that was not entered, or one that was. */
+void nicsim_object_drop(struct nicsim_port *port, uint32_t index);
+void nicsim_object_remove(struct nicsim_port *port, uint32_t index, bool lost);
+/* 0 where it can be asked, changed and used. */
+int nicsim_object_ready(const struct nicsim_object *object, const void *cause, struct rte_flow_error *error);
+int nicsim_object_check_update(const struct nicsim_object *object, const void *update, const void *cause,
+                               struct rte_flow_error *error);
+void nicsim_object_update(struct nicsim_port *port, struct nicsim_object *object, const void *update);
+void nicsim_object_query(struct nicsim_port *port, struct nicsim_object *object, void *data);
 struct rte_flow_action_handle *nicsim_indirect_create(struct rte_eth_dev *dev,
                                                       const struct rte_flow_indir_action_conf *conf,
                                                       const struct rte_flow_action *action,
@@ -572,6 +646,107 @@ int nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_
                           struct rte_flow_error *error);
 /* The port goes: so do its objects. */
 void nicsim_objects_clear(struct nicsim_port *port);
+
+/* sizes.c */
+/* As after the probe: all there is, not configured. */
+void nicsim_sizes_init(struct nicsim_port *port);
+int nicsim_flow_info_get(struct rte_eth_dev *dev, struct rte_flow_port_info *port_info,
+                         struct rte_flow_queue_info *queue_info, struct rte_flow_error *error);
+int nicsim_flow_configure(struct rte_eth_dev *dev, const struct rte_flow_port_attr *attr, uint16_t n_queues,
+                          const struct rte_flow_queue_attr *queues[], struct rte_flow_error *error);
+/* One counter, age or context: NICSIM_RULE_COUNT, NICSIM_RULE_AGE, NICSIM_RULE_CONNTRACK. */
+int nicsim_sizes_take(struct nicsim_port *port, uint8_t type, struct rte_flow_error *error);
+void nicsim_sizes_give(struct nicsim_port *port, uint8_t type);
+/* What a rule has of its own. */
+int nicsim_sizes_take_for(struct nicsim_port *port, const struct nicsim_spec *spec, struct rte_flow_error *error);
+void nicsim_sizes_give_of(struct nicsim_port *port, uint8_t flags, const struct nicsim_extra *extra);
+
+/* pattern_template.c, actions_template.c */
+struct rte_flow_pattern_template *nicsim_pattern_template_create(struct rte_eth_dev *dev,
+                                                                 const struct rte_flow_pattern_template_attr *attr,
+                                                                 const struct rte_flow_item items[],
+                                                                 struct rte_flow_error *error);
+int nicsim_pattern_template_destroy(struct rte_eth_dev *dev, struct rte_flow_pattern_template *handle,
+                                    struct rte_flow_error *error);
+/* The values of a rule under the masks of its template, with END; `out` has NICSIM_TEMPLATE_MOST places. */
+int nicsim_pattern_merge(const struct nicsim_pattern_template *pattern, const struct rte_flow_item *items,
+                         struct rte_flow_item *out, struct rte_flow_error *error);
+struct rte_flow_actions_template *nicsim_actions_template_create(struct rte_eth_dev *dev,
+                                                                 const struct rte_flow_actions_template_attr *attr,
+                                                                 const struct rte_flow_action actions[],
+                                                                 const struct rte_flow_action masks[],
+                                                                 struct rte_flow_error *error);
+int nicsim_actions_template_destroy(struct rte_eth_dev *dev, struct rte_flow_actions_template *handle,
+                                    struct rte_flow_error *error);
+/* The actions of a rule: the template's where they are fixed, the rule's own otherwise. */
+int nicsim_actions_merge(struct nicsim_port *port, const struct nicsim_actions_template *actions,
+                         const struct rte_flow_action *own, struct rte_flow_action *out, struct rte_flow_error *error);
+void nicsim_pattern_templates_clear(struct nicsim_port *port);
+void nicsim_actions_templates_clear(struct nicsim_port *port);
+
+/* template_table.c */
+struct rte_flow_template_table *nicsim_template_table_create(struct rte_eth_dev *dev,
+                                                             const struct rte_flow_template_table_attr *attr,
+                                                             struct rte_flow_pattern_template *patterns[],
+                                                             uint8_t n_patterns,
+                                                             struct rte_flow_actions_template *actions[],
+                                                             uint8_t n_actions, struct rte_flow_error *error);
+int nicsim_template_table_destroy(struct rte_eth_dev *dev, struct rte_flow_template_table *handle,
+                                  struct rte_flow_error *error);
+/* A rule of a table, understood; NULL items and actions: one that stands for all of them. */
+int nicsim_template_rule_parse(struct nicsim_port *port, const struct nicsim_template_table *table, uint8_t pattern,
+                               const struct rte_flow_item *own_items, uint8_t actions,
+                               const struct rte_flow_action *own_actions, struct nicsim_spec *spec,
+                               struct rte_flow_error *error);
+/* The port goes: so do its tables and templates. Its rules are gone already. */
+void nicsim_templates_clear(struct nicsim_port *port);
+/* By what rules keep of it. */
+static inline struct nicsim_template_table *
+nicsim_template_table_at(const struct nicsim_port *port, uint16_t number)
+{
+    return (struct nicsim_template_table *) port->tables.entries[number - 1];
+}
+
+/* flow_queue.c */
+int nicsim_flow_queues_init(struct nicsim_port *port, uint16_t n, const struct rte_flow_queue_attr *queues[]);
+void nicsim_flow_queues_free(struct nicsim_port *port);
+/* The queue with room for one more operation, or NULL and the error. */
+struct nicsim_flow_queue *nicsim_flow_queue_use(struct nicsim_port *port, uint32_t number,
+                                                struct rte_flow_error *error);
+/* Puts one on the queue. */
+struct nicsim_op *nicsim_flow_queue_put(struct nicsim_flow_queue *queue, enum nicsim_op_type type, uint32_t index,
+                                        void *user_data);
+/* Hands what is on the queue to the NIC, which executes it at once or after its delay. */
+void nicsim_flow_queue_push(struct nicsim_port *port, struct nicsim_flow_queue *queue);
+/* What was pushed and is due is executed, on all queues of all ports. */
+void nicsim_flow_queues_turn(struct nicsim_switch *sw);
+/* The port stops, is flushed, or fails: what is on its queues is executed, but for those that are stalled, or cancelled;
+ * no result is kept. */
+void nicsim_flow_queues_drain(struct nicsim_port *port, bool executes);
+int nicsim_flow_push(struct rte_eth_dev *dev, uint32_t number, struct rte_flow_error *error);
+int nicsim_flow_pull(struct rte_eth_dev *dev, uint32_t number, struct rte_flow_op_result results[], uint16_t n,
+                     struct rte_flow_error *error);
+
+/* async_rule.c, async_indirect.c */
+struct rte_flow *nicsim_async_create(struct rte_eth_dev *dev, uint32_t number, const struct rte_flow_op_attr *attr,
+                                     struct rte_flow_template_table *handle, const struct rte_flow_item items[],
+                                     uint8_t pattern_index, const struct rte_flow_action actions[],
+                                     uint8_t actions_index, void *user_data, struct rte_flow_error *error);
+int nicsim_async_destroy(struct rte_eth_dev *dev, uint32_t number, const struct rte_flow_op_attr *attr,
+                         struct rte_flow *handle, void *user_data, struct rte_flow_error *error);
+struct rte_flow_action_handle *nicsim_async_indirect_create(struct rte_eth_dev *dev, uint32_t number,
+                                                            const struct rte_flow_op_attr *attr,
+                                                            const struct rte_flow_indir_action_conf *conf,
+                                                            const struct rte_flow_action *action, void *user_data,
+                                                            struct rte_flow_error *error);
+int nicsim_async_indirect_destroy(struct rte_eth_dev *dev, uint32_t number, const struct rte_flow_op_attr *attr,
+                                  struct rte_flow_action_handle *handle, void *user_data, struct rte_flow_error *error);
+int nicsim_async_indirect_update(struct rte_eth_dev *dev, uint32_t number, const struct rte_flow_op_attr *attr,
+                                 struct rte_flow_action_handle *handle, const void *update, void *user_data,
+                                 struct rte_flow_error *error);
+int nicsim_async_indirect_query(struct rte_eth_dev *dev, uint32_t number, const struct rte_flow_op_attr *attr,
+                                const struct rte_flow_action_handle *handle, void *data, void *user_data,
+                                struct rte_flow_error *error);
 
 /* audit.c */
 void nicsim_books_add(struct nicsim_books_of *books);

@@ -135,6 +135,21 @@ enum nicsim_call {
     NICSIM_CALL_STOP,
     NICSIM_CALL_RX, /* a burst that yields nothing */
     NICSIM_CALL_TX, /* a burst of which nothing is taken */
+    NICSIM_CALL_INFO,
+    NICSIM_CALL_FLOW_CONFIGURE,
+    NICSIM_CALL_PATTERN_TEMPLATE,
+    NICSIM_CALL_ACTIONS_TEMPLATE,
+    NICSIM_CALL_TEMPLATE_TABLE,
+    NICSIM_CALL_TEMPLATE_DESTROY, /* of a template or a table */
+    NICSIM_CALL_ASYNC_CREATE,
+    NICSIM_CALL_ASYNC_DESTROY,
+    NICSIM_CALL_PUSH,
+    NICSIM_CALL_PULL,
+    NICSIM_CALL_ASYNC_INDIRECT_CREATE,
+    NICSIM_CALL_ASYNC_INDIRECT_DESTROY,
+    NICSIM_CALL_ASYNC_INDIRECT_UPDATE,
+    NICSIM_CALL_ASYNC_INDIRECT_QUERY,
+    NICSIM_CALL_COMPLETION, /* an operation on a queue is executed without effect: its result says that it failed */
     NICSIM_N_CALLS
 };
 

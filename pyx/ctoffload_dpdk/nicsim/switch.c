@@ -130,6 +130,7 @@ static void
 port_free(struct nicsim_port *port)
 {
     nicsim_wire_free(&port->wire);
+    nicsim_flow_queues_free(port);
     nicsim_memory_put(port->rules, rules_bytes(port));
     nicsim_memory_put(port->objects, objects_bytes(port));
     nicsim_memory_put(port->extras, extras_bytes(port));
@@ -161,6 +162,8 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
     port->free_extra = NICSIM_NO_INDEX;
     port->free_wide = NICSIM_NO_INDEX;
     port->meta_offset = -1;
+    port->completion_delay_ms = config->completion_delay_ms;
+    nicsim_sizes_init(port);
     port->rss_hf = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
     return port;
 }
@@ -222,9 +225,11 @@ nicsim_port_leave(struct nicsim_port *port)
 
     pthread_mutex_lock(&list_lock);
     pthread_mutex_lock(&sw->lock);
+    nicsim_flow_queues_drain(port, false);
     nicsim_hairpin_stop(port);
     nicsim_rules_clear(port, true);
     nicsim_objects_clear(port);
+    nicsim_templates_clear(port);
     nicsim_rules_forget_port(sw, port);
     sw->ports[port->slot] = NULL;
     sw->n_ports--;
