@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -13,8 +14,11 @@ from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
 from ctoffload_dpdk.offload.eligibility import Eligibility
-from ctoffload_dpdk.providers.rte_flow import RteFlowClass, RteFlowProvider
+from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowProvider
+from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
 from ctoffload_dpdk.settings import TABLE, Settings
+
+LOGGER = logging.getLogger("ctoffload.engine")
 
 # rte_ethdev.h: RTE_ETH_RX_OFFLOAD_{IPV4,UDP,TCP}_CKSUM. Asked for where the driver has them; else software verifies.
 RX_CHECKSUMS = 0x2 | 0x4 | 0x8
@@ -56,7 +60,8 @@ class Engine:
         )
         self.provider = RteFlowProvider()
         self.layer.add_builtin("dpdk", lambda: self.provider)
-        self.layer.class_register(RteFlowClass(self.provider))
+        self.offload_class = RteFlowClass(self.provider)
+        self.layer.class_register(self.offload_class)
         self.loop = Loop(self.conntrack, self.layer)
         self.ports: dict[str, EnginePort] = {}
         self.is_closed = False
@@ -99,9 +104,7 @@ class Engine:
         if name in self.ports:
             raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
         port = self.eal.port(name)
-        port.configure(rx_offloads=port.info().rx_offloads & RX_CHECKSUMS)
-        port.setup_rx_queue(0, mempool)
-        port.setup_tx_queue(0)
+        prepared = self._prepare(port, mempool)
         port.start()
         try:
             port.set_promiscuous()
@@ -113,10 +116,21 @@ class Engine:
                 port=name,
                 hint="a bump in the wire needs promiscuous mode; for a VF, the PF's owner must trust it",
             ) from error
+        self.offload_class.offer(PortProbe(port, prepared, self._open_port, override_of(self.settings)))
         layer_port = self.layer.port_add(name)
         index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
         self.ports[name] = EnginePort(name, port, index, layer_port)
         return self.ports[name]
+
+    def _prepare(self, port: Port, mempool: Mempool) -> Prepared:
+        """Gives a port its queues, and what its rules need before it starts."""
+        prepared = set_up(port, mempool, self.settings, rx_offloads=port.info().rx_offloads & RX_CHECKSUMS)
+        for note in prepared.notes:
+            LOGGER.warning("%s", note)
+        return prepared
+
+    def _open_port(self, port_id: int) -> Port | None:
+        return next((taken.port for taken in self.ports.values() if taken.port.id == port_id), None)
 
     def join(self, first: str, second: str) -> None:
         """What arrives at one port leaves by the other; the same name twice is a hairpin."""

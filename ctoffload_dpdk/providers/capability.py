@@ -57,6 +57,7 @@ class Cap(StrEnum):
     CONNTRACK = "conntrack"
     CONNTRACK_COUNT = "conntrack-count"
     CONNTRACK_AGE = "conntrack-age"
+    CONNTRACK_REWRITE = "conntrack-rewrite"
     REWRITE_IPV4 = "rewrite-ipv4"
     REWRITE_IPV6 = "rewrite-ipv6"
     REWRITE_PORTS = "rewrite-ports"
@@ -93,6 +94,7 @@ WORDS: Mapping[Cap, str] = {
     Cap.CONNTRACK: "track TCP (CONNTRACK)",
     Cap.CONNTRACK_COUNT: "count beside CONNTRACK",
     Cap.CONNTRACK_AGE: "age beside CONNTRACK",
+    Cap.CONNTRACK_REWRITE: "rewrite beside CONNTRACK",
     Cap.REWRITE_IPV4: "rewrite IPv4 addresses",
     Cap.REWRITE_IPV6: "rewrite IPv6 addresses",
     Cap.REWRITE_PORTS: "rewrite ports",
@@ -111,13 +113,25 @@ class Finding:
     """Whether a port can do something, and how that was found out.
 
     has: None where the driver's answer said nothing of it (busy, out of memory): it is asked again.
-    evidence: what was tried and what the driver answered, or why it was not tried.
+    evidence: what was tried and what the driver answered, or why it was not tried. how: which of several ways it takes
+    (the constants of rte_flow_questions); empty where there is but one.
     """
 
     cap: Cap
     domain: Domain
     has: bool | None
     evidence: str
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A driver's answer to a query. wrote: whether it wrote at all; value: packets or seconds, None where not valid."""
+
+    wrote: bool
+    is_valid: bool
+    value: int | None
+    has_bytes: bool
 
 
 @dataclass(frozen=True)
@@ -143,11 +157,12 @@ class PortCapabilities:
     def has(self, cap: Cap, domain: Domain = Domain.PORT) -> bool:
         return self.find(cap, domain).has is True
 
-    def cannot(self, cap: Cap, domain: Domain) -> str:
+    def cannot(self, found: Finding) -> str:
         """The sentence for a capability that is missing."""
-        if self.find(cap, domain).has is None:
-            return f"{self.name} has not answered yet whether it can {WORDS[cap]}{PLACES[domain]}"
-        return f"{self.name} cannot {WORDS[cap]}{PLACES[domain]}"
+        what = f"{WORDS[found.cap]}{PLACES[found.domain]}"
+        if found.has is None:
+            return f"{self.name} has not answered yet whether it can {what}"
+        return f"{self.name} cannot {what}"
 
 
 def table(findings: Iterable[Finding]) -> Mapping[tuple[Cap, Domain], Finding]:

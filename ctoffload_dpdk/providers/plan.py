@@ -120,13 +120,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class PlanChoice:
-    """The plan, and why not each better one. engine: of the first port's rules; each port's own is engine_of()."""
+    """The plan, and why not each better one. engine: of the first port's rules; each port's own is engine_of().
+
+    is_final: False where a better plan waits for an answer that a driver was too busy to give: choose() again later.
+    """
 
     plan: Plan
     fate: Fate
     engine: Engine
     last_used: LastUsed
     refusals: tuple[Refusal, ...]
+    is_final: bool = True
 
     def explain(self) -> str:
         """One line with the plan, then one per refusal."""
@@ -148,10 +152,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a plan lacks."""
+    """What a plan lacks. is_open: only for now, the driver has not answered yet. is_of_plan: by whichever fate."""
 
     why: str
     evidence: str = ""
+    is_open: bool = False
+    is_of_plan: bool = False
 
 
 def choose(
@@ -168,15 +174,18 @@ def choose(
     if override.plan is Plan.NONE:
         return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, (by_setting(),))
     refusals: list[Refusal] = []
+    is_final = True
     for plan, fate in candidates(pair.relation, override):
         missing = no_engine or next(missing_of(pair, plan, fate, kind), None)
         if missing is None:
-            return PlanChoice(plan, fate, engine, last_used(pair, plan, fate), tuple(refusals))
-        refusals.append(Refusal(plan, fate, missing.why, missing.evidence))
+            return PlanChoice(plan, fate, engine, last_used(pair, plan, fate), tuple(refusals), is_final)
+        is_final = is_final and not missing.is_open
+        refusal = Refusal(plan, Fate.NONE if missing.is_of_plan else fate, missing.why, missing.evidence)
+        refusals += [refusal] if refusal not in refusals else []
     if not refusals:
         why = f"{override.plan or 'no plan'} cannot go by {override.fate} between ports that are: {pair.relation}"
         refusals.append(Refusal(override.plan or Plan.NONE, override.fate or Fate.NONE, why, ""))
-    return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, tuple(refusals))
+    return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, tuple(refusals), is_final)
 
 
 def by_setting() -> Refusal:
@@ -201,7 +210,7 @@ def engine_of(port: PortCapabilities, wanted: Engine | None = None) -> tuple[Eng
     found = port.find(Cap(engine), Domain.PORT)
     if wanted is None:
         return engine, Missing(f"{port.name} takes no rules, neither at once nor through queues", found.evidence)
-    why = f"the setting asks for {wanted} rules, but {port.cannot(Cap(wanted), Domain.PORT)}"
+    why = f"the setting asks for {wanted} rules, but {port.cannot(found)}"
     return engine, Missing(why, found.evidence)
 
 
@@ -214,13 +223,15 @@ def missing_of(pair: PortPair, plan: Plan, fate: Fate, kind: Kind) -> Iterator[M
     yield from unfit(plan, kind)
     for cap, domain in needs(plan, fate, kind, pair.relation):
         for port in pair.ports:
-            if not port.has(cap, domain):
-                yield Missing(port.cannot(cap, domain), port.find(cap, domain).evidence)
+            # Once: a finding that is not settled is asked for again at each reading.
+            found = port.find(cap, domain)
+            if not found.has:
+                yield Missing(port.cannot(found), found.evidence, is_open=found.has is None)
     if plan in BYPASS:
         path = pair.paths.get(fate)
         if path is None or path.has is not True:
             way = f"no rule leads by {fate} from {pair.in_port.name} to {pair.out_port.name} and back"
-            yield Missing(way, path.evidence if path else "not asked")
+            yield Missing(way, path.evidence if path else "not asked", is_open=path is not None and path.has is None)
         if last_used(pair, plan, fate) is LastUsed.NONE:
             yield Missing("packets would pass software by, and nothing would tell when the connection was last used")
 
@@ -228,9 +239,9 @@ def missing_of(pair: PortPair, plan: Plan, fate: Fate, kind: Kind) -> Iterator[M
 def unfit(plan: Plan, kind: Kind) -> Iterator[Missing]:
     """What no port could help."""
     if plan is Plan.CT and kind.proto is not Proto.TCP:
-        yield Missing("a CONNTRACK context is for TCP alone")
+        yield Missing("a CONNTRACK context is for TCP alone", is_of_plan=True)
     if plan in BYPASS and kind.proto is Proto.ICMP and kind.nat:
-        yield Missing("no action rewrites the identifier of an echo")
+        yield Missing("no action rewrites the identifier of an echo", is_of_plan=True)
 
 
 def needs(plan: Plan, fate: Fate, kind: Kind, relation: Relation) -> Iterator[tuple[Cap, Domain]]:
@@ -263,6 +274,7 @@ def needs(plan: Plan, fate: Fate, kind: Kind, relation: Relation) -> Iterator[tu
             yield Cap(f"rewrite-{kind.family}"), domain
             yield Cap.REWRITE_PORTS, domain
             if plan is Plan.CT:
+                yield Cap.CONNTRACK_REWRITE, domain
                 # What CONNTRACK lets go comes to software translated already.
                 yield Cap.ID, domain
 

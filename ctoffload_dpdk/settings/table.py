@@ -133,6 +133,22 @@ class Settings:
         2000, 10, 3_600_000, "ms", "a provider's call longer than this stalls it: it is left aside", live=False
     )
 
+    ct_offload_plan: str = _choice(
+        ("auto", "ct", "age", "count", "mark", "steer", "none"),
+        "how connections are put into the NIC; auto: the best plan that its ports can do",
+        live=False,
+    )
+    ct_offload_flow_engine: str = _choice(
+        ("auto", "sync", "async"), "rules at once, or through queues; auto: as the driver steers", live=False
+    )
+    ct_offload_counters: int = _number(1 << 20, 0, 1 << 24, "counters", "set aside per port, one a rule", live=False)
+    ct_offload_ages: int = _number(1 << 20, 0, 1 << 24, "ages", "set aside per port, one a rule", live=False)
+    ct_offload_contexts: int = _number(
+        1 << 19, 0, 1 << 24, "contexts", "set aside per port, one a TCP connection", live=False
+    )
+    ct_offload_flow_queues: int = _number(1, 1, 60, "queues", "for rules, per port", live=False)
+    ct_offload_flow_queue_size: int = _number(1024, 32, 65536, "operations", "outstanding in a queue", live=False)
+
     ct_offload_max_connections: int = _number(
         3_000_000, 0, 2**28, "connections", "refuse new ones beyond; 0 refuses all"
     )

@@ -103,7 +103,7 @@ def test_every_better_plan_is_named_with_what_was_missing():
 NEEDED = {
     Plan.CT: {
         *("rules", "conntrack", "jump", "to-software", "no-fragment-ipv4", "tcp-flags", "ipv4-tcp"),
-        *("id", "rewrite-ipv4", "rewrite-ports"),
+        *("id", "rewrite-ipv4", "rewrite-ports", "conntrack-rewrite"),
     },
     Plan.AGE: {
         *("rules", "age", "jump", "to-software", "no-fragment-ipv4", "tcp-flags", "ipv4-tcp"),
@@ -160,6 +160,8 @@ def test_an_answer_that_is_outstanding_is_not_taken_for_yes():
     chosen = choose(PortPair(busy, port(EVERYTHING, 1), paths(Fate.TRANSFER)), "udp", "ipv4", nat=False)
     assert chosen.plan is Plan.COUNT
     assert "has not answered yet" in chosen.refusals[-1].why
+    assert not chosen.is_final
+    assert choose(on_switch(COUNTING), "udp", "ipv4", nat=False).is_final
 
 
 def test_what_was_never_asked_is_not_there():

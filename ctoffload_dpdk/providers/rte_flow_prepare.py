@@ -1,0 +1,185 @@
+"""What a port is given for rules before it starts: queues, counters, ages, contexts, a hairpin queue.
+
+hairpins = hairpin_queues(port)                              # 0 or 1, on top of the queues of software
+delivered = port.configure(rx_queues=1 + hairpins, tx_queues=1 + hairpins, rx_metadata=RX_METADATA)
+...                                                          # software's own queues are set up
+prepared = prepare(port, settings, hairpins=hairpins, delivered=delivered)
+port.start()
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ctoffload_dpdk.base.errors import CtoffloadError, FlowError, PortError, errno_name
+from ctoffload_dpdk.dpdk import FlowSizes, Mempool, Port, RxMetadata
+from ctoffload_dpdk.providers.capability import Engine
+from ctoffload_dpdk.providers.plan import Override, Plan
+from ctoffload_dpdk.settings import Settings
+
+RX_METADATA = RxMetadata.USER_MARK
+# The last flow queue is the probe's: a queue is one thread's, and ports come while the worker runs.
+PROBE_QUEUES = 1
+# Below this, halving is given up. mlx5 lists no aged rule with fewer than 84 counters.
+FEWEST = 128
+NO_SUCH_CALL = (errno.ENOSYS, errno.ENOTSUP)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a port was given.
+
+    sizes: None where the driver has no rte_flow_configure, or refused every size; sizes_said: its words. queues: those
+    of `sizes` that are the provider's, from 0; the probe's follows. hairpin_queue: None where there is none, and
+    hairpin_said why. notes: what is not as the settings have it, in sentences.
+    """
+
+    sizes: FlowSizes | None
+    sizes_said: str
+    queues: int
+    hairpin_queue: int | None
+    hairpin_said: str
+    rx_mark: bool
+    notes: tuple[str, ...]
+
+    @property
+    def probe_queue(self) -> int:
+        """The last queue; the provider's own where the driver has but one."""
+        return self.sizes.queues - 1 if self.sizes else 0
+
+
+def override_of(settings: Settings) -> Override:
+    """What the settings fix of the choice of a plan."""
+    plan, engine = settings.ct_offload_plan, settings.ct_offload_flow_engine
+    return Override(plan=None if plan == "auto" else Plan(plan), engine=None if engine == "auto" else Engine(engine))
+
+
+def said(error: CtoffloadError) -> str:
+    """A refusal in one line: the call, what the driver answered, the errno's name."""
+    words = error.message.removeprefix(f"{error.port}: ")
+    return f"{words} [{errno_name(error.errno)}]" if error.errno else words
+
+
+def hairpin_queues(port: Port) -> int:
+    """How many queues the port is to have on top for its hairpin: 1 where its driver has them, else 0."""
+    try:
+        return min(1, port.hairpin_capability().max_queues)
+    except PortError:
+        return 0
+
+
+def set_up(port: Port, mempool: Mempool, settings: Settings, *, rx_offloads: int = 0, descriptors: int = 0) -> Prepared:
+    """Configures a port: one queue of software each way, its hairpin's on top, what rules need. Raises PortError."""
+    hairpins = hairpin_queues(port)
+    delivered = port.configure(
+        rx_queues=1 + hairpins, tx_queues=1 + hairpins, rx_offloads=rx_offloads, rx_metadata=RX_METADATA
+    )
+    port.setup_rx_queue(0, mempool, descriptors=descriptors)
+    port.setup_tx_queue(0, descriptors=descriptors)
+    return prepare(port, settings, hairpins=hairpins, delivered=delivered)
+
+
+def prepare(port: Port, settings: Settings, *, hairpins: int = 0, delivered: RxMetadata = RxMetadata.NONE) -> Prepared:
+    """Gives a configured port, which does not run yet, what its rules need. Raises nothing the driver refuses.
+
+    hairpins: what hairpin_queues() said and the port was configured with; delivered: what configure() answered.
+    """
+    hairpin, hairpin_said = set_up_hairpin(port, hairpins)
+    wanted = FlowSizes(
+        queues=settings.ct_offload_flow_queues + PROBE_QUEUES,
+        queue_size=settings.ct_offload_flow_queue_size,
+        counters=settings.ct_offload_counters,
+        ages=settings.ct_offload_ages,
+        conntracks=settings.ct_offload_contexts,
+    )
+    sizes, sizes_said, notes = set_aside(port, wanted)
+    return Prepared(
+        sizes=sizes,
+        sizes_said=sizes_said,
+        queues=max(1, sizes.queues - PROBE_QUEUES) if sizes else 0,
+        hairpin_queue=hairpin,
+        hairpin_said=hairpin_said,
+        rx_mark=RxMetadata.USER_MARK in delivered,
+        notes=notes,
+    )
+
+
+def set_up_hairpin(port: Port, hairpins: int) -> tuple[int | None, str]:
+    """Joins the port's last receive queue with its last transmit queue. Returns its number, and what was said."""
+    if not hairpins:
+        try:
+            port.hairpin_capability()
+        except PortError as error:
+            return None, said(error)
+        return None, "no hairpin queue was configured"
+    queue = port.n_rx_queues - 1
+    try:
+        port.setup_hairpin_rx(queue, [(port.id, port.n_tx_queues - 1)])
+        port.setup_hairpin_tx(port.n_tx_queues - 1, [(port.id, queue)])
+    except PortError as error:
+        return None, said(error)
+    return queue, f"receive queue {queue} is joined with transmit queue {port.n_tx_queues - 1}"
+
+
+def set_aside(port: Port, wanted: FlowSizes) -> tuple[FlowSizes | None, str, tuple[str, ...]]:
+    """rte_flow_configure with the sizes wanted, else halved until the driver takes them. What was set aside, the
+    driver's words, and what is to be said of it.
+    """
+    first = ""
+    for sizes in halved(within(port, wanted)):
+        try:
+            port.configure_flow(sizes)
+        except FlowError as error:
+            first = first or said(error)
+            if error.errno in NO_SUCH_CALL:
+                return None, said(error), ()
+            continue
+        notes = () if sizes == wanted else (f"{port.name}: {smaller(wanted, sizes)}{f': {first}' if first else ''}",)
+        return sizes, f"rte_flow_configure took {in_words(sizes)}", notes
+    return None, first, (f"{port.name}: rules go without queues, no size was taken: {first}",)
+
+
+def within(port: Port, wanted: FlowSizes) -> FlowSizes:
+    """The sizes wanted, within what the driver says it has; a 0 of it means unknown as often as none."""
+    try:
+        info = port.flow_info()
+    except FlowError:
+        return wanted
+    return replace(
+        wanted,
+        queues=min(wanted.queues, info.max_queues or wanted.queues),
+        queue_size=min(wanted.queue_size, info.max_queue_size or wanted.queue_size),
+        counters=min(wanted.counters, info.max_counters or wanted.counters),
+        ages=min(wanted.ages, info.max_ages or wanted.ages),
+        conntracks=min(wanted.conntracks, info.max_conntracks or wanted.conntracks),
+    )
+
+
+def halved(sizes: FlowSizes) -> Iterator[FlowSizes]:
+    """These sizes, then half of each object, and so on; the queues stay."""
+    yield sizes
+    while max(sizes.counters, sizes.ages, sizes.conntracks) > FEWEST:
+        sizes = replace(
+            sizes,
+            counters=half(sizes.counters),
+            ages=half(sizes.ages),
+            conntracks=half(sizes.conntracks),
+        )
+        yield sizes
+
+
+def half(n: int) -> int:
+    return max(n // 2, min(n, FEWEST))
+
+
+def in_words(sizes: FlowSizes) -> str:
+    return (
+        f"{sizes.counters} counters, {sizes.ages} ages, {sizes.conntracks} contexts, "
+        f"{sizes.queues} queues of {sizes.queue_size}"
+    )
+
+
+def smaller(wanted: FlowSizes, sizes: FlowSizes) -> str:
+    return f"{in_words(sizes)} are set aside, not {in_words(wanted)}"

@@ -1,0 +1,39 @@
+"""Ports that are asked what they can do: configured, prepared, started, with a probe each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ctoffload_dpdk.settings import Settings
+
+
+@contextlib.contextmanager
+def probes(eal: Any, *names: str | int, settings: Settings | None = None) -> Iterator[list[Any]]:
+    """A PortProbe for each of these ports, which run until the end."""
+    from ctoffload_dpdk.providers.rte_flow_prepare import override_of, set_up  # noqa: PLC0415 - loads DPDK
+    from ctoffload_dpdk.providers.rte_flow_probe import PortProbe  # noqa: PLC0415
+
+    settings = settings or Settings()
+    pool = eal.mempool(2047, cache_size=0)
+    ports = [eal.port(name) for name in names]
+    prepared = [set_up(port, pool, settings, descriptors=64) for port in ports]
+    for port in ports:
+        port.start()
+    by_id = {port.id: port for port in ports}
+    try:
+        yield [PortProbe(*both, by_id.get, override_of(settings)) for both in zip(ports, prepared, strict=True)]
+    finally:
+        for port in reversed(ports):
+            port.close()
+        pool.close()
+
+
+def text_of(probe: Any) -> str:
+    """Every finding of a port, one a line."""
+    lines = []
+    for found in probe.findings.values():
+        has = {True: "yes", False: "no", None: "?"}[found.has]
+        lines.append(f"{found.domain:8} {found.cap:17} {has:3} {found.how:16} {found.evidence}")
+    return "\n".join(line.rstrip() for line in lines) + "\n"
