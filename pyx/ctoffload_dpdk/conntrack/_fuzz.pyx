@@ -15,8 +15,10 @@ from ctoffload_dpdk.conntrack._fragments cimport (
 )
 from ctoffload_dpdk.conntrack._key cimport key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end
-from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, Packet, Verdict
-from ctoffload_dpdk.conntrack._state cimport BURST, CAUSE_FLUSHED, CONN_LIVE, Shard
+from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, NatAction, Packet, Verdict
+from ctoffload_dpdk.conntrack._state cimport (
+    BURST, CAUSE_FLUSHED, CONN_LIVE, CONN_NAT, ENTRY_ALIAS, MORE_HELPED, Nat, Shard,
+)
 from ctoffload_dpdk.conntrack._table cimport index_find
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
 
@@ -39,6 +41,11 @@ cdef struct Reader:
     size_t left
 
 cdef Line[MAX_LINES] LINES
+
+# What the action of an input's packets does beside tracking.
+cdef NatAction NAT
+cdef bint TRANSLATES = False
+cdef uint8_t HELPER = 0
 
 
 cdef uint8_t next8(Reader *reader) noexcept nogil:
@@ -91,6 +98,12 @@ cdef uint32_t frame_length(uint8_t how, uint32_t size) noexcept nogil:
     return 14 + (40 if how & 0x80 else 20) + size
 
 
+cdef void put_payload(Reader *reader, uint8_t *at, uint32_t size) noexcept nogil:
+    cdef uint32_t i
+    for i in range(size):
+        at[i] = next8(reader)
+
+
 cdef uint32_t put_tcp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
     cdef uint32_t options = (next8(reader) & 3) * 4
     cdef uint32_t data = next8(reader)
@@ -107,6 +120,8 @@ cdef uint32_t put_tcp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogi
     put16(tcp + 14, next16(reader))
     for i in range(options):
         tcp[20 + i] = next8(reader)
+    if HELPER:
+        put_payload(reader, tcp + 20 + options, data)
     return frame_length(how, size)
 
 
@@ -116,6 +131,8 @@ cdef uint32_t put_udp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogi
     put16(udp, 1 + (how >> 2 & 1))
     put16(udp + 2, 1 + (how >> 3 & 1))
     put16(udp + 4, 8 + data)
+    if HELPER:
+        put_payload(reader, udp + 8, data)
     return frame_length(how, 8 + data)
 
 
@@ -179,8 +196,11 @@ cdef void check(bint holds) noexcept nogil:
 
 # What has to be true of the table between two steps.
 cdef void check_table(Shard *shard) noexcept nogil:
+    cdef const Nat *nat
     cdef uint64_t ended = 0
     cdef uint32_t live = 0
+    cdef uint32_t aliases = 0
+    cdef uint32_t expected = 0
     cdef uint32_t slot
     cdef int i
     for slot in range(1, shard.slot_top):
@@ -188,9 +208,16 @@ cdef void check_table(Shard *shard) noexcept nogil:
             live += 1
             check(index_find(shard, &shard.conns[slot].key, key_hash(&shard.conns[slot].key, &shard.seed)) == slot)
             check(shard.zones[shard.conns[slot].key.zone].live > 0)
+            nat = &shard.nats[slot]
+            if shard.conns[slot].flags & CONN_NAT and nat.has_alias:
+                aliases += 1
+                check(index_find(shard, &nat.reply, key_hash(&nat.reply, &shard.seed)) == (slot | ENTRY_ALIAS))
+            if shard.conns[slot].generation & MORE_HELPED:
+                expected += shard.helpers[slot].n_expected
     for i in range(4):
         ended += shard.counters.ended[i]
-    check(live == shard.n_live and live == shard.index.n_entries and live <= shard.max_connections)
+    check(live == shard.n_live and live + aliases == shard.index.n_entries and live <= shard.max_connections)
+    check(expected == (shard.expectations.n if shard.expectations != NULL else 0))
     check(shard.counters.created == live + ended)
 
 
@@ -231,6 +258,9 @@ cdef void send(Shard *shard, Reader *reader, uint8_t step, uint8_t how, uint8_t 
     packets[0].flags = PKT_L3_GOOD | PKT_L4_GOOD if step != STEP_RAW or how & 1 else 0
     packets[0].port_id = CT_OFFLOAD_NO_PORT if how & 0x10 else how & 7
     packets[0].zone = what >> 7
+    packets[0].room = FRAME
+    action.nat = &NAT if TRANSLATES else NULL
+    action.helper = HELPER
     packets[1] = packets[2] = packets[0]
     if step == STEP_FRAGMENT or (step == STEP_RAW and how & 2):
         n = fragments_track(shard, packets, 7, 0, &action, shard.now_ms, LINES)
@@ -274,11 +304,30 @@ cdef void drop_fragments(Shard *shard) noexcept nogil:
     check(fragments.n_held == 0 and not fragments.oldest and not fragments.first_complete)
 
 
+# Few addresses and ports, so that they are used up and met again.
+cdef void choose_action(Shard *shard, uint8_t how) noexcept nogil:
+    global TRANSLATES, HELPER
+    shard.ovs_compat = how & 1
+    TRANSLATES = how & 2 != 0
+    HELPER = how >> 2 & 3 if how & 12 != 12 else 0
+    memset(&NAT, 0, sizeof(NAT))
+    NAT.what = how >> 4 & 3
+    NAT.choice = how >> 6
+    NAT.src.has_address = NAT.dst.has_address = True
+    (<uint8_t *> NAT.src.low)[3] = 1
+    (<uint8_t *> NAT.src.high)[3] = 3
+    (<uint8_t *> NAT.dst.low)[3] = 2
+    (<uint8_t *> NAT.dst.high)[3] = 2
+    NAT.src.port_low = 1
+    NAT.src.port_high = 4
+    NAT.family = 4
+
+
 cdef void fuzz_one(Shard *shard, const uint8_t *data, size_t size) noexcept nogil:
     cdef Reader reader
     reader.at = data
     reader.left = size
-    shard.ovs_compat = next8(&reader) & 1
+    choose_action(shard, next8(&reader))
     while reader.left:
         step_one(shard, &reader)
     check_table(shard)
