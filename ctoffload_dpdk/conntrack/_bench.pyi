@@ -7,7 +7,16 @@ class Frames:
     n: int
     def __init__(self, size: int) -> None: ...
     def fill(self, order: NDArray[np.uint32], reply: bool = False) -> None: ...
-    def run(self, conntrack: Conntrack, n: int, *, now_ms: int, good: bool = True) -> int: ...
+    def run(
+        self,
+        conntrack: Conntrack,
+        n: int,
+        *,
+        now_ms: int,
+        good: bool = True,
+        port: int = ...,
+        port_generation: int = 0,
+    ) -> int: ...
 
 class Plain:
     def __init__(self, n: int) -> None: ...

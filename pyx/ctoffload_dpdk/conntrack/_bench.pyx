@@ -135,7 +135,8 @@ cdef class Frames:
             for i in range(min(self.n, <uint32_t> numbers.shape[0])):
                 put_frame(self.base + <uint64_t> i * STRIDE, numbers[i], back)
 
-    def run(self, Conntrack conntrack, n: int, *, now_ms: int, good: bool = True) -> int:
+    def run(self, Conntrack conntrack, n: int, *, now_ms: int, good: bool = True, port: int = CT_OFFLOAD_NO_PORT,
+            port_generation: int = 0) -> int:
         """Sends n frames through the tracker in bursts of 32, round the pool; returns nanoseconds."""
         cdef Packet[BURST] packets
         cdef Verdict[BURST] verdicts
@@ -151,7 +152,8 @@ cdef class Frames:
         for i in range(BURST):
             packets[i].length = FRAME - 4
             packets[i].flags = PKT_L3_GOOD | PKT_L4_GOOD if good else 0
-            packets[i].port_id = CT_OFFLOAD_NO_PORT
+            packets[i].port_id = port
+            packets[i].port_generation = port_generation
         with nogil:
             start = clock_ns()
             while left:
