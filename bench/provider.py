@@ -1,4 +1,4 @@
-"""The rte_flow provider on two emulated ports: what it and the layer add to a plain C loop of the same rte_flow calls."""
+"""The rte_flow provider on emulated ports: what it and the layer add to a plain C loop of the same rte_flow calls."""
 
 from __future__ import annotations
 
