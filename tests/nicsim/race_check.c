@@ -1,11 +1,13 @@
 /* Rules made, asked about and destroyed by two threads while a third sends, a fourth receives, a fifth moves the clock
- * and reads the aged list. Built with ThreadSanitizer together with the driver's own sources.
+ * and reads the aged list, a sixth makes calls fail, answers wrong and the link go down, and a seventh is the host at the other
+ * end of the wire, a ring. Built with ThreadSanitizer together with the driver's own sources.
  *
  * Usage: race_check STEPS EAL-ARGUMENTS... Exits with 1 where the account or the books do not close. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <rte_bus_vdev.h>
 #include <rte_eal.h>
@@ -22,10 +24,10 @@ const struct nicsim_ctl *nicsim_ctl_get(uint32_t version);
 
 static const struct nicsim_ctl *ctl;
 static struct nicsim_port *nic;
-static uint16_t port_id;
+static uint16_t port_id, other_id;
 static long steps;
 static atomic_bool is_over;
-static atomic_long n_read;
+static atomic_long n_read, n_echoed;
 
 static struct rte_flow *
 make_rule(uint16_t number, uint16_t group_of_ports)
@@ -146,17 +148,56 @@ let_age(void *opaque)
     return NULL;
 }
 
+/* Creation and bursts fail, never a removal: what was made can always be taken out again. */
+static void *
+make_trouble(void *opaque)
+{
+    static const enum nicsim_call calls[] = {NICSIM_CALL_CREATE, NICSIM_CALL_RX, NICSIM_CALL_TX, NICSIM_CALL_AGED};
+    struct nicsim_fault_info info;
+
+    for (uint64_t n = 0; !atomic_load(&is_over); n++) {
+        enum nicsim_call call = calls[n % RTE_DIM(calls)];
+        struct nicsim_fault_plan plan = {
+            .when = n % 3 ? NICSIM_FAULT_RANDOM : NICSIM_FAULT_NEVER, .n = 100000, .seed = n, .error = 5};
+        struct nicsim_lie lie = {.kind = NICSIM_LIE_GARBAGE, .n = 10, .seed = n};
+        struct rte_eth_link link;
+
+        ctl->fail(nic, call, &plan);
+        ctl->slow(nic, NICSIM_CALL_QUERY, n % 16 == 0, 1);
+        ctl->fault_info(nic, call, &info);
+        ctl->lie(nic, NICSIM_ANSWER_COUNT, &lie);
+        ctl->link(nic, 0);
+        rte_eth_link_get_nowait(port_id, &link);
+        ctl->link(nic, 1);
+        usleep(500); /* the link is up most of the time */
+    }
+    return NULL;
+}
+
+/* What comes is sent back. */
+static void *
+echo(void *opaque)
+{
+    struct rte_mbuf *packets[32];
+
+    while (!atomic_load(&is_over)) {
+        uint16_t n = rte_eth_rx_burst(other_id, 0, packets, 32), sent = rte_eth_tx_burst(other_id, 0, packets, n);
+
+        rte_pktmbuf_free_bulk(packets + sent, n - sent);
+        atomic_fetch_add(&n_echoed, n);
+    }
+    return NULL;
+}
+
 static void
-start_port(void)
+start_port(const char *name, const char *args, uint16_t *id)
 {
     struct rte_eth_conf conf = {0};
-    struct rte_mempool *pool = rte_pktmbuf_pool_create("p", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 
-    if (!pool || rte_vdev_init("net_nicsim0", "capacity=1024,clock=manual") ||
-        rte_eth_dev_get_port_by_name("net_nicsim0", &port_id) || rte_eth_dev_configure(port_id, 1, 1, &conf) ||
-        rte_eth_rx_queue_setup(port_id, 0, 128, SOCKET_ID_ANY, NULL, pool) ||
-        rte_eth_tx_queue_setup(port_id, 0, 128, SOCKET_ID_ANY, NULL) || rte_eth_dev_start(port_id) ||
-        !(ctl = nicsim_ctl_get(NICSIM_CTL_VERSION)) || ctl->open(port_id, &nic)) {
+    if (!pool || rte_vdev_init(name, args) || rte_eth_dev_get_port_by_name(name, id) ||
+        rte_eth_dev_configure(*id, 1, 1, &conf) || rte_eth_rx_queue_setup(*id, 0, 128, SOCKET_ID_ANY, NULL, pool) ||
+        rte_eth_tx_queue_setup(*id, 0, 128, SOCKET_ID_ANY, NULL) || rte_eth_dev_start(*id)) {
         printf("the port could not be started\n");
         exit(1);
     }
@@ -177,14 +218,15 @@ judge(void)
     printf("%llu packets in, %llu to the host, %llu rules made\n", (unsigned long long) c.wire_in,
            (unsigned long long) c.host_rx, (unsigned long long) audit.rules.created);
     return c.wire_in == dropped + c.host_rx && c.host_rx == (uint64_t) atomic_load(&n_read) + c.host_pending &&
-           audit.rules.created == audit.rules.live + audit.rules.destroyed && audit.rules.created > 0 && c.host_rx > 0;
+           audit.rules.created == audit.rules.live + audit.rules.destroyed && audit.rules.created > 0 &&
+           c.host_rx > 0 && atomic_load(&n_echoed) > 0;
 }
 
 int
 main(int argc, char **argv)
 {
-    void *(*others[])(void *) = {send_packets, receive_packets, let_age};
-    pthread_t changers[2], threads[3];
+    void *(*others[])(void *) = {send_packets, receive_packets, let_age, make_trouble, echo};
+    pthread_t changers[2], threads[RTE_DIM(others)];
     int is_right;
 
     steps = argc > 1 ? atol(argv[1]) : 1000;
@@ -192,23 +234,29 @@ main(int argc, char **argv)
     if (rte_eal_init(argc - 1, argv + 1) < 0) {
         return 2;
     }
-    start_port();
+    start_port("net_nicsim0", "capacity=1024,clock=manual,wire=ring:r", &port_id);
+    start_port("net_nicsim1", "capacity=16,clock=manual,wire=ring:r", &other_id);
+    if (!(ctl = nicsim_ctl_get(NICSIM_CTL_VERSION)) || ctl->open(port_id, &nic)) {
+        return 2;
+    }
     for (uintptr_t i = 0; i < 2; i++) {
         pthread_create(&changers[i], NULL, change_rules, (void *) i);
     }
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < RTE_DIM(others); i++) {
         pthread_create(&threads[i], NULL, others[i], NULL);
     }
     for (int i = 0; i < 2; i++) {
         pthread_join(changers[i], NULL);
     }
     atomic_store(&is_over, true);
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < RTE_DIM(others); i++) {
         pthread_join(threads[i], NULL);
     }
     is_right = judge();
     rte_eth_dev_stop(port_id);
+    rte_eth_dev_stop(other_id);
     rte_vdev_uninit("net_nicsim0");
+    rte_vdev_uninit("net_nicsim1");
     ctl->close(nic);
     return is_right ? 0 : 1;
 }

@@ -61,7 +61,7 @@ def test_no_race_and_the_account_closes(program: Path) -> None:
     environ = {**os.environ, "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:report_thread_leaks=0"}
     environ.pop("LD_PRELOAD", None)  # ASan, where the suite runs on it; two sanitizers do not share a process
     done = subprocess.run(
-        [program, "20000", *EAL], capture_output=True, text=True, timeout=120, env=environ, check=False
+        [program, "10000", *EAL], capture_output=True, text=True, timeout=120, env=environ, check=False
     )
     assert "WARNING: ThreadSanitizer" not in done.stdout + done.stderr, (done.stdout + done.stderr)[:6000]
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
