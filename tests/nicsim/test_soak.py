@@ -1,4 +1,4 @@
-"""Very many operations with faults, natively: nothing may leak, the books have to close. All of them in make test-all."""
+"""Very many operations with faults, natively: nothing may leak, the books have to close. More in make test-all."""
 
 from __future__ import annotations
 
