@@ -37,6 +37,13 @@ class Counters:
     expected: int
     not_expected: int
     no_room: int
+    windows_read: int
+    windows_refused: int
+    windows_overtaken: int
+    confirmed_rst: int
+    made_liberal: int
+    nic_packets: tuple[int, int]
+    nic_bytes: tuple[int, int]
     refused: dict[str, int]
 
 def states_text(state: int) -> str: ...
@@ -46,6 +53,7 @@ class Conntrack:
     max_connections: int
     zone_default_limit: int
     tcp_liberal: bool
+    strict_windows: bool
     unconfirmed_rst_ms: int
     @property
     def capacity(self) -> int: ...

@@ -17,6 +17,7 @@ class OffloadLayer:
     is_closed: bool
     eligibility: Eligibility
     n_direct_aged: int
+    window_reads_per_s: int
 
     def __init__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024), call_limit_ms: int = 2000) -> None: ...
     @property

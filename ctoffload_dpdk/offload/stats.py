@@ -66,7 +66,10 @@ class ProviderStats:
 
 @dataclass
 class ShardStats:
-    """One shard: what waits for its turn, by list, and what came for connections that are gone."""
+    """One shard: what waits for its turn, by list, and what came for connections that are gone.
+
+    `windows_unread`: removals before which no window was read back, for want of budget or of room for a query.
+    """
 
     shard: int
     slots_touched: int = 0
@@ -78,6 +81,7 @@ class ShardStats:
     stale: int = 0
     nonsense: int = 0
     leaving: int = 0
+    windows_unread: int = 0
 
 
 @dataclass

@@ -92,7 +92,10 @@ class Counters:
     refused: by reason, packets that are invalid or got no connection; held: ended connections whose slot waits for a
     provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
     a back-off; queries and no_samples: questions to the NIC, and those without an answer; expected: connections a helper
-    expected; not_expected, no_room: announcements that could not be kept, or not be rewritten.
+    expected; not_expected, no_room: announcements that could not be kept, or not be rewritten; windows_read, _refused,
+    _overtaken: windows taken from contexts of the NIC, those the connection cannot have, those the NIC had carried on from
+    (relearnt); confirmed_rst: by such a window; made_liberal: contexts replaced by ones that check no window; nic_packets,
+    nic_bytes: told by providers, by direction, and in the connections' own.
     """
 
     packets: int
@@ -113,6 +116,13 @@ class Counters:
     expected: int
     not_expected: int
     no_room: int
+    windows_read: int
+    windows_refused: int
+    windows_overtaken: int
+    confirmed_rst: int
+    made_liberal: int
+    nic_packets: tuple[int, int]
+    nic_bytes: tuple[int, int]
     refused: dict[str, int]
 
 
@@ -605,6 +615,11 @@ cdef class Conntrack:
             unconfirmed_rst=shard.counters.unconfirmed_rst, back_in=shard.counters.back_in,
             queries=shard.counters.queries, no_samples=shard.counters.no_samples,
             expected=shard.counters.expected, not_expected=shard.counters.not_expected, no_room=shard.counters.no_room,
+            windows_read=shard.counters.windows_read, windows_refused=shard.counters.windows_refused,
+            windows_overtaken=shard.counters.windows_overtaken, confirmed_rst=shard.counters.confirmed_rst,
+            made_liberal=shard.counters.made_liberal,
+            nic_packets=(shard.counters.nic_packets[0], shard.counters.nic_packets[1]),
+            nic_bytes=(shard.counters.nic_bytes[0], shard.counters.nic_bytes[1]),
             refused={REFUSAL_NAMES[i]: shard.counters.refused[i] for i in range(1, N_REFUSALS)})
 
     def events(self):
@@ -797,6 +812,18 @@ cdef class Conntrack:
     @tcp_liberal.setter
     def tcp_liberal(self, value: bool) -> None:
         self.opened().tcp_liberal = value
+
+    @property
+    def strict_windows(self) -> bool:
+        """True: contexts in the NIC check windows, of connections installed from now on whose handshake was seen here.
+
+        The first packet that such a context refuses has it replaced by one that does not check.
+        """
+        return self.opened().strict_windows
+
+    @strict_windows.setter
+    def strict_windows(self, value: bool) -> None:
+        self.opened().strict_windows = value
 
     @property
     def ovs_compat(self) -> bool:

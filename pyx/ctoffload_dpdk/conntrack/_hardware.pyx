@@ -5,30 +5,34 @@ from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, conn_record, release_one
-from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_VALID
+from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_EXCUSED, UPDATE_VALID
 from ctoffload_dpdk.conntrack._packet cimport NAT_DST, NAT_SRC
+from ctoffload_dpdk.conntrack._readback cimport window_read
 from ctoffload_dpdk.conntrack._segment cimport (
     TCP_ESTABLISHED, TCP_FIN, TCP_FIN_WAIT_2, TCP_RST, TCP_SYN, WSCALE_ANNOUNCED, WSCALE_MASK, WSCALE_UNKNOWN, peer_state,
     tcp_flags,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE,
-    HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, Conn, Hardware, Record, RecordTuple, generation_of,
+    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT,
+    HW_LEAVING, HW_PROVED_FALSE, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, WIN_AGAIN, WIN_LIBERAL,
+    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, Record, RecordTuple, generation_of,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport (
     N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
 )
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
+from ctoffload_dpdk.conntrack._window cimport restore_timeout
 from ctoffload_dpdk.offload._shard cimport (
-    NOTICE_AGED, NOTICE_INSTALLED, NOTICE_LOST, NOTICE_NO_SAMPLE, NOTICE_OUT, NOTICE_PUSHED, NOTICE_REFUSED, NOTICE_SAMPLE,
-    WANT_ADDED, WANT_INSTALLED, WANT_OUT, ConnTable, Notice, OffloadShard, shard_attach, shard_set_packets, shard_enabled, shard_epoch, shard_holds,
-    shard_query, shard_reached,
+    NOTICE_AGED, NOTICE_COUNTED, NOTICE_INSTALLED, NOTICE_LOST, NOTICE_NO_SAMPLE, NOTICE_OUT, NOTICE_PUSHED,
+    NOTICE_REFUSED, NOTICE_SAMPLE, NOTICE_WINDOW, WANT_ADDED, WANT_INSTALLED, WANT_OUT, ConnTable, Notice, OffloadShard,
+    shard_attach, shard_bring_back, shard_enabled, shard_epoch, shard_holds, shard_query, shard_reached, shard_set_packets,
     shard_want,
 )
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_F_ALG, CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT,
-    CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF, CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED,
-    ct_offload_ctx, ct_offload_tcp_peer, ct_offload_tuple,
+    CT_OFFLOAD_F_ALG, CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_F_STRICT, CT_OFFLOAD_ID,
+    CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF,
+    CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED, ct_offload_counts, ct_offload_ctx, ct_offload_tcp_peer,
+    ct_offload_tuple,
 )
 
 cdef enum:
@@ -36,6 +40,7 @@ cdef enum:
     MAX_DOUBLINGS = 10       # 1 s to 17 min
     MAX_NO_SAMPLES = 3
     ASK_AGAIN_MS = 1000
+    UNDER_WAY_S = 2          # packets that passed the NIC before its rules did have come by then
     UNKNOWN_WSCALE = 0xff
 
 
@@ -46,6 +51,24 @@ cdef inline uint64_t id_of(const Shard *shard, uint32_t slot) noexcept nogil:
 cdef inline void look_at(Shard *shard, uint32_t slot, int64_t check_ms) noexcept nogil:
     list_remove(shard, slot)
     wheel_put(shard, slot, check_ms)
+
+
+# --- two small numbers in one byte -----------------------------------------------------------------------------------
+
+cdef inline int doublings(const Hardware *hardware) noexcept nogil:
+    return hardware.tries & 0x0f
+
+
+cdef inline void count_no_sample(Hardware *hardware) noexcept nogil:
+    hardware.tries += 0x10
+
+
+cdef inline int no_samples(const Hardware *hardware) noexcept nogil:
+    return hardware.tries >> 4
+
+
+cdef inline void forget_no_samples(Hardware *hardware) noexcept nogil:
+    hardware.tries &= 0x0f
 
 
 # --- from software to the layer --------------------------------------------------------------------------------------
@@ -73,10 +96,38 @@ cdef void take_out(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     hardware.flags &= ~<uint32_t> (HW_WANTED | HW_PROVED_FALSE)
     hardware.flags |= HW_LEAVING | HW_BACK_OFF
-    hardware.retry_s = <uint32_t> ((now_ms - shard.epoch_ms) // 1000) + (1 << hardware.doublings)
-    if hardware.doublings < MAX_DOUBLINGS:
-        hardware.doublings += 1
-    shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_CLOSING)
+    hardware.window &= ~<uint32_t> WIN_AGAIN
+    hardware.retry_s = <uint32_t> ((now_ms - shard.epoch_ms) // 1000) + (1 << doublings(hardware))
+    if doublings(hardware) < MAX_DOUBLINGS:
+        hardware.tries += 1
+    shard_bring_back(shard.offload, id_of(shard, slot), CT_OFFLOAD_REASON_CLOSING)
+
+
+# A context checks windows where software saw the handshake, knows the window, and no check has proved wrong.
+cdef bint is_to_be_strict(const Shard *shard, uint32_t slot) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef const Hardware *hardware = &shard.hardware[slot]
+    return (shard.strict_windows and not shard.tcp_liberal and conn.key.proto == PROTO_TCP
+            and conn.state == (TCP_ESTABLISHED | TCP_ESTABLISHED << 4) and not conn.flags & CONN_MIDSTREAM
+            and not hardware.window & WIN_LIBERAL and not hardware.flags & HW_RELEARN)
+
+
+# A packet that neither opens nor closes passes a context that checks, unless it is INVALID there. What software cannot
+# place either is that at once; anything else once those are through that were under way when the rules went in.
+cdef inline bint is_refused_by_nic(const Shard *shard, const Hardware *hardware, uint8_t update, int64_t now_ms) noexcept nogil:
+    if not hardware.window & WIN_STRICT or not hardware.flags & HW_INSTALLED or not hardware.flags & HW_WANTED:
+        return False
+    return update == UPDATE_EXCUSED or now_ms - shard.epoch_ms >= <int64_t> hardware.retry_s * 1000
+
+
+cdef void make_liberal(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    shard.counters.made_liberal += 1
+    hardware.flags &= ~<uint32_t> HW_WANTED
+    hardware.flags |= HW_LEAVING
+    hardware.window &= ~<uint32_t> WIN_STRICT
+    hardware.window |= WIN_LIBERAL | WIN_AGAIN
+    shard_bring_back(shard.offload, id_of(shard, slot), CT_OFFLOAD_REASON_BACK_OFF)
 
 
 # Both ends open, or one closed for good while the other goes on sending.
@@ -116,13 +167,6 @@ cdef bint is_leaving(Shard *shard, uint32_t slot) noexcept nogil:
     return shard.hardware[slot].flags & HW_LEAVING != 0
 
 
-# The next packet after an RST that could not be judged shows that the connection goes on.
-cdef void restore_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
-    cdef Conn *conn = &shard.conns[slot]
-    shard.hardware[slot].flags &= ~<uint32_t> HW_CUT
-    conn.expires_ms = now_ms + timeout_ms(shard, conn)
-
-
 cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uint8_t update, bint reply,
                           int64_t now_ms) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
@@ -132,8 +176,10 @@ cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uin
         if hardware.flags & HW_CUT and not flags & TCP_RST:
             restore_timeout(shard, slot, now_ms)
         if flags & (TCP_SYN | TCP_FIN | TCP_RST):
-            if hardware.flags & HW_WANTED:
+            if hardware.flags & HW_WANTED or hardware.window & WIN_AGAIN:
                 take_out(shard, slot, now_ms)
+        elif is_refused_by_nic(shard, hardware, update, now_ms):
+            make_liberal(shard, slot)
         elif hardware.flags & HW_BACK_OFF and update == UPDATE_VALID and not is_leaving(shard, slot):
             back_in(shard, slot, now_ms)
     elif update == UPDATE_VALID and not flags & (TCP_RST | TCP_FIN) and is_established(shard, conn, reply):
@@ -190,25 +236,41 @@ cdef void left_nic(Shard *shard, uint32_t slot) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     cdef bint carried = hardware.flags & HW_PUSHED != 0
     if carried and conn.key.proto == PROTO_TCP:
-        hardware.flags |= HW_RELEARN
         hardware.flags &= ~<uint32_t> (HW_STANDS_ORIG * 3 | HW_SEEN_ORIG * 3)
+        if not hardware.window & WIN_READ:
+            hardware.flags |= HW_RELEARN
     hardware.flags &= ~<uint32_t> (HW_PUSHED | HW_INSTALLED | HW_BYPASS | HW_LEAVING | HW_ASKED)
-    hardware.no_samples = 0
+    hardware.window &= ~<uint32_t> (WIN_STRICT | WIN_RST_ORIG * 3)
+    forget_no_samples(hardware)
     if carried and conn.expires_ms <= shard.now_ms:
         conn.expires_ms = shard.now_ms + timeout_ms(shard, conn)
         look_at(shard, slot, conn.expires_ms)
 
 
+# Its context was wrong to check windows: in again with one that does not.
+cdef void back_liberal(Shard *shard, uint32_t slot) noexcept nogil:
+    if not shard.hardware[slot].window & WIN_AGAIN:
+        return
+    shard.hardware[slot].window &= ~<uint32_t> WIN_AGAIN
+    if may_go_in(&shard.conns[slot]):
+        want_installed(shard, slot)
+
+
 cdef void pushed(Shard *shard, uint32_t slot) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
     shard.conns[slot].flags |= CONN_HARDWARE
-    shard.hardware[slot].flags |= HW_PUSHED
+    # before HW_PUSHED and WIN_READ change: as it was when the context was filled
+    hardware.window = (hardware.window & ~<uint32_t> (WIN_STRICT | WIN_READ)) | (
+        WIN_STRICT if is_to_be_strict(shard, slot) else 0)
+    hardware.flags |= HW_PUSHED
 
 
 cdef void installed(Shard *shard, uint32_t slot, uint8_t flags) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     shard.conns[slot].flags |= CONN_HARDWARE
-    hardware.no_samples = 0
+    forget_no_samples(hardware)
     hardware.last_used_ms = 0
+    hardware.retry_s = <uint32_t> ((shard.now_ms - shard.epoch_ms) // 1000) + UNDER_WAY_S
     if flags & CT_OFFLOAD_R_BYPASS:
         hardware.flags |= HW_INSTALLED | HW_PUSHED | HW_BYPASS
     else:
@@ -221,7 +283,7 @@ cdef void sampled(Shard *shard, uint32_t slot, const Notice *notice) noexcept no
     cdef Hardware *hardware = &shard.hardware[slot]
     cdef int64_t deadline
     hardware.flags &= ~<uint32_t> HW_ASKED
-    hardware.no_samples = 0
+    forget_no_samples(hardware)
     hardware.last_used_ms = max(hardware.last_used_ms, notice.last_used_ms)
     shard.now_ms = max(shard.now_ms, notice.sampled_ms)
     deadline = max(conn.expires_ms, hardware.last_used_ms + timeout_ms(shard, conn))
@@ -239,17 +301,17 @@ cdef void not_sampled(Shard *shard, uint32_t slot) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
     cdef Hardware *hardware = &shard.hardware[slot]
     hardware.flags &= ~<uint32_t> HW_ASKED
-    hardware.no_samples += 1
+    count_no_sample(hardware)
     shard.counters.no_samples += 1
-    if hardware.no_samples < MAX_NO_SAMPLES:
+    if no_samples(hardware) < MAX_NO_SAMPLES:
         look_at(shard, slot, shard.now_ms + ASK_AGAIN_MS)
         return
-    hardware.no_samples = 0
+    forget_no_samples(hardware)
     hardware.flags &= ~<uint32_t> HW_WANTED
     hardware.flags |= HW_LEAVING
     conn.expires_ms = max(conn.expires_ms, shard.now_ms + timeout_ms(shard, conn))
     look_at(shard, slot, conn.expires_ms)
-    shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_NO_LAST_USED)
+    shard_bring_back(shard.offload, id_of(shard, slot), CT_OFFLOAD_REASON_NO_LAST_USED)
 
 
 cdef void aged(Shard *shard, uint32_t slot) noexcept nogil:
@@ -259,6 +321,16 @@ cdef void aged(Shard *shard, uint32_t slot) noexcept nogil:
         shard_query(shard.offload, id_of(shard, slot))
 
 
+# What rules forwarded counts as the connection's, and in all, even where it has ended meanwhile.
+cdef void counted(Shard *shard, uint32_t slot, const ct_offload_counts *counts) noexcept nogil:
+    cdef int i
+    for i in range(2):
+        shard.conns[slot].packets[i] += counts.packets[i]
+        shard.conns[slot].bytes[i] += counts.bytes[i]
+        shard.counters.nic_packets[i] += counts.packets[i]
+        shard.counters.nic_bytes[i] += counts.bytes[i]
+
+
 cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
     cdef Shard *shard = <Shard *> user
     cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(notice.conn_id)
@@ -266,7 +338,9 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
         return
     if generation_of(&shard.conns[slot]) != CT_OFFLOAD_ID_GENERATION(notice.conn_id):
         return
-    if not shard.conns[slot].flags & CONN_LIVE:
+    if notice.kind == NOTICE_COUNTED:
+        counted(shard, slot, notice.counts)
+    elif not shard.conns[slot].flags & CONN_LIVE:
         # list HELD holds it until nothing is left anywhere
         if notice.kind == NOTICE_OUT or notice.kind == NOTICE_REFUSED or notice.kind == NOTICE_LOST:
             release_one(shard, slot)
@@ -280,8 +354,12 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
         not_sampled(shard, slot)
     elif notice.kind == NOTICE_AGED:
         aged(shard, slot)
+    elif notice.kind == NOTICE_WINDOW:
+        window_read(shard, slot, notice.peer, shard.now_ms)
     elif notice.kind == NOTICE_OUT or notice.kind == NOTICE_LOST or notice.kind == NOTICE_REFUSED:
         left_nic(shard, slot)
+        if notice.kind == NOTICE_OUT:
+            back_liberal(shard, slot)
 
 
 # --- the context of an operation -------------------------------------------------------------------------------------
@@ -351,6 +429,8 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
     ctx.flags = nat_flags(&record) | (CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0)
     ctx.flags |= CT_OFFLOAD_F_ALG if conn.generation & MORE_HELPED else 0
+    if is_to_be_strict(shard, slot):
+        ctx.flags |= CT_OFFLOAD_F_STRICT
     ctx.zone = conn.key.zone
     ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
     ctx.proto = conn.key.proto

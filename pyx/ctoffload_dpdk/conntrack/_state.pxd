@@ -78,15 +78,23 @@ cdef enum HardwareFlags:
     HW_BACK_OFF = 16384      # may go in again at retry_s
     HW_PROVED_FALSE = 32768  # what took it out was no end: said to the layer
 
+cdef enum WindowFlags:
+    WIN_STRICT = 1           # its context checks windows
+    WIN_LIBERAL = 2          # a context that checked was wrong once: never again
+    WIN_AGAIN = 4            # goes in again at once when it is out
+    WIN_READ = 8             # read back from the context, and not contradicted yet
+    WIN_RST_ORIG = 16        # seen_end holds the sequence of an RST that cannot be judged yet
+    WIN_RST_REPLY = 32
+
 # What only connections that meet the offload layer need. 32 bytes in an area of its own, by slot.
 cdef struct Hardware:
     int64_t last_used_ms
     uint32_t fin_end[2]
     uint32_t seen_end[2]
     uint16_t flags           # HW_*
-    uint8_t no_samples       # in a row
-    uint8_t doublings
-    uint32_t retry_s         # seconds since the shard's epoch
+    uint8_t window           # WIN_*
+    uint8_t tries            # low half: doublings of the back-off; high half: questions without an answer in a row
+    uint32_t retry_s         # seconds since the shard's epoch; in the NIC: when packets that are under way have come
 
 # What only translated connections need. 48 bytes in an area of its own, by slot.
 cdef struct Nat:
@@ -211,6 +219,13 @@ cdef struct Counters:
     uint64_t expected            # connections that a helper expected
     uint64_t not_expected        # announcements there was no room for
     uint64_t no_room             # announcements that could not be rewritten: the packet's buffer was full
+    uint64_t windows_read        # taken from the NIC's context
+    uint64_t windows_refused     # of those read, that this connection cannot have
+    uint64_t windows_overtaken   # the NIC had carried more since they were read: relearnt
+    uint64_t confirmed_rst       # by a window that was read
+    uint64_t made_liberal        # taken out, and in again with a context that does not check
+    uint64_t nic_packets[2]      # told by providers, by direction
+    uint64_t nic_bytes[2]
 
 cdef struct Timeouts:
     int64_t ms[N_TIMEOUTS]
@@ -307,6 +322,7 @@ cdef struct Shard:
     int64_t unconfirmed_rst_ms
     bint ovs_compat
     bint tcp_liberal         # windows are not checked
+    bint strict_windows      # contexts in the NIC check windows, where the handshake was seen
     bint establish_at_reply
 
 

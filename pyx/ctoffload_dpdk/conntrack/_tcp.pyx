@@ -18,7 +18,7 @@ from ctoffload_dpdk.conntrack._timeouts cimport (
     TIMEOUT_TCP_CLOSE, TIMEOUT_TCP_ESTABLISHED, TIMEOUT_TCP_FIN_WAIT, TIMEOUT_TCP_SYN_RECV, TIMEOUT_TCP_SYN_SENT,
     TIMEOUT_TCP_TIME_WAIT, refresh, timeout_ms,
 )
-from ctoffload_dpdk.conntrack._window cimport excuse, learn_window, settle_fin
+from ctoffload_dpdk.conntrack._window cimport confirm_window, excuse, learn_window, settle_fin
 
 cdef enum:
     MAX_WSCALE = 14
@@ -328,6 +328,7 @@ cdef uint8_t tcp_update(Shard *shard, uint32_t slot, const Parsed *parsed, bint 
         step(conn, segment.peer, event_sent(segment.flags), event_got(segment.flags))
         if conn.flags & CONN_HARDWARE:
             settle_fin(shard, slot, &segment)
+            confirm_window(shard, slot, segment.peer)
         tcp_refresh(shard, slot, now_ms)
         return UPDATE_VALID
     if conn.flags & CONN_HARDWARE and excuse(shard, slot, &segment, now_ms):

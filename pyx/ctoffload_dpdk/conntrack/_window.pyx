@@ -6,8 +6,10 @@ from ctoffload_dpdk.conntrack._segment cimport (
     TCP_ACK, TCP_CLOSING, TCP_FIN, TCP_FIN_WAIT_2, TCP_RST, Segment, peer_state, set_peer_state,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    HW_CUT, HW_FIN_ORIG, HW_PUSHED, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_STANDS_REPLY, Conn, Hardware, Shard,
+    HW_CUT, HW_FIN_ORIG, HW_PUSHED, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_STANDS_REPLY, WIN_READ, WIN_RST_ORIG, Conn,
+    Hardware, Shard,
 )
+from ctoffload_dpdk.conntrack._timeouts cimport timeout_ms
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 
 cdef enum:
@@ -45,6 +47,49 @@ cdef void learn_window(Shard *shard, uint32_t slot, const Segment *segment) noex
         hardware.flags &= ~<uint32_t> (HW_RELEARN | (HW_STANDS_ORIG | HW_STANDS_REPLY) | (HW_SEEN_ORIG * 3))
 
 
+cdef void confirm_window(Shard *shard, uint32_t slot, int peer) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    if not hardware.window & WIN_READ or hardware.flags & HW_PUSHED:
+        return
+    hardware.flags |= HW_SEEN_ORIG << peer
+    if hardware.flags & (HW_SEEN_ORIG * 3) == HW_SEEN_ORIG * 3:
+        hardware.flags &= ~<uint32_t> (HW_SEEN_ORIG * 3)
+        hardware.window &= ~<uint32_t> WIN_READ
+
+
+# The rules forwarded on until they were removed, so the first packet of a side may lie ahead of what was read.
+cdef bint is_overtaken(const Conn *conn, const Hardware *hardware, const Segment *segment) noexcept nogil:
+    cdef int us = segment.peer
+    if hardware.flags & (HW_SEEN_ORIG << us) or segment.flags & TCP_RST:
+        return False
+    return <int32_t> (segment.end - conn.seq_hi[us]) > 0 or <int32_t> (segment.ack - conn.seq_lo[1 - us]) > 0
+
+
+# What was read is older than what the NIC carried: learnt anew, from this segment on.
+cdef void overtake(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    hardware.window &= ~<uint32_t> WIN_READ
+    shard.counters.windows_overtaken += 1
+    if not hardware.flags & HW_PUSHED:
+        hardware.flags &= ~<uint32_t> (HW_SEEN_ORIG * 3)
+        hardware.flags |= HW_RELEARN
+        learn_window(shard, slot, segment)
+
+
+cdef void restore_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
+    cdef Conn *conn = &shard.conns[slot]
+    shard.hardware[slot].flags &= ~<uint32_t> HW_CUT
+    conn.expires_ms = now_ms + timeout_ms(shard, conn)
+
+
+# A window that is being read back may judge it.
+cdef void remember_rst(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil:
+    cdef Hardware *hardware = &shard.hardware[slot]
+    if hardware.flags & HW_PUSHED and not hardware.flags & HW_RELEARN:
+        hardware.seen_end[segment.peer] = segment.first_seq
+        hardware.window |= WIN_RST_ORIG << segment.peer
+
+
 cdef void cut_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
     cdef int64_t limit = now_ms + shard.unconfirmed_rst_ms
@@ -59,9 +104,14 @@ cdef void cut_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogi
 cdef bint excuse(Shard *shard, uint32_t slot, const Segment *segment, int64_t now_ms) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     if not hardware.flags & (HW_PUSHED | HW_RELEARN):
-        return False
+        if not hardware.window & WIN_READ or not is_overtaken(&shard.conns[slot], hardware, segment):
+            return False
+        overtake(shard, slot, segment)
+    elif hardware.window & WIN_READ and not segment.flags & TCP_RST:
+        overtake(shard, slot, segment)
     shard.counters.relaxed += 1
     if segment.flags & TCP_RST:
+        remember_rst(shard, slot, segment)
         cut_timeout(shard, slot, now_ms)
     elif segment.flags & TCP_FIN:
         hardware.fin_end[segment.peer] = segment.real_end

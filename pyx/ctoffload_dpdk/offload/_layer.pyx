@@ -33,6 +33,7 @@ from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, sh
 log = logging.getLogger("ctoffload.offload")
 
 cdef enum:
+    WINDOW_READS_DEFAULT = 1000
     DIRECT_LIMIT_MS = 2000   # how long a batch waits for a provider that does not come back
 
 
@@ -50,6 +51,7 @@ cdef class OffloadLayer:
         if self.control == NULL or self.watched == NULL:
             raise MemoryError
         watched_init(self.watched, call_limit_ms)
+        shared_set(&self.control.window_reads, WINDOW_READS_DEFAULT)
         if len(budgets) != 3 or min(budgets) < 1 or sum(budgets) > 65536:
             raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most",
                              errno=errno.EINVAL)
@@ -386,6 +388,17 @@ cdef class OffloadLayer:
         self.eligibility = eligibility
         shared_time_set(&self.control.policy, <int64_t> <size_t> made)
         shared_add(&self.control.epoch, 1)
+
+    @property
+    def window_reads_per_s(self) -> int:
+        """Windows that are read back from contexts, per second over all shards; 0: none, they are relearnt."""
+        return shared_get(&self.control.window_reads)
+
+    @window_reads_per_s.setter
+    def window_reads_per_s(self, value: int) -> None:
+        if not 0 <= value <= 1_000_000:
+            raise UsageError(f"window_reads_per_s: {value} is not 0 to 1000000", errno=errno.EINVAL)
+        shared_set(&self.control.window_reads, value)
 
     def publish(self) -> None:
         """Tells the shards what holds now; each walks its connections after that."""

@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.offload._lane cimport Lane
-from ctoffload_dpdk.offload.libct_offload cimport ct_offload_ctx
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_counts, ct_offload_ctx, ct_offload_tcp_peer
 from ctoffload_dpdk.offload.libspsc cimport shared_time, shared_word
 
 # What is wanted of a connection, and what was reached. WANT_INSTALLED implies WANT_ADDED first.
@@ -23,11 +23,15 @@ cpdef enum NoticeKind:
     NOTICE_AGED = 6         # a provider's hint: query it
     NOTICE_LOST = 7         # the rules are gone without a removal; `reason`; goes on in software
     NOTICE_PUSHED = 8       # rules are about to be pushed: from now on packets may pass software by
+    NOTICE_WINDOW = 9       # `peer`: the window as the NIC has it, while its rules forward on; NOTICE_OUT follows
+    NOTICE_COUNTED = 10     # `counts`: forwarded past software, not told before; before SAMPLE or OUT
 
 cdef struct Notice:
     uint64_t conn_id
     int64_t last_used_ms
     int64_t sampled_ms
+    const ct_offload_tcp_peer *peer       # WINDOW: two, by direction; valid during the call
+    const ct_offload_counts *counts       # COUNTED; valid during the call
     uint32_t kind
     int error
     uint16_t reason
@@ -53,6 +57,9 @@ cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
 # table-full, provider-stalled, port-down): then the layer keeps it and tries again by itself until WANT_OUT
 # withdraws it.
 cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
+# As WANT_OUT, of a connection that goes on in software: where a provider has a context of it, its window is read back
+# first, as far as the budget goes (NOTICE_WINDOW). Not while hw-offload is off, nor where it comes out for another cause.
+cdef void shard_bring_back(OffloadShard *shard, uint64_t conn_id, uint16_t reason) noexcept nogil
 # Asks when it was last used; the answer is a notice. At most one question is outstanding; a second is ignored. A
 # removal that overtakes the question answers it with NOTICE_OUT (or REFUSED, LOST).
 cdef void shard_query(OffloadShard *shard, uint64_t conn_id) noexcept nogil
@@ -81,6 +88,7 @@ cdef struct Control:
     shared_word active       # bit per provider that takes new connections
     shared_word epoch        # bumped by each change of the others
     shared_word n_shards     # the rate of installations is divided among them
+    shared_word window_reads # of contexts, per second over all shards; 0: none
     shared_time policy       # const Policy *; NULL: the default
     shared_word flushes      # bumped to have everything taken out once
     shared_word n_ports      # 0: ports are not looked at
@@ -96,6 +104,8 @@ cdef struct ShardCount:
     uint64_t stale           # calls and events for a connection that is gone
     uint64_t nonsense        # results that belong to nothing outstanding
     uint64_t leaving         # connections that are being taken out without being asked for
+    uint64_t reading         # windows that are being read back
+    uint64_t windows_unread  # not asked for: over the budget, or no room for a query
     uint64_t notices[16]
     uint64_t refused[32]     # by reason
     uint32_t waiting[8]      # per list

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from ctoffload_dpdk.offload._eligibility cimport Policy, policy_against_add, policy_against_install
 from ctoffload_dpdk.offload._lane cimport (
-    EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag,
+    EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag, Told,
     lane_cancel, lane_has_room, lane_send, lane_settle)
 from ctoffload_dpdk.offload._orphans cimport (
     NO_ORPHAN, ORPHAN_ATTEMPTS_MAX, ORPHAN_BUSY, ORPHAN_IDLE, Orphan, Orphans, orphan_add, orphan_has_tuple,
@@ -17,7 +17,8 @@ from ctoffload_dpdk.offload._worker cimport UNCERTAIN
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID, CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT,
     CT_OFFLOAD_MAX_PROVIDERS, CT_OFFLOAD_N_REASONS, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL,
-    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED,
+    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, CT_OFFLOAD_R_CONTEXT, CT_OFFLOAD_R_COUNTED,
+    CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED,
     CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE,
     CT_OFFLOAD_REASON_PENDING_DELETE, CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN,
     CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED, CT_OFFLOAD_REASON_RATE_LIMITED,
@@ -38,6 +39,12 @@ cdef enum:
     DEL_ATTEMPTS_MAX = 12
     FULL_RETRY_MS = 1000
     PACKETS_RETRY_MS = 100
+    WINDOW_READS_DEFAULT = 1000
+
+# What a connection is waiting to be asked: bits of Slot.asks.
+cdef enum:
+    ASKS_SAMPLE = 1
+    ASKS_WINDOW = 2          # before its removal
 
 cdef enum:
     LIST_NONE = 0
@@ -71,7 +78,7 @@ cdef struct Slot:
     uint8_t first
     uint8_t flags            # CT_OFFLOAD_R_* of all owners
     uint8_t undo             # notice to give when nothing is left: REFUSED or LOST; 0: none
-    uint8_t queried
+    uint8_t asks             # ASKS_*
     uint8_t attempts         # of a removal
     uint8_t parked           # refused for a reason that passes; the wish is kept
     uint8_t is_hashed
@@ -79,7 +86,7 @@ cdef struct Slot:
     uint8_t many             # the outstanding operation went to more than one provider
     uint8_t told             # its owner knows that it is refused
     uint8_t has_token        # may be installed as far as the rate goes
-    uint8_t pad[1]
+    uint8_t contexts         # bit per owner that can read its window back
 
 # The answers to one question, as far as they came.
 cdef struct Sample:
@@ -124,6 +131,8 @@ cdef struct OffloadShard:
     uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil
     double tokens
     int64_t tokens_at_ms
+    double read_tokens
+    int64_t read_tokens_at_ms
     Orphans orphans
     ShardCount count
     ct_offload_ctx ctx       # filled once, copied per provider
@@ -132,6 +141,7 @@ cdef struct OffloadShard:
 include "shard_lists.pxi"
 include "shard_notices.pxi"
 include "shard_offer.pxi"
+include "shard_windows.pxi"
 include "shard_answers.pxi"
 include "shard_stalls.pxi"
 include "shard_switch.pxi"
@@ -157,6 +167,7 @@ cdef OffloadShard *shard_new(uint32_t shard, uint32_t max_slots) noexcept nogil:
         s.lists[i].head = NIL
         s.lists[i].tail = NIL
     shared_set(&s.own_control.enabled, 1)
+    shared_set(&s.own_control.window_reads, WINDOW_READS_DEFAULT)
     s.control = &s.own_control
     if s.slots == NULL or s.sides == NULL or s.buckets == NULL:
         shard_free(s)
@@ -231,6 +242,7 @@ cdef void shard_want(OffloadShard *s, uint64_t conn_id, int want, uint16_t reaso
     slot.wanted = want
     slot.parked = 0
     slot.told = 0
+    slot.asks &= ~<uint32_t> ASKS_WINDOW
     if want == WANT_OUT:
         slot.reason = reason
     if slot.op == 0:
@@ -244,9 +256,9 @@ cdef void shard_query(OffloadShard *s, uint64_t conn_id) noexcept nogil:
         s.count.stale += 1
         return
     slot = &s.slots[index]
-    if slot.queried:
+    if slot.asks & ASKS_SAMPLE:
         return
-    slot.queried = 1
+    slot.asks |= ASKS_SAMPLE
     if slot.op == 0 and slot.list == LIST_NONE:
         link(s, index, slot, LIST_QUERY)
 

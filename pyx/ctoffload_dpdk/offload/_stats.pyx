@@ -100,6 +100,7 @@ cdef object shard_stats(OffloadLayer layer, uint32_t number):
     stats.refused = {Reason(i).text: count.refused[i] for i in range(CT_OFFLOAD_N_REASONS) if count.refused[i]}
     stats.wanted, stats.stale = count.wanted, count.stale
     stats.nonsense, stats.leaving = count.nonsense, count.leaving
+    stats.windows_unread = count.windows_unread
     return stats
 
 

@@ -12,7 +12,7 @@ from ctoffload_dpdk.offload.contract import CTX, make_id
 from ctoffload_dpdk.offload._lane cimport Latency, STALL_NONE, STALL_SEEN, latency_add
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport (
-    ConnTable, Notice, OffloadShard, shard_attach, shard_enabled, shard_epoch, shard_errno, shard_handle, shard_holds,
+    ConnTable, Notice, OffloadShard, shard_attach, shard_bring_back, shard_enabled, shard_epoch, shard_errno, shard_handle, shard_holds,
     shard_lane, shard_owners, shard_pending, shard_query, shard_reached, shard_reason, shard_set_packets, shard_turn,
     shard_want, shard_wanted)
 from ctoffload_dpdk.offload._provider cimport Provider
@@ -105,6 +105,9 @@ cdef class TestTable:
 
     def want(self, conn_id: int, want: int, reason: int = 0) -> None:
         shard_want(self.shard, conn_id, want, reason)
+
+    def bring_back(self, conn_id: int, reason: int = 0) -> None:
+        shard_bring_back(self.shard, conn_id, reason)
 
     def query(self, conn_id: int) -> None:
         shard_query(self.shard, conn_id)
@@ -243,4 +246,8 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
     with gil:
         (<TestTable> user).notices.append({
             "conn_id": notice.conn_id, "kind": notice.kind, "error": notice.error, "reason": notice.reason,
-            "flags": notice.flags, "last_used_ms": notice.last_used_ms, "sampled_ms": notice.sampled_ms})
+            "flags": notice.flags, "last_used_ms": notice.last_used_ms, "sampled_ms": notice.sampled_ms,
+            "peers": [(notice.peer[i].seq_lo, notice.peer[i].seq_hi, notice.peer[i].max_win) for i in range(2)]
+            if notice.peer != NULL else None,
+            "counts": [(notice.counts.packets[i], notice.counts.bytes[i]) for i in range(2)]
+            if notice.counts != NULL else None})

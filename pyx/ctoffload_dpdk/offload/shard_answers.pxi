@@ -41,6 +41,8 @@ cdef void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const c
     cdef uint16_t reason = result.reason or reason_of(result.error, CT_OFFLOAD_REASON_INSERT_FAILED)
     if result.error == 0:
         slot.flags |= result.flags
+        if result.flags & CT_OFFLOAD_R_CONTEXT:
+            slot.contexts |= 1 << p
         if slot.owners >> p & 1:
             slot.installed |= 1 << p
             s.lanes[p].installed += 1
@@ -66,6 +68,7 @@ cdef void disown(OffloadShard *s, Slot *slot, int p) noexcept nogil:
         s.lanes[p].installed -= slot.installed >> p & 1
         slot.owners &= ~(1 << p)
         slot.installed &= ~(1 << p)
+        slot.contexts &= ~(1 << p)
 
 
 cdef void answer_upd(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
@@ -94,6 +97,8 @@ cdef void complete_stage(OffloadShard *s, uint32_t index, Slot *slot) noexcept n
         complete_est(s, index, slot)
     elif op_type == CT_OFFLOAD_OP_DEL:
         complete_del(s, index, slot)
+    elif op_type == CT_OFFLOAD_OP_WINDOW:
+        go_on(s, index, slot)
     else:
         complete_upd(s, index, slot)
 
@@ -145,7 +150,7 @@ cdef void complete_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
 
 cdef void complete_upd(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     cdef const Sample *sample = &s.sides[index].sample if slot.many else &s.sample
-    slot.queried = 0
+    slot.asks &= ~<uint32_t> ASKS_SAMPLE
     if slot.failed:
         give(s, index, slot, NOTICE_NO_SAMPLE, sample.error, sample.reason, 0, 0)
     else:
@@ -154,16 +159,25 @@ cdef void complete_upd(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
         go_on(s, index, slot)
 
 
+cdef inline const Told *told_of(OffloadShard *s, int p, const ct_offload_op *result) noexcept nogil:
+    """What a result says beyond its operation. Its tag is free already, but nothing is sent before all are taken."""
+    return &s.lanes[p].told[result.op_id & 0xffff]
+
+
 cdef void answer(OffloadShard *s, int p, const Tag *tag, const ct_offload_op *result) noexcept nogil:
     cdef uint32_t index = tag.slot
     cdef Slot *slot = &s.slots[index]
     slot.waiting &= ~(1 << p)
+    if result.flags & CT_OFFLOAD_R_COUNTED:
+        give_told(s, index, slot, NOTICE_COUNTED, told_of(s, p, result))
     if tag.type == CT_OFFLOAD_OP_ADD:
         answer_add(s, index, slot, p, result)
     elif tag.type == CT_OFFLOAD_OP_EST:
         answer_est(s, index, slot, p, result)
     elif tag.type == CT_OFFLOAD_OP_DEL:
         answer_del(s, slot, p, result)
+    elif tag.type == CT_OFFLOAD_OP_WINDOW:
+        answer_window(s, index, slot, p, result)
     else:
         answer_upd(s, index, slot, p, result)
     if slot.waiting == 0 and slot.todo == 0:

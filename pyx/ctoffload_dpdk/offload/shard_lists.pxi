@@ -48,7 +48,7 @@ cdef inline uint8_t next_list(Slot *slot) noexcept nogil:
         return LIST_DEL
     if slot.wanted > slot.reached:
         return LIST_NONE if slot.parked else LIST_ADD
-    return LIST_QUERY if slot.queried else LIST_NONE
+    return LIST_QUERY if slot.asks & ASKS_SAMPLE else LIST_NONE
 
 
 cdef void link_later(OffloadShard *s, uint32_t index, Slot *slot, uint32_t delay_ms) noexcept nogil:

@@ -4,6 +4,7 @@
 cdef void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind, int error, uint16_t reason,
                int64_t last_used_ms, int64_t sampled_ms) noexcept nogil:
     cdef Notice notice
+    memset(&notice, 0, sizeof(Notice))
     notice.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
     notice.kind = kind
     notice.error = error
@@ -11,10 +12,27 @@ cdef void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind,
     notice.flags = slot.flags
     notice.last_used_ms = last_used_ms
     notice.sampled_ms = sampled_ms
+    notify(s, &notice)
+
+
+cdef void give_told(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind, const Told *told) noexcept nogil:
+    cdef Notice notice
+    memset(&notice, 0, sizeof(Notice))
+    notice.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+    notice.kind = kind
+    notice.flags = slot.flags
+    if kind == NOTICE_WINDOW:
+        notice.peer = &told.peer[0]
+    else:
+        notice.counts = &told.counts
+    notify(s, &notice)
+
+
+cdef void notify(OffloadShard *s, const Notice *notice) noexcept nogil:
     s.given += 1
-    s.count.notices[kind] += 1
+    s.count.notices[notice.kind] += 1
     if s.table.notice != NULL:
-        s.table.notice(s.table.user, &notice)
+        s.table.notice(s.table.user, notice)
 
 
 cdef inline bint passes(uint16_t reason) noexcept nogil:
@@ -32,11 +50,12 @@ cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil
     slot.reached = WANT_OUT
     s.count.leaving -= slot.undo != 0
     slot.undo = 0
-    slot.queried = 0
+    slot.asks = 0
     slot.attempts = 0
     slot.has_token = 0
     slot.first = NOBODY
     slot.flags = 0
+    slot.contexts = 0
     unlink(s, slot)
     if undo and slot.wanted != WANT_OUT:
         give_up(s, index, slot, undo, was_reached != WANT_OUT)

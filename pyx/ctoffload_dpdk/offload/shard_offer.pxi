@@ -31,7 +31,7 @@ cdef void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
     slot.waiting = 0
     slot.failed = 0
     slot.many = (targets & (targets - 1)) != 0
-    if op_type != CT_OFFLOAD_OP_DEL:     # a removal has been told why
+    if op_type != CT_OFFLOAD_OP_DEL and op_type != CT_OFFLOAD_OP_WINDOW:     # a removal has been told why
         slot.error = 0
         slot.reason = CT_OFFLOAD_REASON_NONE
 
@@ -185,6 +185,9 @@ cdef bint serve_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
         if slot.owners == 0:
             finish_out(s, index, slot)
             return True
+        if start_window(s, index, slot):
+            unlink(s, slot)
+            return True
         begin(slot, CT_OFFLOAD_OP_DEL, slot.owners)
     if send(s, index, slot, CT_OFFLOAD_OP_DEL, NULL):
         unlink(s, slot)
@@ -195,7 +198,7 @@ cdef bint serve_del(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
 cdef bint serve_query(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if slot.op == 0:
         if slot.owners == 0:
-            slot.queried = 0
+            slot.asks = 0
             unlink(s, slot)
             give(s, index, slot, NOTICE_NO_SAMPLE, ENOENT, CT_OFFLOAD_REASON_NO_LAST_USED, 0, 0)
             return True

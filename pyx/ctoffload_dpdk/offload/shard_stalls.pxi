@@ -98,7 +98,7 @@ cdef void answer_orphan(OffloadShard *s, Lane *lane, const Tag *tag, const ct_of
             is_gone = True
     elif tag.type == CT_OFFLOAD_OP_ADD:
         is_gone = result.error != 0 and result.reserved[0] != UNCERTAIN
-    if result.error == 0 and result.handle and tag.type != CT_OFFLOAD_OP_DEL:
+    if result.error == 0 and result.handle and (tag.type == CT_OFFLOAD_OP_ADD or tag.type == CT_OFFLOAD_OP_EST):
         held.handle = result.handle
     held.state = ORPHAN_IDLE
     if is_gone:

@@ -67,7 +67,7 @@ cdef void walk(OffloadShard *s) noexcept nogil:
 
 cdef bint shard_is_draining(OffloadShard *s) noexcept nogil:
     cdef int p
-    if shard_walk_left(s) or s.count.leaving or s.count.waiting[LIST_DEL]:
+    if shard_walk_left(s) or s.count.leaving or s.count.reading or s.count.waiting[LIST_DEL]:
         return True
     for p in range(CT_OFFLOAD_MAX_PROVIDERS):
         if s.lanes[p] != NULL and s.lanes[p].outstanding[LANE_DEL]:
