@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from conntrack_packets import Tracker
+import numpy as np
+from conntrack_packets import Peers, Tracker
 
+from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.conntrack import Conntrack
 from ctoffload_dpdk.offload import OffloadLayer
+from ctoffload_dpdk.offload.contract import ConnFlag, OpType, ResultFlag
 from ctoffload_dpdk.providers.recording import RecordingProvider
+
+CONTEXT = ResultFlag.BYPASS | ResultFlag.CONTEXT
+WINDOW = 8192
+FAR = 50_000_000
 
 
 class OffloadLab(Tracker):
@@ -38,3 +45,68 @@ class OffloadLab(Tracker):
         self.step()
         self.ct.expire(self.now_ms)
         return self.ct.count
+
+
+class OffloadPeers(Peers):
+    """TCP peers whose ports are 1 and 2, and who may speak past software."""
+
+    tracker: OffloadLab
+
+    def send(self, who: int, flags: str, data: bytes = b"", **fields: object) -> str:
+        state = self.tracker(self.frame(who, flags, data, **fields), port=1 + who)
+        if "seq" not in fields:
+            self.seq[who] += len(data) + ("S" in flags) + ("F" in flags)
+        return state
+
+    def past_software(self, who: int, n_bytes: int) -> None:
+        """The NIC forwards so many bytes, and their acknowledgements."""
+        self.seq[who] += n_bytes
+
+    def conn_id(self) -> int:
+        return int(self.row()["conn_id"])
+
+    def offload(self) -> tuple[int, Reason]:
+        row = self.row()
+        return int(row["offload"]), Reason(int(row["reason"]))
+
+    def installed(self) -> OffloadPeers:
+        self.handshake()
+        self.tracker.step()
+        assert self.offload() == (2, Reason.NONE)
+        self.tracker.used(self.conn_id())
+        return self
+
+
+class ContextProvider(RecordingProvider):
+    """Has contexts; `strict` are the connections that were installed with a context that checks."""
+
+    def __init__(self) -> None:
+        super().__init__(flags=CONTEXT)
+        self.strict: list[int] = []
+        self.liberal: list[int] = []
+
+    def submit(self, ops: np.ndarray, contexts: np.ndarray) -> None:
+        for op, context in zip(ops, contexts, strict=True):
+            if op["type"] == OpType.EST:
+                (self.strict if context["flags"] & ConnFlag.STRICT else self.liberal).append(int(op["conn_id"]))
+        super().submit(ops, contexts)
+
+
+class NicPeers(OffloadPeers):
+    """Peers whose packets the NIC forwards, and follows in its context."""
+
+    def scale(self) -> int:
+        return self.options[3] if self.options else 0
+
+    def followed(self) -> None:
+        """The context has the window of this moment: all is acknowledged."""
+        self.tracker.provider.windows[self.conn_id()] = tuple(
+            (seq % 2**32, (seq + (WINDOW << self.scale())) % 2**32, WINDOW) for seq in self.seq
+        )
+
+    def carried(self, n_bytes: int = FAR) -> NicPeers:
+        """The NIC forwards so much in each direction."""
+        for who in (0, 1):
+            self.past_software(who, n_bytes)
+        self.followed()
+        return self

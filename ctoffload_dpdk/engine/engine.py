@@ -93,6 +93,8 @@ class Engine:
         self.conntrack.zone_default_limit = settings.ct_offload_zone_limit
         self.conntrack.unconfirmed_rst_ms = settings.ct_offload_unconfirmed_rst_timeout * 1000
         self.conntrack.tcp_liberal = not settings.ct_offload_tcp_sequence_check
+        self.conntrack.strict_windows = settings.ct_offload_strict_windows
+        self.layer.window_reads_per_s = settings.ct_offload_context_read_budget
         self.loop.configure(
             drop_invalid=settings.ct_offload_invalid == "drop", expire_budget_us=settings.ct_offload_sweep_budget
         )

@@ -13,6 +13,8 @@ class TestTable:
     number: int
     packets: Any
     notices: list[dict[str, int]]
+    windows: list[tuple[int, tuple[tuple[int, int, int], tuple[int, int, int]]]]
+    counts: list[tuple[int, tuple[tuple[int, int], tuple[int, int]]]]
 
     def __init__(self, layer: OffloadLayer, max_slots: int = 64) -> None: ...
     def put(self, slot: int, generation: int, context: Any = None) -> int: ...

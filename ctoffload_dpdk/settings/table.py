@@ -117,6 +117,13 @@ class Settings:
     ct_offload_unconfirmed_rst_timeout: int = _timeout(900, "time left after an RST that cannot be judged")
     ct_offload_tcp_sequence_check: bool = _switch(True, "judge TCP packets by their sequence numbers")
 
+    ct_offload_strict_windows: bool = _switch(
+        False, "contexts in the NIC check TCP windows of connections installed from now on, if their handshake was seen"
+    )
+    ct_offload_context_read_budget: int = _number(
+        1000, 0, 1_000_000, "reads/s", "windows read back from contexts on removal; beyond, they are relearnt"
+    )
+
     ct_offload_invalid: str = _choice(("drop", "pass"), "what becomes of a packet that is invalid to the tracker")
 
     ct_offload_after_packets: int = _number(0, 0, 2**32 - 1, "packets", "install a connection only after so many")

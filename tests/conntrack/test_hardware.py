@@ -6,8 +6,8 @@ import errno
 
 import numpy as np
 import pytest
-from conntrack_lab import OffloadLab
-from conntrack_packets import CLIENT, SERVER, TCP, UDP, Peers, udp
+from conntrack_lab import OffloadLab, OffloadPeers
+from conntrack_packets import CLIENT, SERVER, TCP, UDP, udp
 
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
@@ -23,36 +23,6 @@ ASK, ANSWER = udp(CLIENT, 1000, SERVER, 53), udp(SERVER, 53, CLIENT, 1000)
 @pytest.fixture
 def lab() -> OffloadLab:
     return OffloadLab()
-
-
-class OffloadPeers(Peers):
-    """TCP peers whose ports are 1 and 2, and who may speak past software."""
-
-    tracker: OffloadLab
-
-    def send(self, who: int, flags: str, data: bytes = b"", **fields: object) -> str:
-        state = self.tracker(self.frame(who, flags, data, **fields), port=1 + who)
-        if "seq" not in fields:
-            self.seq[who] += len(data) + ("S" in flags) + ("F" in flags)
-        return state
-
-    def past_software(self, who: int, n_bytes: int) -> None:
-        """The NIC forwards so many bytes, and their acknowledgements."""
-        self.seq[who] += n_bytes
-
-    def conn_id(self) -> int:
-        return int(self.row()["conn_id"])
-
-    def offload(self) -> tuple[int, Reason]:
-        row = self.row()
-        return int(row["offload"]), Reason(int(row["reason"]))
-
-    def installed(self) -> OffloadPeers:
-        self.handshake()
-        self.tracker.step()
-        assert self.offload() == (YES, Reason.NONE)
-        self.tracker.used(self.conn_id())
-        return self
 
 
 @pytest.fixture

@@ -58,6 +58,14 @@ def test_what_is_not_live_is_said_to_wait(make_lab):
     assert lab.engine.layer.eligibility.rate_per_s == 3
 
 
+def test_strict_windows_and_the_budget_of_reads_change_at_once(make_lab):
+    lab = make_lab(Settings())
+    engine = lab.engine
+    assert (engine.conntrack.strict_windows, engine.layer.window_reads_per_s) == (False, 1000)
+    assert engine.apply(Settings(ct_offload_strict_windows=True, ct_offload_context_read_budget=7)) == ()
+    assert (engine.conntrack.strict_windows, engine.layer.window_reads_per_s) == (True, 7)
+
+
 def test_timeouts_and_the_treatment_of_invalid_packets_change_at_once(make_lab):
     lab = make_lab(Settings())
     assert lab.engine.apply(Settings(ct_offload_timeout_udp_single=3, ct_offload_invalid="pass")) == ()

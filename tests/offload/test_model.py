@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from offload_lab import ADDED, INSTALLED, OUT, Lab
 
-from ctoffload_dpdk.offload.contract import Event, OpType, id_slot, make_id
-from ctoffload_dpdk.providers.recording import RecordingProvider
+from ctoffload_dpdk.offload.contract import Event, OpType, ResultFlag, id_generation, id_slot, make_id
+from ctoffload_dpdk.providers.recording import Peers, RecordingProvider
 
 SLOTS = 6
 slots = st.integers(0, SLOTS - 1)
 who = st.integers(0, 1)
+CHANGES = (OpType.ADD, OpType.EST, OpType.DEL, OpType.WINDOW)
 ERRORS = (errno.EPERM, errno.EIO, errno.ENOSPC, errno.EBUSY)
+
+
+def window_of(conn: int) -> Peers:
+    """A window like no other connection's."""
+    start = id_generation(conn) << 8 | id_slot(conn)
+    return (start, start + 1000, 500), (start + 7, start + 7, 500)
 
 
 class ShardAgainstModel(RuleBasedStateMachine):
@@ -26,14 +33,20 @@ class ShardAgainstModel(RuleBasedStateMachine):
 
     @initialize(budget=st.integers(1, 4))
     def build(self, budget: int) -> None:
-        self.providers = [RecordingProvider("a"), RecordingProvider("b")]
+        self.providers = [RecordingProvider(name, flags=ResultFlag.BYPASS | ResultFlag.CONTEXT) for name in "ab"]
         self.lab = Lab(*self.providers, slots=SLOTS, budgets=(budget, budget, budget))
         self.generation = dict.fromkeys(range(SLOTS), 1)
         self.wanted = dict.fromkeys(range(SLOTS), OUT)
         self.released: list[int] = []
         self.is_on = True
         for slot in range(SLOTS):
-            self.lab.table.put(slot, 1)
+            self.appear(slot)
+
+    def appear(self, slot: int) -> None:
+        """A live connection, with a window that is its own."""
+        conn = self.lab.table.put(slot, self.generation[slot])
+        for provider in self.providers:
+            provider.windows[conn] = window_of(conn)
 
     def conn(self, slot: int) -> int:
         return make_id(0, self.generation[slot], slot)
@@ -42,6 +55,23 @@ class ShardAgainstModel(RuleBasedStateMachine):
     def want(self, slot: int, want: int) -> None:
         self.lab.table.want(self.conn(slot), want)
         self.wanted[slot] = want
+
+    @rule(slot=slots)
+    def bring_back(self, slot: int) -> None:
+        """Out, and its window before that."""
+        self.lab.table.bring_back(self.conn(slot))
+        self.wanted[slot] = OUT
+
+    @rule(per_s=st.sampled_from([0, 1, 1000]))
+    def budget(self, per_s: int) -> None:
+        self.lab.layer.window_reads_per_s = per_s
+
+    @rule(p=who, slot=slots, n=st.integers(1, 1000))
+    def forward(self, p: int, slot: int, n: int) -> None:
+        """Rules of a connection forward so much past software."""
+        provider, conn = self.providers[p], self.conn(slot)
+        if conn in provider.installed and conn not in provider.forwarded:
+            provider.forwarded[conn] = ((n, 60 * n), (0, 0))
 
     @rule(slot=slots)
     def query(self, slot: int) -> None:
@@ -54,7 +84,7 @@ class ShardAgainstModel(RuleBasedStateMachine):
         self.wanted[slot] = OUT
         if not self.lab.table.holds(slot):
             self.generation[slot] += 1
-            self.lab.table.put(slot, self.generation[slot])
+            self.appear(slot)
 
     @rule(slot=slots)
     def vanish_and_return(self, slot: int) -> None:
@@ -63,15 +93,15 @@ class ShardAgainstModel(RuleBasedStateMachine):
         self.lab.turn()
         self.lab.table.put(slot, self.generation[slot])
 
-    @rule(p=who, kinds=st.sets(st.sampled_from([OpType.ADD, OpType.EST, OpType.DEL, OpType.UPD])))
+    @rule(p=who, kinds=st.sets(st.sampled_from([*CHANGES, OpType.UPD])))
     def answer_later(self, p: int, kinds: set[OpType]) -> None:
         self.providers[p].answer_later(*kinds)
 
-    @rule(p=who, kind=st.sampled_from([OpType.ADD, OpType.EST, OpType.DEL]), error=st.sampled_from(ERRORS))
+    @rule(p=who, kind=st.sampled_from(CHANGES), error=st.sampled_from(ERRORS))
     def fail_next(self, p: int, kind: OpType, error: int) -> None:
         self.providers[p].answer(kind, error)
 
-    @rule(p=who, kind=st.sampled_from([OpType.ADD, OpType.EST, OpType.DEL]))
+    @rule(p=who, kind=st.sampled_from(CHANGES))
     def raise_next(self, p: int, kind: OpType) -> None:
         self.providers[p].answer(kind, raises=RuntimeError("half-way"))
 
@@ -124,6 +154,7 @@ class ShardAgainstModel(RuleBasedStateMachine):
             assert not self.lab.table.pending(slot)
             assert reached in (OUT, self.lab.table.wanted(slot))
             assert reached == OUT or self.is_on
+        assert self.lab.layer.is_settled()
         self.check_holdings()
 
     def check_holdings(self) -> None:
@@ -155,6 +186,19 @@ class ShardAgainstModel(RuleBasedStateMachine):
         for provider in self.providers:
             for conn in provider.held:
                 assert self.lab.table.holds(id_slot(conn)), f"{provider.name} holds {conn:#x}, the layer does not"
+
+    @invariant()
+    def a_window_is_that_of_its_connection(self) -> None:
+        if hasattr(self, "lab"):
+            assert all(peers == window_of(conn) for conn, peers in self.lab.table.windows)
+
+    @invariant()
+    def nobody_is_asked_twice_at_a_time(self) -> None:
+        if not hasattr(self, "lab") or self.lab.layer.stalled():
+            return
+        for provider in self.providers:
+            waiting = [one.conn_id for one in provider.waiting]
+            assert len(set(waiting)) == len(waiting)
 
     @invariant()
     def the_counts_add_up(self) -> None:

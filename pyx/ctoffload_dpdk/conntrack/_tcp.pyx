@@ -328,7 +328,7 @@ cdef uint8_t tcp_update(Shard *shard, uint32_t slot, const Parsed *parsed, bint 
         step(conn, segment.peer, event_sent(segment.flags), event_got(segment.flags))
         if conn.flags & CONN_HARDWARE:
             settle_fin(shard, slot, &segment)
-            confirm_window(shard, slot, segment.peer)
+            confirm_window(shard, slot, &segment)
         tcp_refresh(shard, slot, now_ms)
         return UPDATE_VALID
     if conn.flags & CONN_HARDWARE and excuse(shard, slot, &segment, now_ms):

@@ -8,8 +8,8 @@ from ctoffload_dpdk.conntrack._state cimport Shard
 cdef void learn_window(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil
 # True where a segment outside the window is let through without effect. Remembers FIN, and cuts the timeout on RST.
 cdef bint excuse(Shard *shard, uint32_t slot, const Segment *segment, int64_t now_ms) noexcept nogil
-# A segment of this side was inside: a window that was read back stands once both sides had one after the removal.
-cdef void confirm_window(Shard *shard, uint32_t slot, int peer) noexcept nogil
+# A segment was inside: a window that was read back stands once both sides had one after the removal.
+cdef void confirm_window(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil
 # An RST that could not be judged was no end: the whole timeout again.
 cdef void restore_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil
 # An acknowledgement of a FIN that was remembered makes it count; True where it did.

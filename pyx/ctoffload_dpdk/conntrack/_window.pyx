@@ -47,11 +47,14 @@ cdef void learn_window(Shard *shard, uint32_t slot, const Segment *segment) noex
         hardware.flags &= ~<uint32_t> (HW_RELEARN | (HW_STANDS_ORIG | HW_STANDS_REPLY) | (HW_SEEN_ORIG * 3))
 
 
-cdef void confirm_window(Shard *shard, uint32_t slot, int peer) noexcept nogil:
+cdef void confirm_window(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     if not hardware.window & WIN_READ or hardware.flags & HW_PUSHED:
         return
-    hardware.flags |= HW_SEEN_ORIG << peer
+    # one without data is inside whatever its sequence, but may tell of data that the NIC forwarded
+    if <int32_t> (segment.first_seq - shard.conns[slot].seq_hi[segment.peer]) > 0:
+        return
+    hardware.flags |= HW_SEEN_ORIG << segment.peer
     if hardware.flags & (HW_SEEN_ORIG * 3) == HW_SEEN_ORIG * 3:
         hardware.flags &= ~<uint32_t> (HW_SEEN_ORIG * 3)
         hardware.window &= ~<uint32_t> WIN_READ

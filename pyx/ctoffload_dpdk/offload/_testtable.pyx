@@ -48,6 +48,8 @@ cdef class TestTable:
     cdef readonly object packets     # by slot: what software has seen
     cdef readonly uint32_t number
     cdef readonly list notices
+    cdef readonly list windows       # (connection id, ((seq_lo, seq_hi, max_win), ...)) as they were read back
+    cdef readonly list counts        # (connection id, ((packets, bytes), ...)) as they were told
 
     def __init__(self, OffloadLayer layer, max_slots: int = 64) -> None:
         cdef ConnTable table
@@ -57,6 +59,8 @@ cdef class TestTable:
         self.contexts = np.zeros(max_slots, CTX)
         self.live = np.zeros(max_slots, np.uint32)
         self.notices = []
+        self.windows = []
+        self.counts = []
         table.user = <void *> self
         table.fill = fill
         table.notice = take_notice
@@ -246,8 +250,10 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
     with gil:
         (<TestTable> user).notices.append({
             "conn_id": notice.conn_id, "kind": notice.kind, "error": notice.error, "reason": notice.reason,
-            "flags": notice.flags, "last_used_ms": notice.last_used_ms, "sampled_ms": notice.sampled_ms,
-            "peers": [(notice.peer[i].seq_lo, notice.peer[i].seq_hi, notice.peer[i].max_win) for i in range(2)]
-            if notice.peer != NULL else None,
-            "counts": [(notice.counts.packets[i], notice.counts.bytes[i]) for i in range(2)]
-            if notice.counts != NULL else None})
+            "flags": notice.flags, "last_used_ms": notice.last_used_ms, "sampled_ms": notice.sampled_ms})
+        if notice.peer != NULL:
+            (<TestTable> user).windows.append((notice.conn_id, tuple([
+                (notice.peer[i].seq_lo, notice.peer[i].seq_hi, notice.peer[i].max_win) for i in range(2)])))
+        if notice.counts != NULL:
+            (<TestTable> user).counts.append((notice.conn_id, tuple([
+                (notice.counts.packets[i], notice.counts.bytes[i]) for i in range(2)])))
