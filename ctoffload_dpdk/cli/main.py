@@ -17,6 +17,11 @@ FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 # name: (module, command object, what it does); a module is imported only when its command runs.
 COMMANDS = {
+    "capabilities": (
+        "ctoffload_dpdk.cli.capabilities",
+        "capabilities",
+        "Say what ports can do for offload, and which plan follows.",
+    ),
     "config": ("ctoffload_dpdk.cli.config", "config", "Show and check settings: TOML files, OVSDB, flags."),
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
     "nicsim": ("ctoffload_dpdk.cli.nicsim", "nicsim", "Look into the emulated NICs of a running process."),

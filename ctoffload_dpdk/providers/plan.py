@@ -106,7 +106,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not this plan. why: a sentence that names what is missing; evidence: what the driver said."""
+    """Why not this plan, or, with NONE, none at all. why: what is missing; evidence: what the driver said."""
 
     plan: Plan
     fate: Fate
@@ -114,8 +114,11 @@ class Refusal:
     evidence: str
 
     def __str__(self) -> str:
+        because = f"{self.why} ({self.evidence})" if self.evidence else self.why
+        if self.plan is Plan.NONE:
+            return because
         by = "" if self.fate is Fate.NONE else f" by {self.fate}"
-        return f"not {self.plan}{by}: {self.why}{f' ({self.evidence})' if self.evidence else ''}"
+        return f"not {self.plan}{by}: {because}"
 
 
 @dataclass(frozen=True)
@@ -172,11 +175,14 @@ def choose(
     for port in pair.ports[1:]:
         no_engine = no_engine or engine_of(port, override.engine)[1]
     if override.plan is Plan.NONE:
-        return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, (by_setting(),))
+        no_engine = Missing("the setting says: no plan")
+    if no_engine is not None:
+        refusal = Refusal(Plan.NONE, Fate.NONE, no_engine.why, no_engine.evidence)
+        return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, (refusal,), not no_engine.is_open)
     refusals: list[Refusal] = []
     is_final = True
     for plan, fate in candidates(pair.relation, override):
-        missing = no_engine or next(missing_of(pair, plan, fate, kind), None)
+        missing = next(missing_of(pair, plan, fate, kind), None)
         if missing is None:
             return PlanChoice(plan, fate, engine, last_used(pair, plan, fate), tuple(refusals), is_final)
         is_final = is_final and not missing.is_open
@@ -186,10 +192,6 @@ def choose(
         why = f"{override.plan or 'no plan'} cannot go by {override.fate} between ports that are: {pair.relation}"
         refusals.append(Refusal(override.plan or Plan.NONE, override.fate or Fate.NONE, why, ""))
     return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, tuple(refusals), is_final)
-
-
-def by_setting() -> Refusal:
-    return Refusal(Plan.NONE, Fate.NONE, "the setting says: no plan", "")
 
 
 def candidates(relation: Relation, override: Override) -> Iterator[tuple[Plan, Fate]]:
@@ -208,10 +210,10 @@ def engine_of(port: PortCapabilities, wanted: Engine | None = None) -> tuple[Eng
             return engine, None
     engine = wanted or port.preferred
     found = port.find(Cap(engine), Domain.PORT)
-    if wanted is None:
-        return engine, Missing(f"{port.name} takes no rules, neither at once nor through queues", found.evidence)
-    why = f"the setting asks for {wanted} rules, but {port.cannot(found)}"
-    return engine, Missing(why, found.evidence)
+    why = f"{port.name} takes no rules, neither at once nor through queues"
+    if wanted is not None:
+        why = f"the setting asks for {wanted} rules, but {port.cannot(found)}"
+    return engine, Missing(why, found.evidence, is_open=found.has is None)
 
 
 def domain_of(fate: Fate) -> Domain:

@@ -24,6 +24,8 @@ RX_METADATA = RxMetadata.USER_MARK
 PROBE_QUEUES = 1
 # Below this, halving is given up. mlx5 lists no aged rule with fewer than 84 counters.
 FEWEST = 128
+# Answers that say nothing of what a port can do.
+BUSY = (errno.EAGAIN, errno.ENOSPC, errno.ENOMEM)
 NO_SUCH_CALL = (errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -128,7 +130,8 @@ def set_aside(port: Port, wanted: FlowSizes) -> tuple[FlowSizes | None, str, tup
     driver's words, and what is to be said of it.
     """
     first = ""
-    for sizes in halved(within(port, wanted)):
+    most = within(port, wanted)
+    for sizes in halved(most):
         try:
             port.configure_flow(sizes)
         except FlowError as error:
@@ -136,8 +139,9 @@ def set_aside(port: Port, wanted: FlowSizes) -> tuple[FlowSizes | None, str, tup
             if error.errno in NO_SUCH_CALL:
                 return None, said(error), ()
             continue
-        notes = () if sizes == wanted else (f"{port.name}: {smaller(wanted, sizes)}{f': {first}' if first else ''}",)
-        return sizes, f"rte_flow_configure took {in_words(sizes)}", notes
+        limit = f"; the driver says it has no more than {in_words(most, wanted)}" if most != wanted else ""
+        notes = (f"{port.name}: {in_words(sizes, most)} set aside, not {in_words(most, sizes)}: {first}",)
+        return sizes, f"rte_flow_configure took {in_words(sizes)}{limit}", notes if sizes != most else ()
     return None, first, (f"{port.name}: rules go without queues, no size was taken: {first}",)
 
 
@@ -174,12 +178,9 @@ def half(n: int) -> int:
     return max(n // 2, min(n, FEWEST))
 
 
-def in_words(sizes: FlowSizes) -> str:
-    return (
-        f"{sizes.counters} counters, {sizes.ages} ages, {sizes.conntracks} contexts, "
-        f"{sizes.queues} queues of {sizes.queue_size}"
-    )
-
-
-def smaller(wanted: FlowSizes, sizes: FlowSizes) -> str:
-    return f"{in_words(sizes)} are set aside, not {in_words(wanted)}"
+def in_words(sizes: FlowSizes, other: FlowSizes | None = None) -> str:
+    """Sizes as people say them; only those that differ from the other ones."""
+    names = {"counters": "counters", "ages": "ages", "conntracks": "contexts", "queues": "queues"}
+    names["queue_size"] = "operations in a queue"
+    differ = [name for name in names if other is None or getattr(sizes, name) != getattr(other, name)]
+    return ", ".join(f"{getattr(sizes, name)} {names[name]}" for name in differ)

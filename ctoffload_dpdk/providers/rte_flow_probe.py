@@ -17,11 +17,8 @@ from ctoffload_dpdk.dpdk.items import Item, RepresentedPort
 from ctoffload_dpdk.providers import rte_flow_questions as questions
 from ctoffload_dpdk.providers.capability import Cap, Domain, Engine, Finding, PortCapabilities
 from ctoffload_dpdk.providers.plan import Fate, Override, PortPair, Relation
-from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, said
+from ctoffload_dpdk.providers.rte_flow_prepare import BUSY, Prepared, said
 from ctoffload_dpdk.providers.rte_flow_scratch import GROUP, Account, Scratch
-
-# Says nothing of what the port can do: asked again.
-BUSY = (errno.EAGAIN, errno.ENOSPC, errno.ENOMEM)
 
 Owners = Callable[[int], Port | None]
 Key = tuple[Cap, Domain]
@@ -83,6 +80,11 @@ class PortProbe:
             if self.findings[Cap(engine), Domain.PORT].has:
                 return engine
         return self.wanted_engine or self.preferred
+
+    @property
+    def misses_reach_software(self) -> bool:
+        """What no rule of the switch matches goes to its port's host by itself, and the driver takes no rule for it."""
+        return self.findings[Cap.TO_SOFTWARE, Domain.TRANSFER].how == questions.BY_MISS
 
     # What questions are made of ---------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from ctoffload_dpdk.dpdk.items import Eth, Icmp, Ipv4, Ipv6, Item, Masked, Tcp, 
 from ctoffload_dpdk.providers._rte_flow_probe import query_age, query_count
 from ctoffload_dpdk.providers.capability import Answered, Cap, Domain, Engine
 from ctoffload_dpdk.providers.plan import Fate, Relation
-from ctoffload_dpdk.providers.rte_flow_prepare import said
+from ctoffload_dpdk.providers.rte_flow_prepare import BUSY, said
 from ctoffload_dpdk.providers.rte_flow_scratch import GROUP, Scratch, attr_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ BY_MISS, BY_PORT_REPRESENTOR, BY_QUEUE = "miss", "port-representor", "queue"
 BY_MARK = "mark"
 BY_MODIFY_FIELD, BY_SET = "modify-field", "set"
 REWRITE_FIRST, REWRITE_LAST = "rewrite-first", "rewrite-last"
+
+# Switches of these drivers hand a packet that no rule matches to the host of the port it came by.
+MISS_REACHES_SOFTWARE = ("mlx5", "net_nicsim")
 
 TAKEN = "a rule was created and destroyed"
 LONGEST_AGE_S = 86400 + 60
@@ -162,15 +165,16 @@ def plain_rule(probe: PortProbe, domain: Domain, group: int, engine: Engine | No
 
 
 def first_of(*ways: Callable[[], Yes]) -> Yes:
-    """The first way that the driver takes; with none, the first refusal."""
-    refused: FlowError | None = None
+    """The first way that the driver takes; with none, what it said to each."""
+    refused: list[FlowError] = []
     for way in ways:
         try:
             return way()
         except FlowError as error:
-            refused = refused or error
-    assert refused is not None
-    raise refused
+            if error.errno in BUSY:
+                raise
+            refused.append(error)
+    raise No("; ".join(dict.fromkeys(said(error) for error in refused)))
 
 
 def rules(probe: PortProbe, domain: Domain) -> Yes:
@@ -191,14 +195,14 @@ def jump(probe: PortProbe, domain: Domain) -> Yes:
 
 
 def to_software(probe: PortProbe, domain: Domain) -> Yes:
-    """The last rule of a group; in mlx5's switch a packet that misses goes to its port's representor anyway."""
+    """The last rule of a group, or what the switch does by itself with a packet that no rule matches."""
     with probe.scratch(domain) as s:
         fate = PortRepresentor(probe.port.id) if domain is Domain.TRANSFER else Queue(0)
         try:
             s.rule(attr_of(domain, probe.group(domain), priority=1), probe.pattern(domain, Eth()), [fate])
         except FlowError as error:
-            if domain is Domain.TRANSFER and probe.is_mlx5:
-                return Yes(f"by its default, a miss goes to the representor; PORT_REPRESENTOR: {said(error)}", BY_MISS)
+            if domain is Domain.TRANSFER and probe.info.driver.startswith(MISS_REACHES_SOFTWARE):
+                return Yes(f"by its default, a miss goes to its port's host; PORT_REPRESENTOR: {said(error)}", BY_MISS)
             raise
     return Yes(
         f"a last rule to {'PORT_REPRESENTOR' if domain is Domain.TRANSFER else 'QUEUE'} was created and destroyed",
@@ -245,6 +249,8 @@ def survives(probe: PortProbe, domain: Domain) -> Yes:
         raise No("not asked: mlx5's switch takes no MARK, and META reaches software only with dv_xmeta_en")
     if not probe.prepared.rx_mark:
         raise No("the driver does not deliver marks")
+    if not probe.findings[Cap.JUMP, domain].has:
+        raise No("not asked: it needs a jump")
     end = PortRepresentor(probe.port.id) if domain is Domain.TRANSFER else Queue(0)
     with probe.scratch(domain) as s:
         pattern = probe.pattern(domain, *CONNECTION)
@@ -339,7 +345,7 @@ def require_groups(probe: PortProbe, domain: Domain) -> None:
 def require_contexts(probe: PortProbe, domain: Domain) -> None:
     found = probe.findings[Cap.CONNTRACK, domain]
     if not found.has:
-        raise No(f"not asked: {found.evidence}")
+        raise No(f"not asked: {found.evidence.removeprefix('not asked: ')}")
 
 
 def tracks_and_counts(probe: PortProbe, domain: Domain) -> Yes:
@@ -365,7 +371,7 @@ def tracks_and_rewrites(probe: PortProbe, domain: Domain) -> Yes:
     require_contexts(probe, domain)
     rewrite = probe.findings[Cap.REWRITE_IPV4, domain]
     if not rewrite.has:
-        raise No(f"not asked: {rewrite.evidence}")
+        raise No(f"not asked: {rewrite.evidence.removeprefix('not asked: ')}")
     actions = REWRITES[Cap.REWRITE_IPV4][0][1][rewrite.how]
 
     def way(how: str) -> Yes:
