@@ -12,7 +12,7 @@ from ctoffload_dpdk.base.errors import SettingsError
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output, show
 from ctoffload_dpdk.cli.settings_options import flags_given, setting_flags, source_options, tls_from
 from ctoffload_dpdk.config import Configuration, Given, Sources, check_toml
-from ctoffload_dpdk.settings import TABLE, Setting, Value
+from ctoffload_dpdk.settings import TABLE, ContradictionError, Setting, Value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -61,7 +61,8 @@ def check(output: Output, /, files: tuple[Path, ...], config_file: Path | None, 
     for path in [*files, *([config_file] if config_file else [])]:
         places[str(path)] = whole_or_error(path)
     if ovsdb is not None:
-        places[f"OVSDB {ovsdb}"] = read_row(ovsdb, given)
+        row, errors = read_row(ovsdb, given)
+        places[f"OVSDB {ovsdb}"] = row, [*errors, *contradictions(row)]
     if not places:
         raise click.UsageError("nothing to check: name a FILE, or give --ovsdb REMOTE")
     n_wrong = sum(len(errors) for _, errors in places.values())
@@ -96,10 +97,18 @@ def whole_or_error(path: Path) -> tuple[Mapping[str, Given], list[SettingsError]
     """What a file gives and what is wrong with it; a file that cannot be read is one thing wrong."""
     try:
         given, errors = check_toml(path)
-        Sources(file=given).resolve()
     except SettingsError as error:
         return {}, [error]
-    return given, errors
+    return given, [*errors, *contradictions(given)]
+
+
+def contradictions(given: Mapping[str, Given]) -> list[SettingsError]:
+    """What one source contradicts itself in, or the defaults."""
+    try:
+        Sources(file=given).resolve()
+    except ContradictionError as error:
+        return [error]
+    return []
 
 
 def read_row(remotes: str, given: Mapping[str, Any]) -> tuple[dict[str, Given], list[SettingsError]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ctoffload_dpdk.base.errors import SettingsError
-from ctoffload_dpdk.settings import TABLE, Settings, Value, find
+from ctoffload_dpdk.settings import TABLE, ContradictionError, Settings, Value, find
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Sources:
         self.commands[name] = Given(setting.parse(value, where), where)
 
     def resolve(self) -> Configuration:
-        """The settings that hold now, each with its origin."""
+        """The settings that hold now, each with its origin. Raises ContradictionError, which names both."""
         layers = (("file", self.file), ("ovsdb", self.ovsdb), ("flag", self.flags), ("command", self.commands))
         values: dict[str, Any] = {}
         origins = dict.fromkeys(TABLE, Origin("default"))
@@ -79,7 +79,12 @@ class Sources:
             for name, given in layer.items():
                 values[find(name).field] = given.value
                 origins[name] = Origin(source, given.where)
-        return Configuration(Settings(**values), origins)
+        try:
+            return Configuration(Settings(**values), origins)
+        except ContradictionError as error:
+            said = ", ".join(f"{name} from {origins[name]}" for name in (error.pair.first, error.pair.second))
+            error.message = f"{error.message} ({said})"
+            raise
 
     def _forget_commands(self, old: Mapping[str, Given], new: Mapping[str, Given]) -> None:
         for name in list(self.commands):

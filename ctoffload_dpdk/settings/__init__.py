@@ -1,5 +1,14 @@
 """Settings: one typed table, defaults and validation. Reads and writes nothing; `config` does."""
 
-from ctoffload_dpdk.settings.table import TABLE, Setting, Settings, Value, find, settings_from, shown
+from ctoffload_dpdk.settings.table import (
+    TABLE,
+    ContradictionError,
+    Setting,
+    Settings,
+    Value,
+    find,
+    settings_from,
+    shown,
+)
 
-__all__ = ["TABLE", "Setting", "Settings", "Value", "find", "settings_from", "shown"]
+__all__ = ["TABLE", "ContradictionError", "Setting", "Settings", "Value", "find", "settings_from", "shown"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,6 +179,9 @@ class Settings:
             if type(value) is not setting.kind:
                 raise SettingsError(f"{setting.name} cannot be {shown(value)}", hint=f"it may be {setting.allowed}")
             setting.parse(value)
+        for pair in CONTRADICTIONS:
+            if pair.holds(self):
+                raise ContradictionError(pair, self)
 
     def __getitem__(self, name: str) -> Value:
         """The value of a kebab-case name. Raises SettingsError for an unknown one."""
@@ -201,6 +204,62 @@ def _table() -> dict[str, Setting]:
 
 
 TABLE: Mapping[str, Setting] = _table()
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Two settings of which each may be right, but not both. when: true where they contradict each other."""
+
+    first: str
+    second: str
+    when: Callable[[Any, Any], bool]
+    why: str
+
+    def holds(self, settings: Settings) -> bool:
+        return self.when(settings[self.first], settings[self.second])
+
+
+class ContradictionError(SettingsError):
+    """Two settings contradict each other; `pair` names them."""
+
+    def __init__(self, pair: Contradiction, settings: Settings, where: str = "") -> None:
+        self.pair = pair
+        said = " and ".join(f"{name}={str(settings[name]).lower()}" for name in (pair.first, pair.second))
+        super().__init__(f"{said} contradict each other{where}: {pair.why}", hint="change one of them")
+
+
+CONTRADICTIONS = (
+    Contradiction(
+        "ct-offload-strict-windows",
+        "ct-offload-tcp-sequence-check",
+        lambda strict, check: strict and not check,
+        "the NIC would refuse what software is told to let through",
+    ),
+    Contradiction(
+        "ct-offload-strict-windows",
+        "ct-offload-establish-at",
+        lambda strict, at: strict and at == "reply",
+        "a window is known once the handshake is complete, and connections would be installed before",
+    ),
+    Contradiction(
+        "ct-offload-plan",
+        "ct-offload-contexts",
+        lambda plan, n: plan == "ct" and n == 0,
+        "the plan needs a context for each connection",
+    ),
+    Contradiction(
+        "ct-offload-plan",
+        "ct-offload-ages",
+        lambda plan, n: plan == "age" and n == 0,
+        "the plan needs an age for each rule",
+    ),
+    Contradiction(
+        "ct-offload-plan",
+        "ct-offload-counters",
+        lambda plan, n: plan in {"ct", "count"} and n == 0,
+        "the plan needs a counter for each rule",
+    ),
+)
 
 
 def find(name: str, where: str = "") -> Setting:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from ctoffload_dpdk.base.errors import SettingsError
-from ctoffload_dpdk.config import Given, Sources, given_flags, read_toml
+from ctoffload_dpdk.config import Given, Sources, Watch, given_flags, read_toml
+from ctoffload_dpdk.settings import TABLE, ContradictionError, Settings
+from ctoffload_dpdk.settings.table import CONTRADICTIONS
 
 RATE = "ct-offload-rate"
 
@@ -101,3 +103,36 @@ def test_a_wrong_command_changes_nothing():
     with pytest.raises(SettingsError):
         sources.command(RATE, "many")
     assert sources.resolve().settings.ct_offload_rate == 0
+
+
+def test_settings_that_contradict_each_other_are_told_with_both_origins(toml):
+    path = toml("[other_config]\nct-offload-strict-windows = true\n")
+    sources = Sources(file=read_toml(path), flags=given_flags({"ct-offload-tcp-sequence-check": False}))
+    with pytest.raises(ContradictionError) as caught:
+        sources.resolve()
+    assert "ct-offload-strict-windows=true and ct-offload-tcp-sequence-check=false contradict" in str(caught.value)
+    assert f"ct-offload-strict-windows from file ({path} line 2)" in str(caught.value)
+    assert "ct-offload-tcp-sequence-check from flag (--ct-offload-tcp-sequence-check)" in str(caught.value)
+
+
+def test_a_contradiction_that_comes_later_leaves_what_held(tmp_path):
+    file = tmp_path / "lab.toml"
+    file.write_text("[other_config]\nct-offload-strict-windows = true\n")
+    watch = Watch(file=file)
+    with pytest.raises(ContradictionError):
+        watch.command("ct-offload-establish-at", "reply")
+    assert watch.configuration.settings.ct_offload_establish_at == "established"
+    file.write_text('[other_config]\nct-offload-strict-windows = true\nct-offload-establish-at = "reply"\n')
+    assert not watch.reload()
+    assert "contradict" in str(watch.problems()[0])
+    assert watch.configuration.settings.ct_offload_establish_at == "established"
+    file.write_text('[other_config]\nct-offload-establish-at = "reply"\n')
+    assert watch.reload()
+    assert watch.problems() == []
+
+
+@pytest.mark.parametrize("pair", CONTRADICTIONS, ids=lambda pair: f"{pair.first} {pair.second}")
+def test_each_contradiction_can_come_about_and_the_defaults_have_none(pair):
+    assert not pair.holds(Settings())
+    values = {name: TABLE[name].choices or (True, False, 0, 1) for name in (pair.first, pair.second)}
+    assert any(pair.when(a, b) for a in values[pair.first] for b in values[pair.second])
