@@ -43,6 +43,21 @@ class Bench:
         templates = [self.keep(self.port.actions_template(a, attr, fixed=fixed)) for a, fixed in chosen]
         return self.keep(self.port.template_table(attr, kept, templates, room))
 
+    def pattern_of(self, attr: Any) -> Any:
+        return self.keep(self.port.pattern_template(number(0), attr))
+
+    def actions_of(self, attr: Any) -> Any:
+        return self.keep(self.port.actions_template([actions.Drop()], attr))
+
+    def enqueue(self, pattern: list[Any], own: list[Any] | None = None, **which: Any) -> Any:
+        """A rule of the bench's table, whatever it is."""
+        return self.keep(self.port.flow_queue().enqueue_create(self.table, pattern, own or self.actions, **which))
+
+    def shared(self, action: Any = None, *, queue: int = 0, postpone: bool = False) -> Any:
+        """An indirect action, a context where none is named."""
+        action = action or actions.Conntrack(state=actions.ConntrackState.ESTABLISHED)
+        return self.keep(self.port.flow_queue(queue).enqueue_indirect_create(action, ingress=True, postpone=postpone))
+
     def add(self, table: Any, pattern: list[Any], own: list[Any], **which: Any) -> Any:
         """A rule of any table, executed; its result is not looked at."""
         queue = self.port.flow_queue()

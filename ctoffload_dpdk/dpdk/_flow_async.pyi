@@ -1,5 +1,8 @@
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ctoffload_dpdk.dpdk._flow import FlowDevice, IndirectAction, Rule
 from ctoffload_dpdk.dpdk._templates import ActionsTemplate, PatternTemplate, TemplateTable
 from ctoffload_dpdk.dpdk.actions import Action, Attr, Conntrack
@@ -59,6 +62,7 @@ class FlowQueue:
     def push(self) -> None: ...
     def pull(self, most: int = 64) -> Pulled: ...
     def pull_all(self, *, timeout_s: float = 5.0) -> Pulled: ...
+    def aged(self) -> NDArray[np.uint64]: ...
     def enqueue_indirect_create(
         self,
         action: Action,

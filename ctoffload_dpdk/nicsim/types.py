@@ -55,7 +55,9 @@ RULE_DTYPE = np.dtype(
         ("has_age", np.bool_),
         ("is_aged", np.bool_),
         ("has_mark", np.bool_),
-        ("reserved", np.uint8, 15),
+        ("reserved", np.uint8, 3),
+        ("table", np.uint32),
+        ("reserved_too", np.uint8, 8),
     ]
 )
 
@@ -158,6 +160,63 @@ class Audit:
     objects: Books
     bytes_per_rule: int
     aged: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """Counters, ages or contexts: how many are in use of how many that were set aside."""
+
+    used: int
+    room: int
+
+
+@dataclass(frozen=True)
+class TableAudit:
+    """A template table. number: as in a rule's `table`; rules: those whose creation or removal is under way included."""
+
+    number: int
+    domain: str
+    group: int
+    priority: int
+    room: int
+    rules: int
+    pattern_templates: int
+    actions_templates: int
+
+
+@dataclass(frozen=True)
+class QueueAudit:
+    """A flow queue: enqueued = waiting + executed + cancelled, and executed = results + told + dropped.
+
+    failed: of executed; results: to be pulled; told: pulled; dropped: nobody gets the result, as it was told to be lost or
+    the port stopped or was flushed before; cancelled: the port stopped while the queue was stalled, or was lost.
+    """
+
+    size: int
+    is_stalled: bool
+    enqueued: int
+    waiting: int
+    executed: int
+    failed: int
+    results: int
+    told: int
+    dropped: int
+    cancelled: int
+
+
+@dataclass(frozen=True)
+class FlowAudit:
+    """What rules go through; contexts: indirect CONNTRACK. is_configured: rte_flow_configure() was called."""
+
+    is_configured: bool
+    is_strict: bool
+    counters: Room
+    ages: Room
+    contexts: Room
+    pattern_templates: int
+    actions_templates: int
+    tables: tuple[TableAudit, ...]
+    queues: tuple[QueueAudit, ...]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_async_destroy,
     rte_flow_configure,
     rte_flow_error,
+    rte_flow_get_q_aged_flows,
     rte_flow_indir_action_conf,
     rte_flow_modify_conntrack,
     rte_flow_op_attr,
@@ -347,6 +348,28 @@ cdef class FlowQueue:
             self.unread += self.pull_some(PULL_MOST)
         memset(&error, 0, sizeof(error))
         return self.check(-ETIMEDOUT, "rte_flow_pull", &error, "gave no result")
+
+    def aged(self):
+        """As Port.aged, for rules of this queue where the port was configured with strict_queue, else for all.
+
+        Source: rte_flow_get_q_aged_flows().
+        """
+        cdef rte_flow_error error
+        cdef int n_found, n_got
+        cdef uint64_t[::1] view
+        self.require_ready()
+        memset(&error, 0, sizeof(error))
+        with nogil:
+            n_found = rte_flow_get_q_aged_flows(self.port.id, self.index, NULL, 0, &error)
+        self.check(n_found, "rte_flow_get_q_aged_flows", &error, "")
+        contexts = np.zeros(n_found, np.uint64)
+        if n_found == 0:
+            return contexts
+        view = contexts
+        with nogil:
+            n_got = rte_flow_get_q_aged_flows(self.port.id, self.index, <void **> &view[0], n_found, &error)
+        self.check(n_got, "rte_flow_get_q_aged_flows", &error, "")
+        return contexts[: min(n_got, n_found)]
 
     # Indirect actions -----------------------------------------------------------------------------------------------
 

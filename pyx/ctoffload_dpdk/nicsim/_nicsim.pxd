@@ -14,4 +14,7 @@ cdef class Nic:
     cdef int check(self, int rc, str op) except -1
     cdef int plan(self, object call, uint32_t when, uint32_t n, int error, uint64_t seed, str op) except -1
     cdef nicsim_fault_info fault_info(self, object call) except *
+    cdef tuple tables(self)
+    cdef tuple flow_queues(self)
+    cdef int check_queue(self, int rc, uint32_t queue, str op) except -1
     cdef int tell(self, object answer, nicsim_lie *lie, str op) except -1

@@ -27,15 +27,35 @@ from ctoffload_dpdk.nicsim.libnicsim cimport (
     nicsim_ctl_get_function,
     nicsim_fault_info,
     nicsim_fault_plan,
+    nicsim_flow_audit,
     nicsim_lie,
     nicsim_port,
+    nicsim_queue_info,
+    nicsim_room_info,
     nicsim_rule_info,
+    nicsim_table_info,
     nicsim_versions_function,
 )
 
 from ctoffload_dpdk.base.errors import ClosedError, UsageError, check
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.nicsim.types import DROPS, RULE_DTYPE, Answer, Audit, Books, Call, Counters, NicsimError
+from ctoffload_dpdk.nicsim.types import (
+    DROPS,
+    RULE_DTYPE,
+    Answer,
+    Audit,
+    Books,
+    Call,
+    Counters,
+    FlowAudit,
+    NicsimError,
+    QueueAudit,
+    Room,
+    TableAudit,
+)
+
+cdef enum:
+    MOST_QUEUES = 64    # of a port: NICSIM_MAX_FLOW_QUEUES
 
 cdef const nicsim_ctl *loaded = NULL
 
@@ -233,6 +253,69 @@ cdef class Nic:
         self.check(self.ctl.audit(self.port, &a), "audit")
         return Audit(books_of(&a.rules), books_of(&a.objects), a.bytes_per_rule, a.aged)
 
+    def flow_audit(self):
+        """What rules go through: sizes, templates, tables and flow queues. See `FlowAudit`."""
+        self.require_open()
+        cdef nicsim_flow_audit a
+        self.check(self.ctl.flow_audit(self.port, &a), "flow_audit")
+        return FlowAudit(
+            is_configured=a.is_configured != 0,
+            is_strict=a.is_strict != 0,
+            counters=room_of(&a.counters),
+            ages=room_of(&a.ages),
+            contexts=room_of(&a.contexts),
+            pattern_templates=a.pattern_templates,
+            actions_templates=a.actions_templates,
+            tables=self.tables(),
+            queues=self.flow_queues(),
+        )
+
+    cdef tuple tables(self):
+        cdef nicsim_table_info *info
+        cdef uint8_t[::1] view
+        cdef int64_t n = self.ctl.tables(self.port, NULL, 0)
+        view = np.zeros(max(n, 1) * sizeof(nicsim_table_info), np.uint8)
+        info = <nicsim_table_info *> &view[0]
+        n = min(n, self.ctl.tables(self.port, info, n))
+        found = []
+        for i in range(n):
+            domain = "transfer" if info[i].transfer else "egress" if info[i].egress else "ingress"
+            found.append(TableAudit(info[i].number, domain, info[i].group, info[i].priority, info[i].room,
+                                    info[i].n_rules, info[i].n_patterns, info[i].n_actions))
+        return tuple(found)
+
+    cdef tuple flow_queues(self):
+        cdef nicsim_queue_info info[MOST_QUEUES]
+        cdef int64_t n = self.ctl.flow_queues(self.port, info, MOST_QUEUES)
+        found = []
+        for i in range(n):
+            found.append(QueueAudit(info[i].size, info[i].is_stalled != 0, info[i].enqueued, info[i].waiting,
+                                    info[i].executed, info[i].failed, info[i].results, info[i].told, info[i].dropped,
+                                    info[i].cancelled))
+        return tuple(found)
+
+    def stall_queue(self, uint32_t queue=0, bint on=True):
+        """A stalled flow queue takes operations and executes none; on=False lets it go on."""
+        self.require_open()
+        cdef int rc = self.ctl.queue_stall(self.port, queue, on)
+        self.check_queue(rc, queue, "stall_queue")
+
+    def drop_results(self, uint32_t n=1, uint32_t queue=0):
+        """The next n operations of a flow queue are executed, but their results never come; their places stay taken."""
+        self.require_open()
+        cdef int rc = self.ctl.queue_drop(self.port, queue, n)
+        self.check_queue(rc, queue, "drop_results")
+
+    cdef int check_queue(self, int rc, uint32_t queue, str op) except -1:
+        if rc == -_errno.EINVAL:
+            raise UsageError(f"port {self.port_id} has no flow queue {queue}", hint="configure_flow(FlowSizes(...)) first")
+        return self.check(rc, op)
+
+    def delay_results(self, uint32_t ms):
+        """What is pushed from now on is executed so many milliseconds later, by the NIC's clock."""
+        self.require_open()
+        self.check(self.ctl.completion_delay(self.port, ms), "delay_results")
+
     def rules(self):
         """Every live rule of the port as a structured array of RULE_DTYPE: what it matches, does, counted, and its age."""
         self.require_open()
@@ -310,6 +393,9 @@ cdef class Nic:
             self.slow_down(call, 0, 0)
         for answer in Answer:
             self.answer_stale(answer, 0)
+        for queue in range(len(self.flow_queues())):
+            self.stall_queue(queue, False)
+            self.drop_results(0, queue)
 
     cdef int tell(self, object answer, nicsim_lie *lie, str op) except -1:
         self.require_open()
@@ -403,6 +489,10 @@ cdef class Nic:
         with nogil:
             rc = self.ctl.clock_manual(self.port, by_hand)
         self.check(rc, "run_clock_by_hand")
+
+
+cdef object room_of(const nicsim_room_info *room):
+    return Room(room.used, room.room)
 
 
 cdef object books_of(const nicsim_books *books):

@@ -149,6 +149,7 @@ fill_info(const struct nicsim_port *port, uint32_t index, struct nicsim_rule_inf
     info->context = info->has_age ? (uintptr_t) age->context : 0;
     info->has_mark = (rule->flags & NICSIM_RULE_MARK) != 0;
     info->mark = rule->mark;
+    info->table = nicsim_rule_table(rule);
     info->fate = rule->fate;
     info->fate_arg = fate_arg_of(port, rule);
 }

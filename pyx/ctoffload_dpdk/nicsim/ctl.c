@@ -166,6 +166,74 @@ ctl_lie(struct nicsim_port *port, enum nicsim_answer answer, const struct nicsim
     return rc;
 }
 
+/* What the books say of a port that is gone is what was so at its end: nothing is left. */
+static int
+ctl_flow_audit(struct nicsim_port *port, struct nicsim_flow_audit *audit)
+{
+    nicsim_lock(port);
+    nicsim_audit_flow(port, audit);
+    nicsim_unlock(port);
+    return 0;
+}
+
+static int64_t
+ctl_tables(struct nicsim_port *port, struct nicsim_table_info *info, uint64_t max)
+{
+    int64_t n;
+
+    nicsim_lock(port);
+    n = nicsim_audit_tables(port, info, max);
+    nicsim_unlock(port);
+    return n;
+}
+
+static int64_t
+ctl_flow_queues(struct nicsim_port *port, struct nicsim_queue_info *info, uint64_t max)
+{
+    int64_t n;
+
+    nicsim_lock(port);
+    n = nicsim_audit_queues(port, info, max);
+    nicsim_unlock(port);
+    return n;
+}
+
+static int
+ctl_queue_stall(struct nicsim_port *port, uint32_t queue, int on)
+{
+    int rc = enter(port);
+
+    if (rc == 0) {
+        rc = -nicsim_flow_queue_stall(port, queue, on != 0);
+        nicsim_unlock(port);
+    }
+    return rc;
+}
+
+static int
+ctl_queue_drop(struct nicsim_port *port, uint32_t queue, uint32_t n)
+{
+    int rc = enter(port);
+
+    if (rc == 0) {
+        rc = -nicsim_flow_queue_drop(port, queue, n);
+        nicsim_unlock(port);
+    }
+    return rc;
+}
+
+static int
+ctl_completion_delay(struct nicsim_port *port, uint32_t ms)
+{
+    int rc = enter(port);
+
+    if (rc == 0) {
+        port->completion_delay_ms = ms;
+        nicsim_unlock(port);
+    }
+    return rc;
+}
+
 static int
 ctl_link(struct nicsim_port *port, int up)
 {
@@ -220,10 +288,16 @@ static const struct nicsim_ctl table = {
     .counters = ctl_counters,
     .audit = ctl_audit,
     .rules = ctl_rules,
+    .flow_audit = ctl_flow_audit,
+    .tables = ctl_tables,
+    .flow_queues = ctl_flow_queues,
     .fail = ctl_fail,
     .slow = ctl_slow,
     .fault_info = ctl_fault_info,
     .lie = ctl_lie,
+    .queue_stall = ctl_queue_stall,
+    .queue_drop = ctl_queue_drop,
+    .completion_delay = ctl_completion_delay,
     .link = ctl_link,
     .demand_reset = nicsim_port_break,
     .unplug = nicsim_port_unplug,

@@ -214,6 +214,27 @@ nicsim_flow_queues_turn(struct nicsim_switch *sw)
     }
 }
 
+int
+nicsim_flow_queue_stall(struct nicsim_port *port, uint32_t number, bool on)
+{
+    if (number >= port->sizes.n_queues) {
+        return EINVAL;
+    }
+    port->flow_queues[number].is_stalled = on;
+    turn(port, &port->flow_queues[number], nicsim_clock_ms(&port->sw->clock));
+    return 0;
+}
+
+int
+nicsim_flow_queue_drop(struct nicsim_port *port, uint32_t number, uint32_t n)
+{
+    if (number >= port->sizes.n_queues) {
+        return EINVAL;
+    }
+    port->flow_queues[number].n_to_drop = n;
+    return 0;
+}
+
 /* The operation never happens. */
 static void
 cancel(struct nicsim_port *port, struct nicsim_op *op)

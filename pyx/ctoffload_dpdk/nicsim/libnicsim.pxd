@@ -38,6 +38,44 @@ cdef extern from "nicsim_ctl.h" nogil:
     struct nicsim_rule_info:
         pass
 
+    struct nicsim_room_info:
+        uint64_t used
+        uint64_t room
+
+    struct nicsim_flow_audit:
+        nicsim_room_info counters
+        nicsim_room_info ages
+        nicsim_room_info contexts
+        uint32_t pattern_templates
+        uint32_t actions_templates
+        uint32_t tables
+        uint32_t queues
+        uint8_t is_configured
+        uint8_t is_strict
+
+    struct nicsim_table_info:
+        uint32_t number
+        uint32_t group
+        uint32_t priority
+        uint32_t room
+        uint32_t n_rules
+        uint8_t n_patterns
+        uint8_t n_actions
+        uint8_t transfer
+        uint8_t egress
+
+    struct nicsim_queue_info:
+        uint64_t enqueued
+        uint64_t waiting
+        uint64_t executed
+        uint64_t failed
+        uint64_t results
+        uint64_t told
+        uint64_t dropped
+        uint64_t cancelled
+        uint32_t size
+        uint32_t is_stalled
+
     enum nicsim_call:
         pass
 
@@ -93,10 +131,16 @@ cdef extern from "nicsim_ctl.h" nogil:
         int (*counters)(nicsim_port *port, nicsim_counters *counters) noexcept nogil
         int (*audit)(nicsim_port *port, nicsim_audit *audit) noexcept nogil
         int64_t (*rules)(nicsim_port *port, nicsim_rule_info *info, uint64_t max) noexcept nogil
+        int (*flow_audit)(nicsim_port *port, nicsim_flow_audit *audit) noexcept nogil
+        int64_t (*tables)(nicsim_port *port, nicsim_table_info *info, uint64_t max) noexcept nogil
+        int64_t (*flow_queues)(nicsim_port *port, nicsim_queue_info *info, uint64_t max) noexcept nogil
         int (*fail)(nicsim_port *port, nicsim_call call, const nicsim_fault_plan *plan) noexcept nogil
         int (*slow)(nicsim_port *port, nicsim_call call, uint32_t n, uint32_t ms) noexcept nogil
         int (*fault_info)(nicsim_port *port, nicsim_call call, nicsim_fault_info *info) noexcept nogil
         int (*lie)(nicsim_port *port, nicsim_answer answer, const nicsim_lie *lie) noexcept nogil
+        int (*queue_stall)(nicsim_port *port, uint32_t queue, int on) noexcept nogil
+        int (*queue_drop)(nicsim_port *port, uint32_t queue, uint32_t n) noexcept nogil
+        int (*completion_delay)(nicsim_port *port, uint32_t ms) noexcept nogil
         int (*link)(nicsim_port *port, int up) noexcept nogil
         int (*demand_reset)(nicsim_port *port) noexcept nogil
         int (*unplug)(nicsim_port *port) noexcept nogil

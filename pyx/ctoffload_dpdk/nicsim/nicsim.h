@@ -723,6 +723,9 @@ void nicsim_flow_queues_turn(struct nicsim_switch *sw);
 /* The port stops, is flushed, or fails: what is on its queues is executed, but for those that are stalled, or cancelled;
  * no result is kept. */
 void nicsim_flow_queues_drain(struct nicsim_port *port, bool executes);
+/* 0 or EINVAL where there is no such queue. */
+int nicsim_flow_queue_stall(struct nicsim_port *port, uint32_t number, bool on);
+int nicsim_flow_queue_drop(struct nicsim_port *port, uint32_t number, uint32_t n);
 int nicsim_flow_push(struct rte_eth_dev *dev, uint32_t number, struct rte_flow_error *error);
 int nicsim_flow_pull(struct rte_eth_dev *dev, uint32_t number, struct rte_flow_op_result results[], uint16_t n,
                      struct rte_flow_error *error);
@@ -752,6 +755,10 @@ int nicsim_async_indirect_query(struct rte_eth_dev *dev, uint32_t number, const 
 void nicsim_books_add(struct nicsim_books_of *books);
 void nicsim_books_remove(struct nicsim_books_of *books, bool lost);
 void nicsim_audit(const struct nicsim_port *port, struct nicsim_audit *audit);
+/* audit_flow.c: as the controls hand them out */
+void nicsim_audit_flow(const struct nicsim_port *port, struct nicsim_flow_audit *audit);
+int64_t nicsim_audit_tables(const struct nicsim_port *port, struct nicsim_table_info *info, uint64_t max);
+int64_t nicsim_audit_queues(const struct nicsim_port *port, struct nicsim_queue_info *info, uint64_t max);
 int64_t nicsim_audit_rules(const struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
 /* Up to `max` live rules from index `start` on, and where they are. Returns their number. */
 uint32_t nicsim_audit_page(const struct nicsim_port *port, uint32_t start, uint32_t max, uint32_t *indices,

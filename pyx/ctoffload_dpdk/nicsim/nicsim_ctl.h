@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NICSIM_CTL_VERSION 2
+#define NICSIM_CTL_VERSION 3
 
 /* Why the NIC dropped a packet that came in from the wire. */
 enum nicsim_drop {
@@ -114,7 +114,55 @@ struct nicsim_rule_info {
     uint8_t has_age;
     uint8_t is_aged;
     uint8_t has_mark;
-    uint8_t reserved[15];
+    uint8_t reserved[3];
+    uint32_t table; /* the template table it belongs to, from 1; 0: it was made the synchronous way */
+    uint8_t reserved_too[8];
+};
+
+/* Counters, ages or contexts: what was set aside, and what of it is in use. */
+struct nicsim_room_info {
+    uint64_t used;
+    uint64_t room;
+};
+
+struct nicsim_flow_audit {
+    struct nicsim_room_info counters;
+    struct nicsim_room_info ages;
+    struct nicsim_room_info contexts;
+    uint32_t pattern_templates;
+    uint32_t actions_templates;
+    uint32_t tables;
+    uint32_t queues;
+    uint8_t is_configured; /* rte_flow_configure() was called */
+    uint8_t is_strict;     /* with STRICT_QUEUE */
+    uint8_t reserved[6];
+};
+
+/* A template table. */
+struct nicsim_table_info {
+    uint32_t number; /* as in nicsim_rule_info */
+    uint32_t group;
+    uint32_t priority;
+    uint32_t room;
+    uint32_t n_rules; /* those whose creation or removal is under way included */
+    uint8_t n_patterns;
+    uint8_t n_actions;
+    uint8_t transfer;
+    uint8_t egress;
+};
+
+/* A flow queue. At every moment enqueued = waiting + executed + cancelled and executed = results + told + dropped. */
+struct nicsim_queue_info {
+    uint64_t enqueued;
+    uint64_t waiting;   /* not executed yet */
+    uint64_t executed;  /* with success or without */
+    uint64_t failed;    /* of executed: without */
+    uint64_t results;   /* to be pulled */
+    uint64_t told;      /* pulled */
+    uint64_t dropped;   /* results that nobody gets: told to be lost, or of before a stop or a flush */
+    uint64_t cancelled; /* never executed: the queue was stalled when the port stopped, or the port was lost */
+    uint32_t size;
+    uint32_t is_stalled;
 };
 
 /* Calls that can be made to fail. */
@@ -226,6 +274,10 @@ struct nicsim_ctl {
     int (*audit)(struct nicsim_port *port, struct nicsim_audit *audit);
     /* Live rules of the port. Returns how many there are; writes no more than `max` of them. */
     int64_t (*rules)(struct nicsim_port *port, struct nicsim_rule_info *info, uint64_t max);
+    int (*flow_audit)(struct nicsim_port *port, struct nicsim_flow_audit *audit);
+    /* Likewise: how many there are, no more than `max` of them. */
+    int64_t (*tables)(struct nicsim_port *port, struct nicsim_table_info *info, uint64_t max);
+    int64_t (*flow_queues)(struct nicsim_port *port, struct nicsim_queue_info *info, uint64_t max);
 
     /* Calls of that kind fail from now on as planned; NICSIM_FAULT_NEVER takes it back. -EINVAL for a plan that cannot be. */
     int (*fail)(struct nicsim_port *port, enum nicsim_call call, const struct nicsim_fault_plan *plan);
@@ -234,6 +286,12 @@ struct nicsim_ctl {
     int (*fault_info)(struct nicsim_port *port, enum nicsim_call call, struct nicsim_fault_info *info);
     /* The next queries of that kind are answered so. */
     int (*lie)(struct nicsim_port *port, enum nicsim_answer answer, const struct nicsim_lie *lie);
+    /* A stalled flow queue takes operations and executes none, until it is released. -EINVAL: there is no such queue. */
+    int (*queue_stall)(struct nicsim_port *port, uint32_t queue, int on);
+    /* The next n operations are executed, but their results never come and their places are never free again. */
+    int (*queue_drop)(struct nicsim_port *port, uint32_t queue, uint32_t n);
+    /* From the push to the execution, for operations pushed from now on. */
+    int (*completion_delay)(struct nicsim_port *port, uint32_t ms);
     int (*link)(struct nicsim_port *port, int up);
     /* The port fails: no packets, no rules, no objects, until the application reset it. RTE_ETH_EVENT_INTR_RESET. */
     int (*demand_reset)(struct nicsim_port *port);
