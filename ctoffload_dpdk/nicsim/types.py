@@ -172,7 +172,7 @@ class Room:
 
 @dataclass(frozen=True)
 class TableAudit:
-    """A template table. number: as in a rule's `table`; rules: those whose creation or removal is under way included."""
+    """A template table. number: as in a rule's `table`; rules: with those whose creation or removal is under way."""
 
     number: int
     domain: str
@@ -188,8 +188,8 @@ class TableAudit:
 class QueueAudit:
     """A flow queue: enqueued = waiting + executed + cancelled, and executed = results + told + dropped.
 
-    failed: of executed; results: to be pulled; told: pulled; dropped: nobody gets the result, as it was told to be lost or
-    the port stopped or was flushed before; cancelled: the port stopped while the queue was stalled, or was lost.
+    failed: of executed; results: to be pulled; told: pulled; dropped: nobody gets the result, as it was told to be lost
+    or the port stopped or was flushed before; cancelled: the port stopped while the queue was stalled, or was lost.
     """
 
     size: int
