@@ -209,7 +209,7 @@ def test_the_lower_priority_number_wins_even_over_the_narrower_rule(host: Any) -
 
 
 def test_a_jump_goes_on_in_its_group_and_every_rule_on_the_way_counts(lab: Any) -> None:
-    host = lab.host(queues=2)
+    host = lab.host(queues=2, rss=False)
     first = host.rule([items.Eth()], [actions.Count(), actions.Mark(5), actions.Jump(3)])
     second = host.rule(pattern(), [actions.Count(), actions.Queue(1)], ingress=True, group=3)
     host.send(udp(), tcp())

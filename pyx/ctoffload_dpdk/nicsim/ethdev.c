@@ -72,7 +72,7 @@ configure(struct rte_eth_dev *dev)
             port->rss_hf = rss->rss_hf;
         }
         if (rss->rss_key && rss->rss_key_len == NICSIM_RSS_KEY_SIZE) {
-            memcpy(port->rss_key, rss->rss_key, NICSIM_RSS_KEY_SIZE);
+            nicsim_rss_key_set(port, rss->rss_key);
         }
     }
     nicsim_unlock(port);

@@ -56,7 +56,7 @@ describe(struct nicsim_rxq *queue, const struct nicsim_packet *packet, struct rt
     m->packet_type = packet->packet_type;
     m->ol_flags = checksum_flags(queue, packet->ol_flags);
     if (queue->offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) {
-        m->hash.rss = nicsim_packet_rss(packet);
+        m->hash.rss = nicsim_packet_rss(queue->port, packet);
         m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
     }
     if (packet->key.bits & NICSIM_KEY_FLAGGED) {

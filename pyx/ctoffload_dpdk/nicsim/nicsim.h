@@ -25,16 +25,16 @@
 #include "match.h"
 #include "memory.h"
 #include "nicsim_ctl.h"
+#include "toeplitz.h"
 
-#define NICSIM_NAME         "net_nicsim"
-#define NICSIM_MAX_PORTS    64 /* of a switch */
-#define NICSIM_MAX_QUEUES   64
-#define NICSIM_MAX_RSS      64 /* different sets of queues that rules of a port name */
-#define NICSIM_RETA_SIZE    128
-#define NICSIM_RSS_KEY_SIZE 40
-#define NICSIM_MAX_RULES    ((1u << 24) - 1) /* of a port */
-#define NICSIM_MAX_FRAME    9728
-#define NICSIM_NO_INDEX     UINT32_MAX
+#define NICSIM_NAME       "net_nicsim"
+#define NICSIM_MAX_PORTS  64 /* of a switch */
+#define NICSIM_MAX_QUEUES 64
+#define NICSIM_MAX_RSS    64 /* different sets of queues that rules of a port name */
+#define NICSIM_RETA_SIZE  128
+#define NICSIM_MAX_RULES  ((1u << 24) - 1) /* of a port */
+#define NICSIM_MAX_FRAME  9728
+#define NICSIM_NO_INDEX   UINT32_MAX
 
 extern int nicsim_logtype;
 #define NICSIM_LOG(level, ...) RTE_LOG_LINE_(level, __VA_ARGS__)
@@ -276,6 +276,7 @@ struct nicsim_port {
     uint16_t reta[NICSIM_RETA_SIZE];
     uint8_t rss_key[NICSIM_RSS_KEY_SIZE];
     uint64_t rss_hf;
+    struct nicsim_toeplitz toeplitz; /* of that key */
     struct nicsim_wheel wheel;
 
     struct nicsim_sizes sizes;
@@ -453,8 +454,6 @@ struct nicsim_packet {
 void nicsim_packet_dissect(struct nicsim_packet *packet, uint16_t in_port);
 /* The same after headers have moved: what rules noted of the packet stays. */
 void nicsim_packet_dissect_again(struct nicsim_packet *packet);
-/* The same for both directions of a connection, so that both reach the same queue. */
-uint32_t nicsim_packet_rss(const struct nicsim_packet *packet);
 
 /* pipeline.c */
 /* The rule of that key; `wide` is NULL where it has no second part. */
@@ -608,6 +607,11 @@ int nicsim_rewrite_parse(const struct rte_flow_action *action, struct nicsim_spe
 bool nicsim_rewrite_apply(const struct nicsim_rewrite *rewrite, struct nicsim_packet *packet, uint8_t *scratch);
 
 /* rss.c */
+/* The port's default: all types, a key with which both directions of a connection reach the same queue. */
+void nicsim_rss_init(struct nicsim_port *port);
+void nicsim_rss_key_set(struct nicsim_port *port, const uint8_t *key);
+/* The packet's hash on this port; 0 for what its types of RSS do not name. */
+uint32_t nicsim_packet_rss(const struct nicsim_port *port, const struct nicsim_packet *packet);
 int nicsim_rss_use(struct nicsim_port *port, const struct rte_flow_action_rss *rss, uint16_t *index);
 void nicsim_rss_unuse(struct nicsim_port *port, uint16_t index);
 /* Spread over all queues, or all to the first. */

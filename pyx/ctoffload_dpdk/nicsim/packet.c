@@ -307,19 +307,3 @@ nicsim_packet_dissect_again(struct nicsim_packet *packet)
     packet->key.bits = noted.bits & (NICSIM_KEY_MARKED | NICSIM_KEY_FLAGGED);
     dissect(packet);
 }
-
-uint32_t
-nicsim_packet_rss(const struct nicsim_packet *packet)
-{
-    const struct nicsim_key *key = &packet->key;
-    bool has_ports = key->proto == IPPROTO_TCP || key->proto == IPPROTO_UDP;
-    uint16_t src_port = has_ports ? key->src_port : 0, dst_port = has_ports ? key->dst_port : 0;
-    uint64_t src[2], dst[2], sum, h;
-
-    memcpy(src, key->src, sizeof src);
-    memcpy(dst, key->dst, sizeof dst);
-    sum = nicsim_mix(src[0] ^ 0x9e3779b97f4a7c15u, src[1] ^ 0xc2b2ae3d27d4eb4fu ^ src_port) +
-          nicsim_mix(dst[0] ^ 0x9e3779b97f4a7c15u, dst[1] ^ 0xc2b2ae3d27d4eb4fu ^ dst_port);
-    h = nicsim_mix(sum ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu ^ key->proto);
-    return (uint32_t) (h ^ (h >> 32));
-}

@@ -143,7 +143,7 @@ by_default(struct nicsim_port *in, const struct nicsim_packet *packet)
         drop(in, NICSIM_DROP_NOT_OURS);
         return;
     }
-    to_host(in, in, packet, in->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE]);
+    to_host(in, in, packet, in->reta[nicsim_packet_rss(in, packet) % NICSIM_RETA_SIZE]);
 }
 
 static void
@@ -158,7 +158,7 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
         break;
     case NICSIM_FATE_RSS:
         rss = &in->rss[rule->fate_arg];
-        to_queue(in, packet, rss->queues[nicsim_packet_rss(packet) % rss->n]);
+        to_queue(in, packet, rss->queues[nicsim_packet_rss(in, packet) % rss->n]);
         break;
     case NICSIM_FATE_WIRE:
         to_wire(in, rule->fate_arg, packet);
@@ -169,7 +169,7 @@ by_fate(struct nicsim_port *in, const struct nicsim_packet *packet, const struct
             drop(in, NICSIM_DROP_OUT_PORT_DOWN);
             break;
         }
-        to_host(in, port, packet, port->reta[nicsim_packet_rss(packet) % NICSIM_RETA_SIZE]);
+        to_host(in, port, packet, port->reta[nicsim_packet_rss(port, packet) % NICSIM_RETA_SIZE]);
         break;
     case NICSIM_FATE_GONE:
         drop(in, NICSIM_DROP_OUT_PORT_DOWN);

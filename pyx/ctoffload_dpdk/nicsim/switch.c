@@ -164,7 +164,7 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
     port->meta_offset = -1;
     port->completion_delay_ms = config->completion_delay_ms;
     nicsim_sizes_init(port);
-    port->rss_hf = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+    nicsim_rss_init(port);
     return port;
 }
 
