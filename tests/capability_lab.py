@@ -10,20 +10,26 @@ from ctoffload_dpdk.settings import Settings
 
 
 @contextlib.contextmanager
-def probes(eal: Any, *names: str | int, settings: Settings | None = None) -> Iterator[list[Any]]:
-    """A PortProbe for each of these ports, which run until the end."""
+def probes(eal: Any, *names: str | int, settings: Settings | None = None, crossed: bool = False) -> Iterator[list[Any]]:
+    """A PortProbe for each of these ports, which run until the end. crossed: the hairpins of two lead across."""
     from ctoffload_dpdk.providers.rte_flow_prepare import override_of, set_up  # noqa: PLC0415 - loads DPDK
-    from ctoffload_dpdk.providers.rte_flow_probe import PortProbe  # noqa: PLC0415
+    from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, bind  # noqa: PLC0415
 
     settings = settings or Settings()
     pool = eal.mempool(2047, cache_size=0)
     ports = [eal.port(name) for name in names]
-    prepared = [set_up(port, pool, settings, descriptors=64) for port in ports]
+    peers = [ports[1].id, ports[0].id] if crossed else [None] * len(ports)
+    prepared = [
+        set_up(port, pool, settings, descriptors=64, peer=peer) for port, peer in zip(ports, peers, strict=True)
+    ]
     for port in ports:
         port.start()
     by_id = {port.id: port for port in ports}
     try:
-        yield [PortProbe(*both, by_id.get, override_of(settings)) for both in zip(ports, prepared, strict=True)]
+        made = [PortProbe(*both, by_id.get, override_of(settings)) for both in zip(ports, prepared, strict=True)]
+        if crossed:
+            bind(*made)
+        yield made
     finally:
         for port in reversed(ports):
             port.close()

@@ -18,7 +18,7 @@ from ctoffload_dpdk.dpdk import Eal, Port, eal_args
 from ctoffload_dpdk.providers.capability import PLACES, WORDS, Finding
 from ctoffload_dpdk.providers.plan import Family, PlanChoice, Proto, choose
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
-from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, pair_of
+from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, bind, pair_of
 from ctoffload_dpdk.settings import Settings, settings_from
 
 SCHEMA = 1
@@ -67,7 +67,7 @@ def ask(request: dict[str, Any], say: Say) -> dict[str, Any]:
         prepared = []
         for port in ports:
             say(f"while {port.name} ({port.driver}) was configured")
-            prepared.append(set_up(port, pool, settings, descriptors=DESCRIPTORS))
+            prepared.append(set_up(port, pool, settings, descriptors=DESCRIPTORS, peer=peer_of(port, ports)))
         for port in ports:
             say(f"while {port.name} ({port.driver}) was started")
             port.start()
@@ -76,6 +76,9 @@ def ask(request: dict[str, Any], say: Say) -> dict[str, Any]:
             PortProbe(port, given, by_id.get, override_of(settings))
             for port, given in zip(ports, prepared, strict=True)
         ]
+        if len(probes) == 2:
+            say(f"while hairpin queues of {probes[0].info.name} and {probes[1].info.name} were bound")
+            bind(*probes)
         report = {
             "schema": SCHEMA,
             "dpdk": eal.version.removeprefix("DPDK "),
@@ -87,6 +90,15 @@ def ask(request: dict[str, Any], say: Say) -> dict[str, Any]:
             say(f"while {port.name} ({port.driver}) was stopped")
             port.close()
     return report
+
+
+def peer_of(port: Port, ports: list[Port]) -> int | None:
+    """The other of two ports that no switch joins: their hairpins lead to each other."""
+    others = [other for other in ports if other is not port]
+    switch = port.info().switch_domain
+    if len(others) != 1 or (switch is not None and switch == others[0].info().switch_domain):
+        return None
+    return others[0].id
 
 
 def pairs(probes: list[PortProbe]) -> list[tuple[PortProbe, PortProbe]]:

@@ -16,6 +16,7 @@ from ctoffload_dpdk.offload import Port as LayerPort
 from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowProvider
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
+from ctoffload_dpdk.providers.rte_flow_probe import bind
 from ctoffload_dpdk.settings import TABLE, Settings
 
 LOGGER = logging.getLogger("ctoffload.engine")
@@ -100,13 +101,17 @@ class Engine:
         )
         self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
 
-    def add_port(self, name: str, mempool: Mempool) -> EnginePort:
-        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in."""
+    def add_port(self, name: str, mempool: Mempool, *, peer: str = "") -> EnginePort:
+        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in.
+
+        peer: another port of DPDK's, in the engine or not yet, to which the NIC is to forward without a switch, where
+        both have hairpin queues for that; else a hairpin leads back by the port itself.
+        """
         self._check_open("add_port")
         if name in self.ports:
             raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
         port = self.eal.port(name)
-        prepared = self._prepare(port, mempool)
+        prepared = self._prepare(port, mempool, peer)
         port.start()
         try:
             port.set_promiscuous()
@@ -118,15 +123,21 @@ class Engine:
                 port=name,
                 hint="a bump in the wire needs promiscuous mode; for a VF, the PF's owner must trust it",
             ) from error
-        self.offload_class.offer(PortProbe(port, prepared, self._open_port, override_of(self.settings)))
+        probe = PortProbe(port, prepared, self._open_port, override_of(self.settings))
+        if peer in self.ports:
+            bind(probe, self.offload_class.probes[self.ports[peer].layer_port.id])
+        self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
         index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
         self.ports[name] = EnginePort(name, port, index, layer_port)
         return self.ports[name]
 
-    def _prepare(self, port: Port, mempool: Mempool) -> Prepared:
+    def _prepare(self, port: Port, mempool: Mempool, peer: str) -> Prepared:
         """Gives a port its queues, and what its rules need before it starts."""
-        prepared = set_up(port, mempool, self.settings, rx_offloads=port.info().rx_offloads & RX_CHECKSUMS)
+        peer_id = next((address.id for address in self.eal.ports() if address.name == peer), None)
+        prepared = set_up(
+            port, mempool, self.settings, rx_offloads=port.info().rx_offloads & RX_CHECKSUMS, peer=peer_id
+        )
         for note in prepared.notes:
             LOGGER.warning("%s", note)
         return prepared

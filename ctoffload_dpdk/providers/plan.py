@@ -97,7 +97,7 @@ class PortPair:
 
 @dataclass(frozen=True)
 class Override:
-    """What the settings fix; None is left to choose()."""
+    """What is fixed beforehand; None is left to choose(). A hairpin may take the place of the switch."""
 
     plan: Plan | None = None
     fate: Fate | None = None
@@ -197,7 +197,10 @@ def choose(
 def candidates(relation: Relation, override: Override) -> Iterator[tuple[Plan, Fate]]:
     """Each plan with each of its fates, the best first, as far as the override leaves the choice."""
     for plan in ORDER if override.plan is None else (override.plan,):
-        for fate in FATES[relation] if plan in BYPASS else (Fate.QUEUE,):
+        fates = FATES[relation] if plan in BYPASS else (Fate.QUEUE,)
+        if plan in BYPASS and override.fate is Fate.HAIRPIN:
+            fates = (Fate.HAIRPIN,)
+        for fate in fates:
             if override.fate in (None, fate):
                 yield plan, fate
 
@@ -254,7 +257,7 @@ def needs(plan: Plan, fate: Fate, kind: Kind, relation: Relation) -> Iterator[tu
         yield Cap.HAIRPIN, Domain.PORT
     if plan is Plan.CT:
         yield Cap.CONNTRACK, domain
-        if relation is Relation.TWO_PORTS:
+        if fate is Fate.HAIRPIN and relation is not Relation.SAME_PORT:
             yield Cap.SHARED_CONTEXTS, Domain.PORT
     if plan is Plan.AGE:
         yield Cap.AGE, domain

@@ -35,13 +35,15 @@ class Prepared:
 
     sizes: None where the driver has no rte_flow_configure, or refused every size; sizes_said: its words. queues: those
     of `sizes` that are the provider's, from 0; the probe's follows. hairpin_queue: None where there is none, and
-    hairpin_said why. notes: what is not as the settings have it, in sentences.
+    hairpin_said why; hairpin_peer: the id of the port by which it sends, its own or another's, to be bound once both
+    run. notes: what is not as the settings have it, in sentences.
     """
 
     sizes: FlowSizes | None
     sizes_said: str
     queues: int
     hairpin_queue: int | None
+    hairpin_peer: int
     hairpin_said: str
     rx_mark: bool
     notes: tuple[str, ...]
@@ -72,57 +74,74 @@ def hairpin_queues(port: Port) -> int:
         return 0
 
 
-def set_up(port: Port, mempool: Mempool, settings: Settings, *, rx_offloads: int = 0, descriptors: int = 0) -> Prepared:
-    """Configures a port: one queue of software each way, its hairpin's on top, what rules need. Raises PortError."""
+def set_up(
+    port: Port,
+    mempool: Mempool,
+    settings: Settings,
+    *,
+    rx_offloads: int = 0,
+    descriptors: int = 0,
+    peer: int | None = None,
+) -> Prepared:
+    """Configures a port: one queue of software each way, its hairpin's on top, what rules need. Raises PortError.
+
+    peer: the id of the other port that the hairpin leads to, which is set up in the same way; None: back by this one.
+    """
+    peer = port.id if peer is None else peer
     hairpins = hairpin_queues(port)
     delivered = port.configure(
         rx_queues=1 + hairpins, tx_queues=1 + hairpins, rx_offloads=rx_offloads, rx_metadata=RX_METADATA
     )
+    hairpin, hairpin_said = set_up_hairpin(port, peer) if hairpins else (None, why_no_hairpin(port))
+    if hairpins and hairpin is None:
+        # A port does not start with queues that were not set up. What it delivers was settled the first time.
+        port.configure(rx_offloads=rx_offloads)
     port.setup_rx_queue(0, mempool, descriptors=descriptors)
     port.setup_tx_queue(0, descriptors=descriptors)
-    return prepare(port, settings, hairpins=hairpins, delivered=delivered)
-
-
-def prepare(port: Port, settings: Settings, *, hairpins: int = 0, delivered: RxMetadata = RxMetadata.NONE) -> Prepared:
-    """Gives a configured port, which does not run yet, what its rules need. Raises nothing the driver refuses.
-
-    hairpins: what hairpin_queues() said and the port was configured with; delivered: what configure() answered.
-    """
-    hairpin, hairpin_said = set_up_hairpin(port, hairpins)
-    wanted = FlowSizes(
-        queues=settings.ct_offload_flow_queues + PROBE_QUEUES,
-        queue_size=settings.ct_offload_flow_queue_size,
-        counters=settings.ct_offload_counters,
-        ages=settings.ct_offload_ages,
-        conntracks=settings.ct_offload_contexts,
-    )
-    sizes, sizes_said, notes = set_aside(port, wanted)
+    sizes, sizes_said, notes = set_aside(port, sizes_of(settings))
     return Prepared(
         sizes=sizes,
         sizes_said=sizes_said,
         queues=max(1, sizes.queues - PROBE_QUEUES) if sizes else 0,
         hairpin_queue=hairpin,
+        hairpin_peer=peer,
         hairpin_said=hairpin_said,
         rx_mark=RxMetadata.USER_MARK in delivered,
         notes=notes,
     )
 
 
-def set_up_hairpin(port: Port, hairpins: int) -> tuple[int | None, str]:
-    """Joins the port's last receive queue with its last transmit queue. Returns its number, and what was said."""
-    if not hairpins:
-        try:
-            port.hairpin_capability()
-        except PortError as error:
-            return None, said(error)
-        return None, "no hairpin queue was configured"
-    queue = port.n_rx_queues - 1
+def sizes_of(settings: Settings) -> FlowSizes:
+    """What the settings want set aside for rules."""
+    return FlowSizes(
+        queues=settings.ct_offload_flow_queues + PROBE_QUEUES,
+        queue_size=settings.ct_offload_flow_queue_size,
+        counters=settings.ct_offload_counters,
+        ages=settings.ct_offload_ages,
+        conntracks=settings.ct_offload_contexts,
+    )
+
+
+def why_no_hairpin(port: Port) -> str:
     try:
-        port.setup_hairpin_rx(queue, [(port.id, port.n_tx_queues - 1)])
-        port.setup_hairpin_tx(port.n_tx_queues - 1, [(port.id, queue)])
+        port.hairpin_capability()
+    except PortError as error:
+        return said(error)
+    return "the driver says it has no hairpin queue"
+
+
+def set_up_hairpin(port: Port, peer: int) -> tuple[int | None, str]:
+    """Joins the port's last receive queue with the last transmit queue of its peer. Returns its number, and the words.
+
+    Between two ports it is bound by hand, and what is sent needs no rule: the only way mlx5 has.
+    """
+    rx, tx, apart = port.n_rx_queues - 1, port.n_tx_queues - 1, peer != port.id
+    try:
+        port.setup_hairpin_rx(rx, [(peer, tx)], manual_bind=apart, tx_explicit=apart)
+        port.setup_hairpin_tx(tx, [(peer, rx)], manual_bind=apart, tx_explicit=apart)
     except PortError as error:
         return None, said(error)
-    return queue, f"receive queue {queue} is joined with transmit queue {port.n_tx_queues - 1}"
+    return rx, f"receive queue {rx} is joined with transmit queue {tx}{f' of port {peer}' if apart else ''}"
 
 
 def set_aside(port: Port, wanted: FlowSizes) -> tuple[FlowSizes | None, str, tuple[str, ...]]:

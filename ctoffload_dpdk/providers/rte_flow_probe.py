@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping
 
-from ctoffload_dpdk.base.errors import FlowError
+from ctoffload_dpdk.base.errors import FlowError, PortError
 from ctoffload_dpdk.dpdk import Port
 from ctoffload_dpdk.dpdk.actions import Action, Drop, Jump, Queue
 from ctoffload_dpdk.dpdk.items import Item, RepresentedPort
@@ -40,6 +40,8 @@ class PortProbe:
         self.is_hardware_steering = self.is_mlx5 and prepared.sizes is not None
         self.owner, self.owner_said = self._owner(owners)
         self.findings = Findings(self)
+        # What the bind of hairpin queues with another port's said; empty where it succeeded.
+        self.bound: dict[int, str] = {}
         self.wanted_engine = override.engine if override else None
 
     def _owner(self, owners: Owners) -> tuple[Port | None, str]:
@@ -151,6 +153,18 @@ def answered(cap: Cap, domain: Domain, question: Callable[[], questions.Yes]) ->
     except FlowError as error:
         return Finding(cap, domain, None if error.errno in BUSY else False, said(error))
     return Finding(cap, domain, True, yes.evidence, yes.how)
+
+
+def bind(first: PortProbe, second: PortProbe) -> None:
+    """Binds the hairpin queues of two ports that were set up for each other and run; the path between them says how."""
+    for one, other in ((first, second), (second, first)):
+        if one.prepared.hairpin_queue is None or one.prepared.hairpin_peer != other.port.id:
+            continue
+        try:
+            one.port.bind_hairpin(other.port.id)
+            one.bound[other.port.id] = ""
+        except PortError as error:
+            one.bound[other.port.id] = said(error)
 
 
 def pair_of(first: PortProbe, second: PortProbe) -> PortPair:

@@ -421,16 +421,20 @@ def over_the_switch(first: PortProbe, second: PortProbe, relation: Relation) -> 
 
 
 def by_hairpin(first: PortProbe, second: PortProbe, relation: Relation) -> Yes:
-    """A rule into the hairpin queue, with what tells its last use."""
-    if relation is not Relation.SAME_PORT:
-        raise No("not asked: no hairpin queues join these two ports; they would have to be made before the ports start")
-    if first.prepared.hairpin_queue is None:
-        raise No(first.prepared.hairpin_said)
+    """A rule into each port's hairpin queue, with what tells its last use."""
     domain = Domain.INGRESS
-    with first.scratch(domain) as s:
-        actions = [*last_used(first, domain), Queue(first.prepared.hairpin_queue)]
-        s.rule(attr_of(domain, first.group(domain)), first.pattern(domain, *DATAGRAM), actions)
-    return Yes(f"a rule into hairpin queue {first.prepared.hairpin_queue} was created and destroyed")
+    for one, other in ((first, second), (second, first)):
+        queue = one.prepared.hairpin_queue
+        if queue is None:
+            raise No(one.prepared.hairpin_said)
+        if one.prepared.hairpin_peer != other.port.id:
+            raise No(f"not asked: the hairpin of {one.info.name} was made for port {one.prepared.hairpin_peer}")
+        if relation is not Relation.SAME_PORT and (refused := one.bound.get(other.port.id, "they were not bound")):
+            raise No(refused)
+        with one.scratch(domain) as s:
+            actions = [*last_used(one, domain), Queue(queue)]
+            s.rule(attr_of(domain, one.group(domain)), one.pattern(domain, *DATAGRAM), actions)
+    return Yes("a rule into the hairpin queue was created and destroyed")
 
 
 def last_used(probe: PortProbe, domain: Domain) -> list[Action]:

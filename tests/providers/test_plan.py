@@ -173,7 +173,8 @@ def test_what_was_never_asked_is_not_there():
     [
         (Override(Plan.CT), "udp", "TCP alone"),
         (Override(Plan.CT), "tcp", "cannot track TCP"),
-        (Override(Plan.AGE, Fate.HAIRPIN), "tcp", "cannot go by hairpin"),
+        (Override(Plan.AGE, Fate.HAIRPIN), "tcp", "no rule leads by hairpin from port0 to port1"),
+        (Override(Plan.AGE, Fate.QUEUE), "tcp", "age cannot go by queue"),
         (Override(Plan.STEER, Fate.TRANSFER), "tcp", "steer cannot go by transfer"),
         (Override(engine=Engine.ASYNC), "tcp", "the setting asks for async rules, but port0 cannot"),
         (Override(Plan.NONE), "tcp", "the setting says"),
