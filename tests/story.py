@@ -39,10 +39,18 @@ class StoryLab(Lab):
     def udp(self, **kwargs: Any) -> UdpConnection:
         return UdpConnection(self, **kwargs)
 
+    def ping(self, **kwargs: Any) -> PingConnection:
+        return PingConnection(self, **kwargs)
+
+    @property
+    def host_rx(self) -> int:
+        """Packets that reached software."""
+        return self.engine.packets().host_rx
+
     @property
     def rules(self) -> int:
-        """Live rules, by the NIC's own audit."""
-        return sum(nic.audit().rules.live for nic in self.nics)
+        """Live rules of connections: the NIC's own audit, less the provider's pipelines."""
+        return sum(nic.audit().rules.live for nic in self.nics) - self.engine.provider.stats().rules_static
 
     def assert_audit_matches(self) -> None:
         assert self.account().problems() == []
@@ -54,8 +62,19 @@ class Connection:
     proto = 0
     port = 0
 
-    def __init__(self, lab: StoryLab, *, ipv6: bool = False, sport: int | None = None, host: int = 1) -> None:
+    def __init__(
+        self,
+        lab: StoryLab,
+        *,
+        ipv6: bool = False,
+        sport: int | None = None,
+        host: int = 1,
+        vlans: tuple[int, ...] = (),
+        zone: int = 0,
+    ) -> None:
         self.lab = lab
+        self.vlans = vlans
+        self.zone = zone
         self.sport = sport or 10_000 + next(numbers)
         self.src, self.dst = (
             (f"2001:db8::{host:x}", "2001:db8::ffff") if ipv6 else (f"198.51.100.{host}", "198.51.100.254")
@@ -64,12 +83,15 @@ class Connection:
 
     def frame(self, side: int, l4: Any) -> Any:
         src, dst = (self.src, self.dst) if side == A else (self.dst, self.src)
-        return scapy.Ether(src=MACS[side], dst=MACS[1 - side]) / self.ip(src=src, dst=dst) / l4
+        ether = scapy.Ether(src=MACS[side], dst=MACS[1 - side])
+        for tag in self.vlans:
+            ether /= scapy.Dot1Q(vlan=tag)
+        return ether / self.ip(src=src, dst=dst) / l4
 
     @property
     def row(self) -> Any:
         """The tracker's record, or None."""
-        rows = self.lab.engine.conntrack.find(self.src, self.dst, self.proto, self.sport, self.port)
+        rows = self.lab.engine.conntrack.find(self.src, self.dst, self.proto, self.sport, self.port, self.zone)
         return rows[0] if len(rows) else None
 
     @property
@@ -84,10 +106,15 @@ class Connection:
     def is_live(self) -> bool:
         return self.row is not None
 
+    @property
+    def rules(self) -> list[Any]:
+        """The connection's rules, as the NIC has them."""
+        ports = {self.sport, self.port}
+        return [r for r in self.lab.nic_rules() if {int(r["src_port"]), int(r["dst_port"])} == ports]
+
     def nic_packets(self) -> int:
         """Packets that rules of this connection forwarded so far."""
-        ports = {self.sport, self.port}
-        return sum(int(r["packets"]) for r in self.lab.nic_rules() if {int(r["src_port"]), int(r["dst_port"])} == ports)
+        return sum(int(r["packets"]) for r in self.rules)
 
 
 class TcpConnection(Connection):
@@ -141,6 +168,28 @@ class UdpConnection(Connection):
         self.lab.packet(B, self.frame(B, scapy.UDP(sport=self.port, dport=self.sport) / payload))
 
 
+class PingConnection(Connection):
+    """An echo and its answers; sport is the identifier."""
+
+    proto, port = 1, 8 << 8
+
+    def __init__(self, lab: StoryLab, **kwargs: Any) -> None:
+        super().__init__(lab, **kwargs)
+        self.client_sends()
+        self.server_sends()
+
+    def client_sends(self) -> None:
+        self.lab.packet(A, self.frame(A, scapy.ICMP(type=8, id=self.sport) / b"ping"))
+
+    def server_sends(self) -> None:
+        self.lab.packet(B, self.frame(B, scapy.ICMP(type=0, id=self.sport) / b"ping"))
+
+
 def with_timeouts(**seconds: int) -> Settings:
     """Settings with these timeouts, named as in OVS: tcp_established=5."""
     return replace(Settings(), **{f"ct_offload_timeout_{name}": value for name, value in seconds.items()})
+
+
+def with_plan(plan: str = "auto", engine: str = "auto", **timeouts: int) -> Settings:
+    """Settings that fix how connections are put into the NIC."""
+    return replace(with_timeouts(**timeouts), ct_offload_plan=plan, ct_offload_flow_engine=engine)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.engine import Account, Audit, Eal, Engine, PacketAccount, RuleAccount, Settings
+from ctoffload_dpdk.engine import Account, Audit, Eal, Engine, PacketAccount, Settings
 from ctoffload_dpdk.nicsim import Nic
 
 EAL_ARGS = ("--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--no-telemetry")
@@ -81,7 +81,7 @@ class Lab:
             packets=self.packets(),
             connections=self.engine.connections(),
             rules=self.engine.rules(),
-            objects=RuleAccount(),
+            objects=self.engine.contexts(),
             audit=Audit(sum(a.rules.live for a in audits), sum(a.objects.live for a in audits)),
         )
 

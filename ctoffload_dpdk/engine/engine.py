@@ -61,7 +61,7 @@ class Engine:
         )
         self.provider = RteFlowProvider()
         self.layer.add_builtin("dpdk", lambda: self.provider)
-        self.offload_class = RteFlowClass(self.provider)
+        self.offload_class = RteFlowClass(self.provider, override_of(settings))
         self.layer.class_register(self.offload_class)
         self.loop = Loop(self.conntrack, self.layer)
         self.ports: dict[str, EnginePort] = {}
@@ -150,6 +150,20 @@ class Engine:
         self._check_open("join")
         self.loop.join(self.port(first).index, self.port(second).index)
 
+    def set_zone(self, name: str, outer: int | None, inner: int | None, zone: int) -> None:
+        """Packets of a port with these VLAN ids are in a conntrack zone; None, None: those without a tag.
+
+        Before the port's first connection goes to hardware. Raises UsageError. Untagged packets are in zone 0 where
+        nothing else is said; tags that are in no zone are tracked in zone 0 and stay in software.
+        """
+        self._check_open("set_zone")
+        if outer is None and inner is not None:
+            raise UsageError("an inner VLAN id needs an outer one", op="set_zone", port=name)
+        tags = tuple(tag for tag in (outer, inner) if tag is not None)
+        taken = self.port(name)
+        self.offload_class.set_zone(taken.layer_port, tags, zone)
+        self.loop.set_zone(taken.index, tags, zone)
+
     def port(self, name: str) -> EnginePort:
         """The port of this name. Raises UsageError with those that are there."""
         if name not in self.ports:
@@ -191,6 +205,11 @@ class Engine:
         s = self.provider.stats()
         return RuleAccount(s.rules_created, s.rules_destroyed, s.rules_lost, s.rules_live)
 
+    def contexts(self) -> RuleAccount:
+        """The provider's part of the account: CONNTRACK contexts."""
+        s = self.provider.stats()
+        return RuleAccount(s.contexts_created, s.contexts_destroyed, s.contexts_lost, s.contexts_live)
+
     def packets(self) -> LoopStats:
         """The loop's part of the account."""
         return self.loop.stats()
@@ -211,7 +230,7 @@ class Engine:
             return
         self.is_closed = True
         self.layer.close()
-        for taken in self.ports.values():
+        for taken in reversed(self.ports.values()):  # the port that owns a switch comes first and goes last
             taken.port.close()
         self.ports.clear()
         self.conntrack.close()

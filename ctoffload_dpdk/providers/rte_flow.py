@@ -1,27 +1,41 @@
-"""The provider "dpdk" and the dpif-offload class of the same name, which owns its ports."""
+"""The provider "dpdk" and the dpif-offload class of the same name, which owns its ports and plans for their pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload import DpifOffloadClass, Port
 from ctoffload_dpdk.providers._rte_flow import RteFlowProvider
-from ctoffload_dpdk.providers.rte_flow_probe import PortProbe
-from ctoffload_dpdk.providers.rte_flow_types import Capability, RteFlowStats
+from ctoffload_dpdk.providers.capability import Cap, Domain, Engine
+from ctoffload_dpdk.providers.plan import Family, Fate, Override, Plan, PlanChoice, PortPair, Proto, choose, engine_of
+from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, pair_of
+from ctoffload_dpdk.providers.rte_flow_types import RteFlowStats
 
-__all__ = ["Capability", "PortProbe", "RteFlowClass", "RteFlowProvider", "RteFlowStats"]
+__all__ = ["PortProbe", "RteFlowClass", "RteFlowProvider", "RteFlowStats"]
+
+KINDS = tuple(product(Proto, Family, (False, True)))
+# Room in a queued table of connections, where the port has no counters to go by.
+TABLE_RULES = 1 << 16
 
 
 class RteFlowClass(DpifOffloadClass):
-    """Uses every port that DPDK has; tells the provider of them.
+    """Uses every port that DPDK has; tells the provider of them, and what to do between each two.
 
-    probes: what can be asked of each port in use, by the layer's id.
+    probes: what can be asked of each port in use, by the layer's id. A port that nobody offered a probe for is used,
+    but nothing is planned for it. override: what the settings fix of the choice.
     """
 
     name = "dpdk"
 
-    def __init__(self, provider: RteFlowProvider) -> None:
+    def __init__(self, provider: RteFlowProvider, override: Override | None = None) -> None:
         self.provider = provider
+        self.override = override
         self.probes: dict[int, PortProbe] = {}
         self._offered: dict[str, PortProbe] = {}
+        self._choices: dict[tuple[int, int], dict[tuple[Proto, Family, bool], PlanChoice]] = {}
 
     def offer(self, probe: PortProbe) -> None:
         """What the port was given before it started, and how to ask it; before the port is added to the layer."""
@@ -29,10 +43,85 @@ class RteFlowClass(DpifOffloadClass):
 
     def port_add(self, port: Port, name: str) -> bool:
         probe = self._offered.pop(name, None)
+        if self.provider.port_add(port.id, port.generation, name, software_queues(probe)) is None:
+            return False
         if probe is not None:
             self.probes[port.id] = probe
-        return self.provider.port_add(port.id, port.generation, name)
+            self._open_engines(probe)
+            for other in [*self.probes]:
+                for pair in {(port.id, other), (other, port.id)}:
+                    self._plan(*pair)
+        return True
 
     def port_del(self, port: Port) -> None:
         self.probes.pop(port.id, None)
+        self._choices = {pair: found for pair, found in self._choices.items() if port.id not in pair}
         self.provider.port_del(port.id, port.generation)
+
+    def choices(self, first: Port, second: Port) -> dict[tuple[Proto, Family, bool], PlanChoice]:
+        """The plan for connections from the first port to the second, by protocol, family and NAT or not."""
+        found = self._choices.get((first.id, second.id))
+        if found is None:
+            raise UsageError(f"nothing is planned from {first.name} to {second.name}", op="choices", port=first.name)
+        return found
+
+    def set_zone(self, port: Port, tags: tuple[int, ...], zone: int) -> None:
+        """Packets of a port with these VLAN ids, outer first, are in a zone. Raises UsageError once it has rules."""
+        probe = self.probes.get(port.id)
+        if probe is not None:
+            self.provider.set_zone(probe.port.id, tags, zone)
+
+    def _open_engines(self, probe: PortProbe) -> None:
+        """How rules get into the port, and into that which owns its switch's."""
+        for owner in {probe.port.id, probe.capabilities.owner}:
+            asked = next((p for p in self.probes.values() if p.port.id == owner), probe)
+            engine, missing = engine_of(asked.capabilities, self.override.engine if self.override else None)
+            sizes = asked.prepared.sizes
+            if missing is None and engine is Engine.ASYNC and sizes is not None:
+                n_rules = sizes.counters or TABLE_RULES
+                self.provider.set_engine(owner, True, asked.prepared.queues, sizes.queue_size, n_rules)
+
+    def _plan(self, first: int, second: int) -> None:
+        probes = self.probes[first], self.probes[second]
+        pair = pair_of(*probes)
+        chosen = {kind: choose(pair, *kind, self.override) for kind in KINDS}
+        self._choices[first, second] = chosen
+        for kind, choice in chosen.items():
+            self._tell(probes, pair, kind, choice)
+
+    def _tell(
+        self, probes: tuple[PortProbe, PortProbe], pair: PortPair, kind: tuple[Proto, Family, bool], choice: PlanChoice
+    ) -> None:
+        proto, family, nat = kind
+        domain = Domain.TRANSFER if choice.fate is Fate.TRANSFER else Domain.INGRESS
+        self.provider.set_plan(
+            probes[0].port.id,
+            probes[1].port.id,
+            (list(Proto).index(proto), list(Family).index(family), nat),
+            choice.plan,
+            choice.fate,
+            choice.last_used,
+            counts=choice.plan is not Plan.CT and all(p.has(Cap.AGE_COUNT, domain) for p in pair.ports),
+            queue=probes[0].prepared.hairpin_queue or 0,
+            reason=reason_of(choice),
+        )
+
+
+def software_queues(probe: PortProbe | None) -> int:
+    """Receive queues that software reads: the hairpin's is the last and not one of them. 0: not known."""
+    if probe is None:
+        return 0
+    return probe.port.n_rx_queues - (probe.prepared.hairpin_queue is not None)
+
+
+def reason_of(choice: PlanChoice) -> Reason:
+    """Why a connection without a plan stays in software."""
+    if choice.plan is not Plan.NONE:
+        return Reason.NONE
+    return Reason.NO_CAPABILITY if choice.refusals else Reason.PORT_PAIR
+
+
+def explained(choices: dict[tuple[Proto, Family, bool], PlanChoice]) -> Iterator[str]:
+    """One paragraph per kind of connection."""
+    for (proto, family, nat), choice in choices.items():
+        yield f"{proto} over {family}{' with NAT' if nat else ''}: {choice.explain()}"

@@ -7,32 +7,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RteFlowStats:
-    """What the provider did, in numbers since it was made. rules_live = created - destroyed - lost."""
+    """What the provider did, in numbers since it was made. live = created - destroyed - lost, of rules and contexts.
+
+    unsettled: connections whose rules are on their way in or out. rules_static: of rules_live, those of the pipelines,
+    which stay while their port is used. refusal: the driver's last words.
+    """
 
     connections: int
+    unsettled: int
     rules_live: int
+    rules_static: int
     rules_high_water: int
     rules_created: int
     rules_destroyed: int
     rules_lost: int
     rules_failed: int
+    contexts_live: int
+    contexts_high_water: int
+    contexts_created: int
+    contexts_destroyed: int
+    contexts_lost: int
+    contexts_failed: int
+    windows_read: int
     queries: int
     queries_failed: int
     aged_hints: int
+    reinstalls: int
     removals_retried: int
-
-
-@dataclass(frozen=True)
-class Capability:
-    """Whether rules of one family and protocol lead from one port to another, and what the driver said."""
-
-    in_port: int
-    out_port: int
-    family: str
-    proto: str
-    works: bool
-    errno: int
-    evidence: str
+    installs_retried: int
+    queue_full: int
+    came_late: int
+    refusal: str
 
 
 @dataclass(frozen=True)

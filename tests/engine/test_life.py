@@ -103,14 +103,14 @@ def test_a_reset_nobody_can_judge_takes_the_rules_out_but_the_connection_goes_on
     assert conn.is_live
 
 
-def test_ping_stays_in_software_and_says_why(lab: Any) -> None:
+def test_a_ping_over_ipv6_stays_in_software_and_says_why(lab: Any) -> None:
     import scapy.all as scapy  # noqa: PLC0415
 
-    conn = lab.udp()
-    for side, kind in ((A, 8), (B, 0), (A, 8)):
-        lab.packet(side, conn.frame(side, scapy.ICMP(type=kind, id=7)))
+    conn = lab.udp(ipv6=True)
+    lab.packet(A, conn.frame(A, scapy.ICMPv6EchoRequest(id=7)))
+    lab.packet(B, conn.frame(B, scapy.ICMPv6EchoReply(id=7)))
     rows = lab.engine.conntrack.connections()
-    (ping,) = rows[rows["proto"] == 1]
+    (ping,) = rows[rows["proto"] == 58]
     assert ping["offload"] == 0
     assert Reason(int(ping["reason"])) == Reason.PROTO
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import scapy.all as scapy
@@ -11,26 +13,72 @@ from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.dpdk import Eal
 from ctoffload_dpdk.engine import Engine, Settings
 
+ANSWER_LIMIT_S = 5
 CLIENT, SERVER = "198.51.100.1", "198.51.100.2"
 
 held: dict[str, Any] = {}
 
 
-def start(eal_args: list[str]) -> list[str]:
-    """Joins the two representors; returns the names of all ports."""
+def start(eal_args: list[str], settings: dict[str, Any]) -> list[str]:
+    """Joins the two representors; returns the names of all ports. settings: what is not as by default."""
     eal = held["eal"] = Eal.start(eal_args)
     names = [port.name for port in eal.ports()]
     pool = held["pool"] = eal.mempool(4095)
     # The uplink's rules are the switch's: it has to run as well.
-    uplink = held["uplink"] = eal.port(names[0])
-    uplink.configure()
-    uplink.setup_queues(pool, descriptors=64)
-    uplink.start()
-    engine = held["engine"] = Engine(eal, Settings())
-    for name in names[1:]:
+    engine = held["engine"] = Engine(eal, replace(Settings(), **settings))
+    for name in names:
         engine.add_port(name, pool)
     engine.join(*names[1:])
     return names
+
+
+def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: str = "") -> bytes:
+    """A packet of one direction of the connection between the client and the server."""
+    ends = ("2001:db8::1", "2001:db8::2") if ipv6 else (CLIENT, SERVER)
+    src, dst = ends if forth else ends[::-1]
+    sport, dport = (1000, 80) if forth else (80, 1000)
+    l4 = {
+        "tcp": scapy.TCP(
+            sport=sport, dport=dport, flags=flags, seq=100 + (flags == "A"), ack=0 if flags == "S" else 101
+        ),
+        "udp": scapy.UDP(sport=sport, dport=dport),
+        "icmp": scapy.ICMP(type=8 if forth else 0, id=7),
+    }[proto]
+    packet = scapy.Ether()
+    for tag in vlans:
+        packet /= scapy.Dot1Q(vlan=tag)
+    return bytes(packet / (scapy.IPv6 if ipv6 else scapy.IP)(src=src, dst=dst) / l4)
+
+
+def set_zone(vlans: tuple[int, ...], zone: int) -> None:
+    """Packets with these tags are in the zone, on both ports."""
+    for name in [*held["engine"].ports][1:]:
+        held["engine"].set_zone(name, vlans[0], vlans[1] if len(vlans) > 1 else None, zone)
+
+
+def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0) -> tuple[str, str]:
+    """A connection opens and is answered; its reason, and the driver's last words."""
+    engine = held["engine"]
+    ports = [port.layer_port for port in [*engine.ports.values()][1:]]
+    for forth, flags in ((True, "S"), (False, "SA"), (True, "A")):
+        port = ports[0 if forth else 1]
+        packets = Packets.of([frame(proto, forth, ipv6, vlans, flags)])
+        engine.conntrack.process(packets, 1, port=port.id, port_generation=port.generation, zone=zone)
+        settle(1)
+    number = {"tcp": 6, "udp": 17, "icmp": 1}[proto]
+    rows = engine.conntrack.connections()
+    (row,) = [r for r in rows if r["proto"] == number and r["family"] == (6 if ipv6 else 4)]
+    return Reason(int(row["reason"])).name, refusal()
+
+
+def contexts() -> int:
+    """Live CONNTRACK objects of connections."""
+    return int(held["engine"].contexts().live)
+
+
+def pipeline() -> int:
+    """Live rules that are no connection's."""
+    return int(held["engine"].provider.stats().rules_static)
 
 
 def udp(forth: bool) -> bytes:
@@ -38,27 +86,43 @@ def udp(forth: bool) -> bytes:
     return bytes(scapy.Ether() / scapy.IP(src=src, dst=dst) / scapy.UDP(sport=sport, dport=dport) / b"x")
 
 
+def settle(now_ms: int) -> None:
+    """Until every rule is in or out: the device answers on a thread of its own."""
+    engine = held["engine"]
+    until = time.monotonic() + ANSWER_LIMIT_S
+    engine.settle(now_ms)
+    while engine.provider.stats().unsettled and time.monotonic() < until:
+        engine.settle(now_ms)
+
+
 def exchange() -> dict[str, Any]:
     """A UDP question and its answer reach the tracker; what became of the connection."""
     engine = held["engine"]
-    for i, port in enumerate(p.layer_port for p in engine.ports.values()):
+    for i, port in enumerate(p.layer_port for p in [*engine.ports.values()][1:]):
         engine.conntrack.process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
-        engine.settle(1)
+        settle(1)
     (row,) = engine.conntrack.connections()
     return {"reason": Reason(int(row["reason"])).name, "created": engine.rules().created, "live": engine.rules().live}
 
 
-def capabilities() -> list[tuple[str, str, bool, str]]:
-    return [(c.family, c.proto, c.works, c.evidence) for c in held["engine"].provider.capabilities()]
+def choices() -> dict[str, str]:
+    """The plan for each kind of connection between the two, explained."""
+    engine = held["engine"]
+    found = engine.offload_class.choices(*(port.layer_port for port in [*engine.ports.values()][1:]))
+    return {f"{p}/{f}/{'nat' if nat else 'plain'}": choice.explain() for (p, f, nat), choice in found.items()}
+
+
+def refusal() -> str:
+    """The driver's last words."""
+    return str(held["engine"].provider.stats().refusal)
 
 
 def flush() -> int:
     """Ends all connections; how many rules are left."""
     held["engine"].conntrack.flush()
-    held["engine"].settle(2)
+    settle(2)
     return int(held["engine"].rules().live)
 
 
 def finish() -> None:
     held["engine"].close()
-    held["uplink"].stop()

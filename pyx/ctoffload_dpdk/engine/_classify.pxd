@@ -10,17 +10,22 @@ cpdef enum Untracked:
     N_UNTRACKED = 5
 
 
-cdef inline int classify(const uint8_t *data, uint32_t length) noexcept nogil:
-    """TRACKED, or why the packet passes by the tracker. Looks at headers only as far as they are there."""
+cdef inline int classify(const uint8_t *data, uint32_t length, uint16_t *tags, int *n_tags) noexcept nogil:
+    """TRACKED, or why the packet passes by the tracker; and the ids of its first two VLAN tags.
+
+    Looks at headers only as far as they are there.
+    """
     cdef uint32_t at = 12
     cdef uint16_t kind
-    cdef int tags
+    n_tags[0] = 0
     if length < 14:
         return UNTRACKED_NON_IP
     kind = (<uint16_t> data[at] << 8) | data[at + 1]
-    for tags in range(2):
-        if kind != 0x8100 and kind != 0x88a8:
-            break
+    while n_tags[0] < 2 and (kind == 0x8100 or kind == 0x88a8):
+        if length < at + 6:
+            return UNTRACKED_NON_IP
+        tags[n_tags[0]] = ((<uint16_t> data[at + 2] << 8) | data[at + 3]) & 0xfff
+        n_tags[0] += 1
         at += 4
         if length < at + 2:
             return UNTRACKED_NON_IP

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._conntrack cimport Action, Shard
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
+from ctoffload_dpdk.engine._zones cimport PortZones
 from ctoffload_dpdk.offload._shard cimport OffloadShard
 
 cdef enum:
@@ -24,6 +25,7 @@ cdef struct End:
     int32_t peer            # index of the port packets leave by; -1: none; its own: hairpin
     uint32_t port_id        # in the layer
     uint32_t port_generation
+    PortZones zones
     bint up
 
 cdef struct LoopCounts:

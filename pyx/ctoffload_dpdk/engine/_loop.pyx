@@ -1,5 +1,6 @@
 """One loop of the engine. `run_once` is all it does; a thread is only a loop around it."""
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from dataclasses import dataclass
@@ -33,8 +34,10 @@ from ctoffload_dpdk.dpdk.librte_mbuf cimport (
     rte_pktmbuf_mtod,
 )
 from ctoffload_dpdk.engine._classify cimport TRACKED, classify
+from ctoffload_dpdk.engine._zones cimport MAX_TAGS, N_VLANS, NO_ZONE, PairZone, zone_of
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport shard_turn
+from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,28 @@ cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
     elif l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD:
         flags |= PKT_L4_BAD
     return flags
+
+
+cdef int set_zone(End *end, tuple tags, int zone) except -1:
+    cdef PairZone *pairs
+    if len(tags) == 0:
+        end.zones.untagged = zone
+    elif len(tags) == 1:
+        if end.zones.single == NULL:
+            end.zones.single = <int32_t *> malloc(N_VLANS * sizeof(int32_t))
+            if end.zones.single == NULL:
+                raise MemoryError
+            memset(end.zones.single, 0xff, N_VLANS * sizeof(int32_t))
+        end.zones.single[<int> tags[0]] = zone
+    else:
+        pairs = <PairZone *> realloc(end.zones.pairs, (end.zones.n_pairs + 1) * sizeof(PairZone))
+        if pairs == NULL:
+            raise MemoryError
+        end.zones.pairs = pairs
+        pairs[end.zones.n_pairs].tags[0], pairs[end.zones.n_pairs].tags[1] = tags
+        pairs[end.zones.n_pairs].zone = zone
+        end.zones.n_pairs += 1
+    return 0
 
 
 cdef class Loop:
@@ -114,6 +139,23 @@ cdef class Loop:
         self.ends[first].peer = second
         self.ends[second].peer = first
 
+    def __dealloc__(self):
+        for i in range(self.n_ends):
+            free(self.ends[i].zones.single)
+            free(self.ends[i].zones.pairs)
+
+    def set_zone(self, index: int, tags: tuple[int, ...], zone: int) -> None:
+        """Packets of a port with these VLAN ids, outer first, are in a zone; without tags, zone 0 where nothing is said.
+
+        Tags that are in no zone are tracked in zone 0 and never go to hardware.
+        """
+        if not 0 <= index < self.n_ends:
+            raise UsageError(f"no such port in this loop: {index}", op="set_zone")
+        if len(tags) > MAX_TAGS or not all(0 <= tag < N_VLANS for tag in tags) or not 0 <= zone < 65536:
+            raise UsageError(f"at most two VLAN ids of 0 to 4095 and a zone of 0 to 65535, not {tags}, {zone}",
+                             op="set_zone")
+        set_zone(&self.ends[index], tags, zone)
+
     def remove_port(self, index: int) -> None:
         """Serves this port no more; its number is not used again."""
         if not 0 <= index < self.n_ends:
@@ -156,25 +198,29 @@ cdef class Loop:
         cdef uint8_t drop[BURST]
         cdef uint8_t tracked_at[BURST]
         cdef uint32_t n_tracked = 0
+        cdef uint16_t tags[MAX_TAGS]
         cdef uint16_t i
-        cdef int kind
+        cdef int kind, n_tags = 0
+        cdef int32_t zone
         self.counts.host_rx += n
         for i in range(n):
             drop[i] = 0
             if mbufs[i].nb_segs > 1 and rte_pktmbuf_linearize(mbufs[i]) != 0:
                 drop[i] = DROP_NOT_LINEAR + 1
                 continue
-            kind = classify(rte_pktmbuf_mtod(mbufs[i]), mbufs[i].data_len)
+            kind = classify(rte_pktmbuf_mtod(mbufs[i]), mbufs[i].data_len, tags, &n_tags)
             if kind != TRACKED:
                 self.counts.untracked[kind] += 1
                 continue
             packets[n_tracked].data = rte_pktmbuf_mtod(mbufs[i])
             packets[n_tracked].length = mbufs[i].data_len
             packets[n_tracked].flags = checksum_flags(mbufs[i].ol_flags)
-            packets[n_tracked].port_id = end.port_id
+            zone = zone_of(&end.zones, tags, n_tags)
+            # Tags without a zone are no way of the NIC's: their connections stay where their packets are.
+            packets[n_tracked].port_id = end.port_id if zone != NO_ZONE else CT_OFFLOAD_NO_PORT
             packets[n_tracked].port_generation = end.port_generation
             packets[n_tracked].room = 0
-            packets[n_tracked].zone = 0
+            packets[n_tracked].zone = <uint16_t> zone if zone != NO_ZONE else 0
             tracked_at[n_tracked] = <uint8_t> i
             n_tracked += 1
         if n_tracked:

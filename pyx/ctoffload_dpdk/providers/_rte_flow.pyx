@@ -1,475 +1,130 @@
-"""The provider that puts connections into a NIC through DPDK rte_flow; registered under the name "dpdk".
-
-Plan `age`: one rule per direction, matched on the port and the 5-tuple, with COUNT and AGE, forwarded in the NIC's switch.
-SYN, FIN and RST never match and reach software. Last-used is an AGE query of both rules.
-"""
+"""The provider that puts connections into a NIC through DPDK rte_flow; registered under the name "dpdk"."""
 from cpython.pycapsule cimport PyCapsule_New
-from libc.errno cimport EAGAIN, EINPROGRESS, EINVAL, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset, strncpy
+from libc.errno cimport EEXIST, ENOENT, ENOMEM
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
-from ctoffload_dpdk.providers.rte_flow_types import Capability, RteFlowStats
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.providers.plan import Fate, LastUsed, Plan
+from ctoffload_dpdk.providers.rte_flow_types import RteFlowStats
 
-from ctoffload_dpdk.dpdk.librte_eal cimport rte_errno
-from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_dev_get_port_by_name
-from ctoffload_dpdk.dpdk.librte_flow cimport (
-    RTE_FLOW_ACTION_TYPE_AGE,
-    RTE_FLOW_ACTION_TYPE_END,
-    rte_flow,
-    rte_flow_action,
-    rte_flow_create,
-    rte_flow_destroy,
-    rte_flow_error,
-    rte_flow_get_aged_flows,
-    rte_flow_pick_transfer_proxy,
-    rte_flow_query,
-    rte_flow_query_age,
-)
+from ctoffload_dpdk.dpdk.librte_eal cimport RTE_MAX_ETHPORTS
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION,
     CT_OFFLOAD_CAPSULE,
+    CT_OFFLOAD_CLASS_QUERIES_APART,
     CT_OFFLOAD_EVENT_AGED,
     CT_OFFLOAD_EVENT_LOST,
-    CT_OFFLOAD_F_ALG,
-    CT_OFFLOAD_F_DNAT,
-    CT_OFFLOAD_F_SNAT,
-    CT_OFFLOAD_OP_ADD,
-    CT_OFFLOAD_OP_DEL,
-    CT_OFFLOAD_OP_EST,
-    CT_OFFLOAD_OP_FLUSH,
-    CT_OFFLOAD_OP_POLICY,
-    CT_OFFLOAD_OP_UPD,
-    CT_OFFLOAD_R_BYPASS,
-    CT_OFFLOAD_REASON_ALG,
-    CT_OFFLOAD_REASON_INSERT_FAILED,
-    CT_OFFLOAD_REASON_NAT_UNSUPPORTED,
-    CT_OFFLOAD_REASON_NO_CAPABILITY,
-    CT_OFFLOAD_REASON_NO_LAST_USED,
-    CT_OFFLOAD_REASON_NO_PORT,
-    CT_OFFLOAD_REASON_NONE,
-    CT_OFFLOAD_REASON_PROTO,
-    CT_OFFLOAD_REASON_PROVIDER_REFUSED,
-    CT_OFFLOAD_REASON_TABLE_FULL,
-    CT_OFFLOAD_REASON_ZONE_UNSUPPORTED,
     ct_offload_class,
-    ct_offload_ctx,
     ct_offload_host,
     ct_offload_op,
     ct_offload_port,
-    ct_offload_tuple,
 )
+from ctoffload_dpdk.providers._rte_flow_engine cimport ENGINE_ASYNC, ENGINE_SYNC
+from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free
+from ctoffload_dpdk.providers._rte_flow_install cimport reinstall, retry_due
+from ctoffload_dpdk.providers._rte_flow_last_used cimport (
+    LAST_USED_AGE,
+    LAST_USED_COUNT,
+    LastUsedOwner,
+    last_used_close,
+    last_used_open,
+    last_used_poll,
+)
+from ctoffload_dpdk.providers._rte_flow_operation cimport op_flush, operate
+from ctoffload_dpdk.providers._rte_flow_pipeline cimport ZoneLine, pipeline_rules, zone_map_add
+from ctoffload_dpdk.providers._rte_flow_ports cimport (
+    ethdev_of,
+    plan_of,
+    port_add,
+    port_del,
+    port_of,
+    ports_close,
+    ports_open,
+    ports_quit,
+    pull_answers,
+    push_all,
+    retry_leaving,
+)
+from ctoffload_dpdk.providers._rte_flow_queue cimport EngineCounts
 from ctoffload_dpdk.providers._rte_flow_rule cimport (
     DOES_AGE,
+    DOES_CONTEXT,
     DOES_COUNT,
-    FATE_PORT,
-    RuleShape,
-    ShapeKind,
-    family_index,
-    proto_index,
-    shape_init,
-    shape_match,
+    DOES_MARK,
+    DOMAIN_INGRESS,
+    DOMAIN_TRANSFER,
+)
+from ctoffload_dpdk.providers._rte_flow_state cimport (
+    N_DOMAINS,
+    Counts,
+    EngineSlot,
+    Entry,
+    PlanCell,
+    PortSlot,
+    pthread_mutex_destroy,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_unlock,
 )
 
-# The longest an AGE action can wait: 24 bits of seconds.
-cdef uint32_t AGE_MAX_S = 0xffffff
-# After ageing out a driver may stop updating a rule, so the NIC's timeout is this much longer than software's longest.
-cdef uint32_t AGE_MARGIN_S = 60
-# How often the list of aged rules is read, and how much of it at once.
-cdef int64_t AGED_PERIOD_MS = 1000
 cdef enum:
-    AGED_BATCH = 256
+    # How long one poll may sample.
+    SAMPLE_BUDGET_US = 500
+    N_FINAL_TRIES = 3
 
 
-# ---- handles -----------------------------------------------------------------------------------------------------------
-
-cdef inline uint64_t handle_of(Provider *p, Entry *entry) noexcept nogil:
-    return (<uint64_t> entry.generation << 32) | <uint32_t> (entry - p.entries + 1)
-
-
-cdef Entry *entry_of(Provider *p, uint64_t handle) noexcept nogil:
-    """The entry of a handle; NULL where it is no longer, or never was, one of ours."""
-    cdef uint32_t index = <uint32_t> handle
-    if index == 0 or index > p.n_entries:
-        return NULL
-    cdef Entry *entry = &p.entries[index - 1]
-    return entry if entry.in_use and entry.generation == <uint32_t> (handle >> 32) else NULL
-
-
-cdef Entry *entry_new(Provider *p, uint64_t conn_id) noexcept nogil:
-    """A free entry; NULL without memory. Moves the array: pointers to entries do not outlive it."""
-    cdef Entry *entries
-    cdef Entry *entry
-    cdef uint32_t capacity
-    if p.free:
-        entry = &p.entries[p.free - 1]
-        p.free = entry.next
-    else:
-        if p.n_entries == p.capacity:
-            capacity = p.capacity * 2 if p.capacity else 1024
-            entries = <Entry *> realloc(p.entries, capacity * sizeof(Entry))
-            if entries == NULL:
-                return NULL
-            memset(entries + p.capacity, 0, (capacity - p.capacity) * sizeof(Entry))
-            p.entries = entries
-            p.capacity = capacity
-        entry = &p.entries[p.n_entries]
-        p.n_entries += 1
-    capacity = entry.generation + 1
-    memset(entry, 0, sizeof(Entry))
-    entry.generation = capacity
-    entry.conn_id = conn_id
-    entry.in_use = 1
-    p.n_accepted += 1
-    return entry
-
-
-cdef void entry_free(Provider *p, Entry *entry) noexcept nogil:
-    entry.in_use = 0
-    entry.next = p.free
-    p.free = <uint32_t> (entry - p.entries) + 1
-    p.n_accepted -= 1
-
-
-# ---- ports -------------------------------------------------------------------------------------------------------------
-
-cdef PortSlot *port_of(Provider *p, const ct_offload_port *port) noexcept nogil:
-    """The port as it is now; NULL where it was removed, came back as another, or is not ours."""
-    if port.id >= MAX_PORTS:
-        return NULL
-    cdef PortSlot *slot = &p.ports[port.id]
-    return slot if slot.used and slot.generation == port.generation else NULL
-
-
-cdef Probe *probe_of(Provider *p, uint32_t in_id, uint32_t out_id, int family, int proto) noexcept nogil:
-    return &p.probes[((in_id * MAX_PORTS + out_id) * 2 + family) * 2 + proto]
-
-
-cdef void forget_probes(Provider *p, uint32_t port_id) noexcept nogil:
-    """What was found with this port may be different when a port of its number comes back."""
-    cdef uint32_t other
-    for other in range(MAX_PORTS):
-        memset(probe_of(p, port_id, other, 0, 0), 0, 4 * sizeof(Probe))
-        memset(probe_of(p, other, port_id, 0, 0), 0, 4 * sizeof(Probe))
-
-
-cdef Probe *probe(Provider *p, uint32_t in_id, uint32_t out_id, int family, int proto) noexcept nogil:
-    """Whether a rule can lead from one port to the other: found by creating and destroying one for documentation addresses.
-
-    rte_flow_validate is not asked: several drivers answer it wrongly.
-    """
-    cdef Probe *found = probe_of(p, in_id, out_id, family, proto)
-    cdef PortSlot *in_port = &p.ports[in_id]
-    cdef rte_flow_error error
-    cdef ct_offload_tuple scratch
-    cdef rte_flow *rule
-    if found.state != PROBE_UNKNOWN:
-        return found
-    memset(&scratch, 0, sizeof(scratch))
-    scratch_tuple(&scratch, family)
-    rule = shape_create(&p.shapes[family][proto], in_port.proxy, &scratch, in_port.ethdev, p.ports[out_id].ethdev,
-                        AGE_MAX_S, NULL, &error)
-    if rule == NULL:
-        found.error = rte_errno_positive()
-        if found.error == EAGAIN or found.error == ENOSPC or found.error == ENOMEM:
-            return found                 # says nothing of what the port can do: asked again
-        found.state = PROBE_NO
-        if error.message != NULL:
-            strncpy(found.message, error.message, MESSAGE_BYTES - 1)
-        return found
-    p.counts.rules_created += 1
-    if rte_flow_destroy(in_port.proxy, rule, &error) == 0:
-        p.counts.rules_destroyed += 1
-        found.state = PROBE_YES
-    else:
-        p.counts.rules_lost += 1
-        found.state = PROBE_NO
-        found.error = rte_errno_positive()
-        strncpy(found.message, b"the rule of a probe could not be destroyed", MESSAGE_BYTES - 1)
-    return found
-
-
-cdef rte_flow *shape_create(RuleShape *shape, uint16_t on_port, const ct_offload_tuple *match, uint16_t in_port,
-                            uint16_t out_port, uint32_t age_s, void *context, rte_flow_error *error) noexcept nogil:
-    """Creates the rule on `on_port` for packets with this tuple that enter at in_port: out at out_port. NULL: see error."""
-    memset(error, 0, sizeof(rte_flow_error))
-    shape.in_port.port_id = in_port
-    shape.fate_port.port_id = out_port
-    shape.age.timeout = age_s
-    shape.age.context = context
-    shape_match(shape, match, match)
-    return rte_flow_create(on_port, &shape.attr, shape.items, shape.actions, error)
-
-
-cdef void scratch_tuple(ct_offload_tuple *scratch, int family) noexcept nogil:
-    """192.0.2.1 -> 192.0.2.2 or 2001:db8::1 -> 2001:db8::2, port 9: reserved for documentation, no real traffic."""
-    cdef uint8_t *src = scratch.src
-    cdef uint8_t *dst = scratch.dst
-    if family == 0:
-        src[0] = 192; src[2] = 2; src[3] = 1
-        dst[0] = 192; dst[2] = 2; dst[3] = 2
-    else:
-        src[0] = 0x20; src[1] = 0x01; src[2] = 0x0d; src[3] = 0xb8; src[15] = 1
-        dst[0] = 0x20; dst[1] = 0x01; dst[2] = 0x0d; dst[3] = 0xb8; dst[15] = 2
-    scratch.src_port = scratch.dst_port = 0x0900
-
-
-cdef int rte_errno_positive() noexcept nogil:
-    cdef int error = rte_errno
-    return error if error > 0 else -error if error < 0 else EINVAL
-
-
-# ---- operations --------------------------------------------------------------------------------------------------------
-
-cdef int refuse(ct_offload_op *op, int error, int reason) noexcept nogil:
-    op.error = error
-    op.reason = <uint16_t> reason
-    return error
-
-
-cdef int eligible(Provider *p, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
-    """0, or the errno with which a connection is refused before its ports are known."""
-    reason[0] = CT_OFFLOAD_REASON_NONE
-    if family_index(ctx.eth_type) < 0 or not 0 <= proto_index(ctx.proto, ctx.eth_type) < 2:
-        reason[0] = CT_OFFLOAD_REASON_PROTO
-    elif ctx.flags & CT_OFFLOAD_F_ALG:
-        reason[0] = CT_OFFLOAD_REASON_ALG
-    elif ctx.flags & (CT_OFFLOAD_F_SNAT | CT_OFFLOAD_F_DNAT):
-        reason[0] = CT_OFFLOAD_REASON_NAT_UNSUPPORTED
-    elif ctx.zone != 0:
-        reason[0] = CT_OFFLOAD_REASON_ZONE_UNSUPPORTED
-    elif port_of(p, &ctx.port[0]) == NULL:
-        reason[0] = CT_OFFLOAD_REASON_NO_PORT
-        return ENODEV
-    return EOPNOTSUPP if reason[0] != CT_OFFLOAD_REASON_NONE else 0
-
-
-cdef int op_add(Provider *p, ct_offload_op *op) noexcept nogil:
-    cdef uint16_t reason
-    cdef int error = eligible(p, op.ctx, &reason)
-    cdef Entry *entry
-    if error:
-        return refuse(op, error, reason)
-    entry = entry_new(p, op.conn_id)
-    if entry == NULL:
-        return refuse(op, ENOMEM, CT_OFFLOAD_REASON_TABLE_FULL)
-    op.handle = handle_of(p, entry)
-    return 0
-
-
-cdef int install_failed(ct_offload_op *op, int error) noexcept nogil:
-    if error == ENOSPC or error == ENOMEM:
-        return refuse(op, error, CT_OFFLOAD_REASON_TABLE_FULL)
-    return refuse(op, error, CT_OFFLOAD_REASON_INSERT_FAILED)
-
-
-cdef int op_est(Provider *p, ct_offload_op *op) noexcept nogil:
-    """Both rules or none."""
-    cdef const ct_offload_ctx *ctx = op.ctx
-    cdef Entry *entry = entry_of(p, op.handle)
-    cdef PortSlot *ports[2]
-    cdef rte_flow_error error
-    cdef Probe *found
-    cdef int direction, failed, family = family_index(ctx.eth_type), proto = proto_index(ctx.proto, ctx.eth_type)
-    if entry == NULL or entry.rule[0] != NULL:
-        return refuse(op, ENOENT if entry == NULL else EINVAL, CT_OFFLOAD_REASON_PROVIDER_REFUSED)
-    for direction in range(2):
-        ports[direction] = port_of(p, &ctx.port[direction])
-        if ports[direction] == NULL:
-            return refuse(op, ENODEV, CT_OFFLOAD_REASON_NO_PORT)
-    for direction in range(2):
-        found = probe(p, ctx.port[direction].id, ctx.port[1 - direction].id, family, proto)
-        if found.state != PROBE_YES:
-            return install_failed(op, found.error) if found.state == PROBE_UNKNOWN else refuse(
-                op, found.error, CT_OFFLOAD_REASON_NO_CAPABILITY)
-    for direction in range(2):
-        entry.port[direction] = ctx.port[direction].id
-        entry.on_port[direction] = ports[direction].proxy
-        entry.rule[direction] = shape_create(
-            &p.shapes[family][proto], ports[direction].proxy, &ctx.tuple[direction], ports[direction].ethdev,
-            ports[1 - direction].ethdev, age_s(ctx), <void *> <uintptr_t> (entry - p.entries + 1), &error)
-        if entry.rule[direction] == NULL:
-            failed = rte_errno_positive()
-            p.counts.rules_failed += 1
-            if direction == 1 and destroy_rules(p, entry) != 0:
-                retry_later(p, entry, 0)
-                return refuse(op, failed, CT_OFFLOAD_REASON_INSERT_FAILED)
-            return install_failed(op, failed)
-        rule_counted(p)
-    op.flags = CT_OFFLOAD_R_BYPASS
-    return 0
-
-
-cdef uint32_t age_s(const ct_offload_ctx *ctx) noexcept nogil:
-    cdef uint32_t seconds = ctx.timeout_max_ms // 1000 + AGE_MARGIN_S
-    return seconds if seconds < AGE_MAX_S else AGE_MAX_S
-
-
-cdef void rule_counted(Provider *p) noexcept nogil:
-    cdef uint64_t live
-    p.counts.rules_created += 1
-    live = p.counts.rules_created - p.counts.rules_destroyed - p.counts.rules_lost
-    if live > p.counts.rules_high_water:
-        p.counts.rules_high_water = live
-
-
-cdef int destroy_rules(Provider *p, Entry *entry) noexcept nogil:
-    """Destroys what is left of a connection in the NIC. 0, or the errno of the rule that stays."""
-    cdef rte_flow_error error
-    cdef int direction, rc, failed = 0
-    for direction in range(2):
-        if entry.rule[direction] == NULL:
-            continue
-        memset(&error, 0, sizeof(error))
-        rc = rte_flow_destroy(entry.on_port[direction], entry.rule[direction], &error)
-        if rc == 0:
-            p.counts.rules_destroyed += 1
-        elif rc == -ENODEV or rc == -ENOENT:
-            p.counts.rules_lost += 1         # the port or the rule went before us
-        else:
-            failed = -rc
-            continue
-        entry.rule[direction] = NULL
-    return failed
-
-
-cdef void retry_later(Provider *p, Entry *entry, uint64_t op_id) noexcept nogil:
-    """Puts an entry whose rules could not be destroyed on the list that each poll tries again."""
-    if entry.retrying:
-        entry.op_id = op_id if op_id else entry.op_id
-        return
-    entry.retrying = 1
-    entry.op_id = op_id
-    entry.next = p.retry
-    p.retry = <uint32_t> (entry - p.entries) + 1
-
-
-cdef int op_del(Provider *p, ct_offload_op *op) noexcept nogil:
-    cdef Entry *entry = entry_of(p, op.handle)
-    if entry == NULL:
-        return ENOENT
-    entry.lost = 0           # asked to remove it before it was said: the answer says it all
-    if entry.retrying or destroy_rules(p, entry) != 0:
-        retry_later(p, entry, op.op_id)
-        return EINPROGRESS
-    entry_free(p, entry)
-    return 0
-
-
-cdef void retry_removals(Provider *p) noexcept nogil:
-    """Tries each removal that failed once more; completes those that succeed."""
-    cdef uint32_t link = p.retry, rest = 0, following
-    cdef Entry *entry
-    cdef ct_offload_op result
-    while link:
-        entry = &p.entries[link - 1]
-        following = entry.next
-        p.counts.removals_retried += 1
-        if destroy_rules(p, entry) != 0:
-            entry.next = rest
-            rest = link
-        else:
-            entry.retrying = 0
-            if entry.forgotten:
-                entry_free(p, entry)
-            elif entry.op_id:
-                memset(&result, 0, sizeof(result))
-                result.op_id = entry.op_id
-                result.conn_id = entry.conn_id
-                result.type = CT_OFFLOAD_OP_DEL
-                entry_free(p, entry)
-                p.host.complete(p.host.cookie, result.op_id, &result)
-        link = following
-    p.retry = rest
-
-
-cdef int op_upd(Provider *p, ct_offload_op *op) noexcept nogil:
-    """The later of both directions."""
-    cdef Entry *entry = entry_of(p, op.handle)
-    cdef rte_flow_action action[2]
-    cdef rte_flow_query_age age
-    cdef rte_flow_error error
-    cdef int direction
-    cdef int64_t used
-    if entry == NULL or entry.rule[0] == NULL or entry.rule[1] == NULL:
-        return refuse(op, ENODATA, CT_OFFLOAD_REASON_NO_LAST_USED)
-    memset(action, 0, sizeof(action))
-    action[0].type = RTE_FLOW_ACTION_TYPE_AGE
-    action[1].type = RTE_FLOW_ACTION_TYPE_END
-    entry.hinted = 0
-    op.last_used_ms = 0
-    op.sampled_ms = p.now_ms - p.refresh_ms
-    for direction in range(2):
-        memset(&age, 0, sizeof(age))
-        memset(&error, 0, sizeof(error))
-        p.counts.queries += 1
-        if (rte_flow_query(entry.on_port[direction], entry.rule[direction], action, &age, &error) != 0
-                or not age.sec_since_last_hit_valid):
-            p.counts.queries_failed += 1
-            return refuse(op, ENODATA, CT_OFFLOAD_REASON_NO_LAST_USED)
-        used = p.now_ms - <int64_t> age.sec_since_last_hit * 1000
-        if used > op.last_used_ms:
-            op.last_used_ms = used
-    return 0
-
-
-cdef int op_flush(Provider *p) noexcept nogil:
-    """Takes every rule out; the entries stay until their DEL. 0, or the errno of a rule that stays."""
-    cdef uint32_t i
-    cdef int rc, failed = 0
-    for i in range(p.n_entries):
-        if p.entries[i].in_use:
-            rc = destroy_rules(p, &p.entries[i])
-            failed = rc if rc else failed
-    return failed
-
+# ---- what the layer calls ----------------------------------------------------------------------------------------------
 
 cdef void submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
     cdef Provider *p = <Provider *> user
     cdef size_t i
-    cdef int rc
-    cdef uint16_t reason
     pthread_mutex_lock(&p.lock)
+    p.is_on_worker = True
     for i in range(n_ops):
-        rc = EINVAL
-        if ops[i].type == CT_OFFLOAD_OP_ADD:
-            rc = op_add(p, &ops[i])
-        elif ops[i].type == CT_OFFLOAD_OP_EST:
-            rc = op_est(p, &ops[i])
-        elif ops[i].type == CT_OFFLOAD_OP_UPD:
-            rc = op_upd(p, &ops[i])
-        elif ops[i].type == CT_OFFLOAD_OP_DEL:
-            rc = op_del(p, &ops[i])
-        elif ops[i].type == CT_OFFLOAD_OP_POLICY:
-            rc = EPERM if eligible(p, ops[i].ctx, &reason) else 0
-            ops[i].reason = reason if rc else 0
-        elif ops[i].type == CT_OFFLOAD_OP_FLUSH:
-            rc = op_flush(p)
-        ops[i].error = rc
+        ops[i].error = operate(p, &ops[i])
+    push_all(p)
+    note_high_water(p)
     pthread_mutex_unlock(&p.lock)
 
 
 # ---- the worker's turn -------------------------------------------------------------------------------------------------
 
-cdef void report_aged(Provider *p, uint16_t ethdev) noexcept nogil:
-    """Passes the NIC's aged rules on as hints; once each until the connection is queried, since a list may not consume."""
-    cdef void *contexts[AGED_BATCH]
-    cdef rte_flow_error error
-    cdef uint32_t index
-    cdef Entry *entry
-    cdef int i, n
-    memset(&error, 0, sizeof(error))
-    n = rte_flow_get_aged_flows(ethdev, contexts, AGED_BATCH, &error)
-    n = n if n < AGED_BATCH else AGED_BATCH      # a driver may return more than it wrote
-    for i in range(n):
-        index = <uint32_t> <uintptr_t> contexts[i]
-        if index == 0 or index > p.n_entries:
-            continue
-        entry = &p.entries[index - 1]
-        if entry.in_use and not entry.hinted and not entry.retrying:
-            entry.hinted = 1
-            p.counts.aged_hints += 1
-            p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_AGED)
+cdef void add_counts(EngineCounts *total, const EngineCounts *counts) noexcept nogil:
+    total.created += counts.created
+    total.destroyed += counts.destroyed
+    total.failed += counts.failed
+    total.lost += counts.lost
+    total.came_late += counts.came_late
+    total.queue_full += counts.queue_full
+
+
+cdef EngineCounts all_counts(Provider *p) noexcept nogil:
+    cdef EngineCounts total = p.closed
+    cdef uint32_t i
+    for i in range(RTE_MAX_ETHPORTS):
+        if p.engines[i].is_open:
+            add_counts(&total, &p.engines[i].engine.counts)
+    return total
+
+
+cdef void note_high_water(Provider *p) noexcept nogil:
+    cdef EngineCounts total = all_counts(p)
+    cdef uint64_t live = total.created - total.destroyed - total.lost
+    if live > p.counts.rules_high_water:
+        p.counts.rules_high_water = live
+
+
+cdef void aged(void *user, uint32_t index) noexcept nogil:
+    cdef Provider *p = <Provider *> user
+    if p.is_polling and index < p.n_entries and p.entries[index].in_use:
+        p.host.event(p.host.cookie, p.entries[index].conn_id, CT_OFFLOAD_EVENT_AGED)
+
+
+cdef int replace(void *user, uint32_t index, int direction) noexcept nogil:
+    cdef Provider *p = <Provider *> user
+    return reinstall(p, &p.entries[index], direction) if index < p.n_entries else ENOENT
 
 
 cdef void report_lost(Provider *p) noexcept nogil:
@@ -484,27 +139,31 @@ cdef void report_lost(Provider *p) noexcept nogil:
         entry.lost = 0
         entry.forgotten = 1
         p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_LOST)
-        if not entry.retrying:
+        if entry.shape[0] == NULL and not entry.is_due:
             entry_free(p, entry)
 
 
 cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
     cdef Provider *p = <Provider *> user
-    cdef uint32_t i
+    cdef int64_t again_ms
     pthread_mutex_lock(&p.lock)
     p.now_ms = now_ms
+    p.is_on_worker = p.is_polling = True
+    pull_answers(p)
     if p.some_lost:
         report_lost(p)
-    if p.retry:
-        retry_removals(p)
-    if now_ms >= p.next_aged_ms:
-        p.next_aged_ms = now_ms + AGED_PERIOD_MS
-        if p.n_accepted:
-            for i in range(MAX_PORTS):
-                if p.ports[i].used and p.ports[i].proxy == p.ports[i].ethdev:
-                    report_aged(p, p.ports[i].ethdev)
+    if p.due:
+        retry_due(p)
+    if p.some_leaving:
+        retry_leaving(p)
+    again_ms = last_used_poll(&p.watch, now_ms, SAMPLE_BUDGET_US)
+    if p.due or p.some_leaving or p.n_unsettled:
+        push_all(p)
+        again_ms = now_ms + 1
+    note_high_water(p)
+    p.is_polling = False
     pthread_mutex_unlock(&p.lock)
-    return now_ms + 1 if p.retry else p.next_aged_ms
+    return again_ms
 
 
 cdef int init(void *user, const ct_offload_host *host) noexcept nogil:
@@ -513,51 +172,16 @@ cdef int init(void *user, const ct_offload_host *host) noexcept nogil:
 
 
 cdef void fini(void *user) noexcept nogil:
+    """What refuses to leave is tried a few times, then counted as lost."""
     cdef Provider *p = <Provider *> user
+    cdef int i
     pthread_mutex_lock(&p.lock)
-    op_flush(p)
+    p.is_on_worker = False
+    for i in range(N_FINAL_TRIES):
+        if op_flush(p) == 0:
+            break
+    ports_quit(p)
     p.host = NULL
-    pthread_mutex_unlock(&p.lock)
-
-
-# ---- ports that come and go ----------------------------------------------------------------------------------------------
-
-cdef bint port_add(Provider *p, ct_offload_port port, const char *name) noexcept nogil:
-    """Uses every port that DPDK has under this name; what it can do is found when the first connection asks."""
-    cdef uint16_t ethdev = 0, proxy = 0
-    cdef rte_flow_error error
-    cdef PortSlot *slot
-    if port.id >= MAX_PORTS or rte_eth_dev_get_port_by_name(name, &ethdev) != 0:
-        return False
-    memset(&error, 0, sizeof(error))
-    if rte_flow_pick_transfer_proxy(ethdev, &proxy, &error) != 0:
-        proxy = ethdev
-    pthread_mutex_lock(&p.lock)
-    slot = &p.ports[port.id]
-    slot.used = True
-    slot.generation = port.generation
-    slot.ethdev = ethdev
-    slot.proxy = proxy
-    forget_probes(p, port.id)
-    pthread_mutex_unlock(&p.lock)
-    return True
-
-
-cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
-    """Takes out what leads from or to this port and marks it lost; its connections go on in software."""
-    cdef uint32_t i
-    cdef Entry *entry
-    pthread_mutex_lock(&p.lock)
-    if port_of(p, &port) != NULL:
-        for i in range(p.n_entries):
-            entry = &p.entries[i]
-            if not entry.in_use or entry.rule[0] == NULL or (entry.port[0] != port.id and entry.port[1] != port.id):
-                continue
-            if destroy_rules(p, entry) != 0:
-                retry_later(p, entry, 0)
-            entry.lost = 1
-            p.some_lost = True
-        p.ports[port.id].used = False
     pthread_mutex_unlock(&p.lock)
 
 
@@ -566,33 +190,27 @@ cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
 cdef class RteFlowProvider:
     """The provider "dpdk": OffloadLayer.register takes it. Must outlive the layer it is registered in."""
 
-    cdef Provider *provider
-
-    def __cinit__(self, refresh_ms: int = 1000):
-        """refresh_ms: how old the answer of an AGE query can be on these NICs."""
+    def __cinit__(self, refresh_ms: int = 1000, limit_ms: int = 10_000):
+        """refresh_ms: how old a count or an age of these NICs can be; limit_ms: how long a queued operation may take."""
         cdef Provider *p = <Provider *> calloc(1, sizeof(Provider))
-        cdef ShapeKind kind
+        cdef LastUsedOwner owner
         if p == NULL:
             raise MemoryError
         self.provider = p
-        p.probes = <Probe *> calloc(MAX_PORTS * MAX_PORTS * 4, sizeof(Probe))
-        if p.probes == NULL:
+        owner.user, owner.aged, owner.reinstall = p, aged, replace
+        last_used_open(&p.watch, owner)
+        if ports_open(p):
             raise MemoryError
         pthread_mutex_init(&p.lock, NULL)
         p.refresh_ms = refresh_ms
-        for family in range(2):
-            for proto in range(2):
-                memset(&kind, 0, sizeof(kind))
-                kind.family, kind.proto, kind.does, kind.fate = family, proto, DOES_COUNT | DOES_AGE, FATE_PORT
-                kind.of_connection = True
-                shape_init(&p.shapes[family][proto], &kind)
-                p.shapes[family][proto].tcp_mask.hdr.tcp_flags = 0x07
+        p.limit_ms = limit_ms
         fill_class(p)
 
     def __dealloc__(self):
         if self.provider != NULL:
             pthread_mutex_destroy(&self.provider.lock)
-            free(self.provider.probes)
+            last_used_close(&self.provider.watch)
+            ports_close(self.provider)
             free(self.provider.entries)
             free(self.provider)
 
@@ -600,13 +218,25 @@ cdef class RteFlowProvider:
         """The ct_offload_class in a PyCapsule: what OffloadLayer.register takes."""
         return PyCapsule_New(&self.provider.klass, CT_OFFLOAD_CAPSULE, NULL)
 
-    def port_add(self, port_id: int, generation: int, name: str) -> bool:
-        """Uses the port if DPDK has one of that name. False where it has not, or the id is 64 or more."""
+    def port_add(self, port_id: int, generation: int, name: str, n_queues: int = 0) -> int | None:
+        """Uses the port if DPDK has one of that name: its number there, or None. Nothing is planned for it yet.
+
+        n_queues: its receive queues that software reads, from 0; 0: all, which a port with hairpin queues has not.
+        """
         cdef ct_offload_port port
         cdef bytes encoded = name.encode()
+        cdef const char *text = encoded
+        cdef uint16_t queues = n_queues
+        cdef int failed
         port.id = port_id
         port.generation = generation
-        return port_add(self.provider, port, encoded)
+        with nogil:
+            pthread_mutex_lock(&self.provider.lock)
+            failed = port_add(self.provider, port, text, queues)
+            pthread_mutex_unlock(&self.provider.lock)
+        if failed == ENOMEM:
+            raise MemoryError
+        return None if failed else ethdev_of(self.provider, port_of(self.provider, &port))
 
     def port_del(self, port_id: int, generation: int) -> None:
         """Takes out every rule that leads from or to the port; the connections go on in software."""
@@ -614,46 +244,119 @@ cdef class RteFlowProvider:
         port.id = port_id
         port.generation = generation
         with nogil:
+            pthread_mutex_lock(&self.provider.lock)
             port_del(self.provider, port)
+            note_high_water(self.provider)
+            pthread_mutex_unlock(&self.provider.lock)
+
+    def set_engine(self, ethdev: int, is_queued: bool, n_queues: int = 0, queue_size: int = 0, n_rules: int = 0) -> None:
+        """How rules get into a port: at once, or through its first n_queues flow queues of queue_size places each.
+
+        n_rules: room in each table of connections, for queues. Before the port has any.
+        """
+        cdef EngineSlot *engine = &self.provider.engines[checked(ethdev)]
+        if engine.is_open:
+            raise UsageError(f"port {ethdev} has rules already", op="set_engine", port=str(ethdev))
+        engine.kind = ENGINE_ASYNC if is_queued else ENGINE_SYNC
+        engine.n_queues, engine.queue_size, engine.n_rules = n_queues, queue_size, n_rules
+
+    def set_plan(self, in_ethdev: int, out_ethdev: int, kind: tuple[int, int, bool], plan: Plan, fate: Fate,
+                 last_used: LastUsed, *, counts: bool = True, queue: int = 0, reason: int = 0) -> None:
+        """What is done with connections from one port to another. kind: protocol, family (by index), NAT or not.
+
+        counts: COUNT stands beside AGE. queue: the hairpin's of in_ethdev. reason: why, where the plan is NONE.
+        """
+        cdef PlanCell cell
+        proto, family, nat = kind
+        if self.provider.ports[checked(in_ethdev)].plans == NULL:
+            raise UsageError(f"port {in_ethdev} was not added", op="set_plan", port=str(in_ethdev))
+        memset(&cell, 0, sizeof(cell))
+        cell.is_planned = plan != Plan.NONE
+        cell.domain = DOMAIN_TRANSFER if fate == Fate.TRANSFER else DOMAIN_INGRESS
+        cell.queue = queue
+        cell.reason = reason
+        if last_used == LastUsed.AGE:
+            cell.source = LAST_USED_AGE | (LAST_USED_COUNT if counts else 0)
+        elif last_used == LastUsed.COUNT:
+            cell.source = LAST_USED_COUNT
+        cell.does = (DOES_AGE if cell.source & LAST_USED_AGE else 0) | (DOES_COUNT if cell.source & LAST_USED_COUNT else 0)
+        cell.does |= DOES_CONTEXT if plan == Plan.CT else DOES_MARK if plan == Plan.MARK else 0
+        pthread_mutex_lock(&self.provider.lock)
+        plan_of(self.provider, in_ethdev, checked(out_ethdev), proto, family, nat)[0] = cell
+        pthread_mutex_unlock(&self.provider.lock)
+
+    def set_zone(self, ethdev: int, tags: tuple[int, ...], zone: int) -> None:
+        """Packets of a port with these VLAN ids, outer first, are in a zone. Raises UsageError where they are in another,
+        or the port has rules already.
+        """
+        cdef ZoneLine line
+        cdef PortSlot *slot = &self.provider.ports[checked(ethdev)]
+        if slot.has_pipeline[0] or slot.has_pipeline[1]:
+            raise UsageError(f"port {ethdev} has rules already; set its zones before its first connection",
+                             op="set_zone", port=str(ethdev))
+        memset(&line, 0, sizeof(line))
+        line.zone, line.n_tags = zone, len(tags)
+        for i, tag in enumerate(tags):
+            line.tags[i] = tag
+        failed = zone_map_add(&slot.zones, &line)
+        if failed == EEXIST:
+            raise UsageError(f"port {ethdev}: VLAN {tags} is in another zone", op="set_zone", port=str(ethdev))
+        if failed:
+            raise MemoryError
 
     def stats(self) -> RteFlowStats:
         """Numbers since creation."""
-        cdef Counts c = self.provider.counts
+        cdef Provider *p = self.provider
+        cdef Counts c = p.counts
+        cdef EngineCounts e
+        cdef uint32_t n_static = 0
+        pthread_mutex_lock(&p.lock)
+        e = all_counts(p)
+        for i in range(RTE_MAX_ETHPORTS):
+            for domain in range(N_DOMAINS):
+                if p.ports[i].has_pipeline[domain]:
+                    n_static += pipeline_rules(&p.ports[i].pipelines[domain])
+        pthread_mutex_unlock(&p.lock)
         return RteFlowStats(
-            connections=self.provider.n_accepted,
-            rules_live=c.rules_created - c.rules_destroyed - c.rules_lost,
+            connections=p.n_accepted,
+            unsettled=p.n_unsettled,
+            rules_live=e.created - e.destroyed - e.lost,
+            rules_static=n_static,
             rules_high_water=c.rules_high_water,
-            rules_created=c.rules_created,
-            rules_destroyed=c.rules_destroyed,
-            rules_lost=c.rules_lost,
-            rules_failed=c.rules_failed,
-            queries=c.queries,
-            queries_failed=c.queries_failed,
-            aged_hints=c.aged_hints,
+            rules_created=e.created,
+            rules_destroyed=e.destroyed,
+            rules_lost=e.lost,
+            rules_failed=e.failed,
+            contexts_live=c.contexts_created - c.contexts_destroyed - c.contexts_lost,
+            contexts_high_water=c.contexts_high_water,
+            contexts_created=c.contexts_created,
+            contexts_destroyed=c.contexts_destroyed,
+            contexts_lost=c.contexts_lost,
+            contexts_failed=c.contexts_failed,
+            windows_read=c.windows_read,
+            queries=p.watch.counts.queries,
+            queries_failed=p.watch.counts.queries_failed,
+            aged_hints=p.watch.counts.aged_hints,
+            reinstalls=p.watch.counts.reinstalls,
             removals_retried=c.removals_retried,
+            installs_retried=c.installs_retried,
+            queue_full=e.queue_full,
+            came_late=e.came_late,
+            refusal=p.refusal.decode(errors="replace"),
         )
 
-    def capabilities(self) -> list[Capability]:
-        """What was probed so far; empty before the first connection between two ports asked."""
-        found = []
-        cdef Probe *probed
-        for in_id in range(MAX_PORTS):
-            for out_id in range(MAX_PORTS):
-                for family in range(2):
-                    for proto in range(2):
-                        probed = probe_of(self.provider, in_id, out_id, family, proto)
-                        if probed.state != PROBE_UNKNOWN:
-                            found.append(Capability(
-                                in_id, out_id, ("ipv4", "ipv6")[family], ("tcp", "udp")[proto],
-                                probed.state == PROBE_YES, probed.error,
-                                probed.message.decode(errors="replace") or "a rule was created and destroyed"))
-        return found
+
+cdef uint16_t checked(object ethdev) except? 0xffff:
+    if not 0 <= ethdev < RTE_MAX_ETHPORTS:
+        raise UsageError(f"no DPDK port {ethdev}; numbers go to {RTE_MAX_ETHPORTS - 1}", port=str(ethdev))
+    return ethdev
 
 
 cdef void fill_class(Provider *p) noexcept:
     p.klass.abi_version = CT_OFFLOAD_ABI_VERSION
     p.klass.size = sizeof(ct_offload_class)
     p.klass.name = b"dpdk"
+    p.klass.flags = CT_OFFLOAD_CLASS_QUERIES_APART
     p.klass.user = p
     p.klass.init = init
     p.klass.fini = fini

@@ -30,6 +30,8 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_item_vlan,
 )
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_tuple
+from ctoffload_dpdk.providers._rte_flow_engine cimport RuleEngine
+from ctoffload_dpdk.providers._rte_flow_template cimport RuleTable
 
 cdef enum:
     SHAPE_ITEMS = 8          # port, ETH, VLAN, VLAN, IP, L4, CONNTRACK, END
@@ -98,8 +100,9 @@ cdef struct RuleShape:
     uint8_t n_items          # without END
     uint8_t n_actions
     uint8_t at_context       # index of CONNTRACK in actions
-    # The engine's own: its templates and table.
-    void *templates
+    RuleEngine *engine       # of the port that owns the rules
+    RuleTable table          # in it
+    uint32_t *n_users        # connections that have, or are about to have, a rule of the shape's group
     # What items and actions point at.
     rte_flow_item_ethdev in_port
     rte_flow_item_ethdev in_port_mask

@@ -132,9 +132,9 @@ cdef void add_tags(RuleShape *shape, const ShapeKind *kind) noexcept nogil:
     else:
         add_item(shape, RTE_FLOW_ITEM_TYPE_ETH, NULL, NULL)
     for i in range(kind.n_tags):
-        if gate:
-            shape.vlan_mask[i].has_more_vlan = 1
-            shape.vlan[i].has_more_vlan = i + 1 < kind.n_tags
+        if gate and i == 0:
+            shape.vlan_mask[i].has_more_vlan = 1         # of a third tag nothing can be said
+            shape.vlan[i].has_more_vlan = kind.n_tags > 1
         if kind.tags_valued:
             shape.vlan_mask[i].hdr.vlan_tci = 0xff0f     # the id, not the priority; network order
         add_item(shape, RTE_FLOW_ITEM_TYPE_VLAN, &shape.vlan[i], &shape.vlan_mask[i])

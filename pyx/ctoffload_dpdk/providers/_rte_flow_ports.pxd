@@ -1,0 +1,31 @@
+# Ports that come and go, their engines and pipelines, and the plan for each pair of them.
+from libc.stdint cimport uint16_t, uint32_t
+
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_port
+from ctoffload_dpdk.providers._rte_flow_pipeline cimport Pipeline
+from ctoffload_dpdk.providers._rte_flow_state cimport PlanCell, PortSlot, Provider
+
+cdef int ports_open(Provider *p) noexcept nogil
+cdef void ports_close(Provider *p) noexcept nogil
+# The port as it is now; NULL where it was removed, came back as another, or is not ours.
+cdef PortSlot *port_of(Provider *p, const ct_offload_port *port) noexcept nogil
+cdef inline uint16_t ethdev_of(Provider *p, const PortSlot *slot) noexcept nogil:
+    return <uint16_t> (slot - p.ports)
+cdef inline PlanCell *plan_of(Provider *p, uint16_t in_ethdev, uint16_t out_ethdev, int proto, int family,
+                              bint nat) noexcept nogil:
+    return &p.ports[in_ethdev].plans[((out_ethdev * 3 + proto) * 2 + family) * 2 + nat]
+# n_queues: receive queues of software, 0: all. 0, ENODEV where DPDK has no port of this name, or ENOMEM.
+cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t n_queues) noexcept nogil
+# Takes out what leads from or to this port and marks it lost; its connections go on in software.
+cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil
+# The pipeline of a port in a domain, not ready yet. NULL: *failed says why.
+cdef Pipeline *pipeline_of(Provider *p, uint16_t ethdev, int domain, int *failed) noexcept nogil
+# Takes the answers of all engines.
+cdef void pull_answers(Provider *p) noexcept nogil
+cdef void push_all(Provider *p) noexcept nogil
+# Pulls until nothing is on its way, or the limit of an operation is over.
+cdef void drain(Provider *p) noexcept nogil
+# Pipelines of ports that went and could not be taken out.
+cdef void retry_leaving(Provider *p) noexcept nogil
+# Everything out of every port, which stay in use; what does not leave is counted lost. No entry is left.
+cdef void ports_quit(Provider *p) noexcept nogil
