@@ -22,8 +22,9 @@ extern "C" {
 #define CT_OFFLOAD_ABI_VERSION   0
 #define CT_OFFLOAD_MAX_PROVIDERS 8
 
-/* The name under which a compiled module hands its class over in a PyCapsule. */
-#define CT_OFFLOAD_CAPSULE "ctoffload_dpdk.offload.ct_offload_class"
+/* The names under which a compiled module hands its classes over in PyCapsules. */
+#define CT_OFFLOAD_CAPSULE   "ctoffload_dpdk.offload.ct_offload_class"
+#define DPIF_OFFLOAD_CAPSULE "ctoffload_dpdk.offload.dpif_offload_class"
 
 /* Why a connection is not in hardware. Closed list; 0 means none. */
 enum ct_offload_reason {
@@ -230,12 +231,13 @@ struct ct_offload_class {
     int64_t (*poll)(void *user, int64_t now_ms);
 };
 
-/* A dpif-offload class: who owns ports and their hardware. port_add returns true where it uses the port. */
+/* A dpif-offload class: who owns ports and their hardware. port_add, which is mandatory, returns true where it uses the
+ * port; set_config returns 0 or a positive errno. Called on the layer's control thread. `name` stays valid. */
 struct dpif_offload_class {
-    uint32_t abi_version;
-    uint32_t size;
-    const char *name;
-    void *user;
+    uint32_t abi_version; /* CT_OFFLOAD_ABI_VERSION */
+    uint32_t size;        /* sizeof(struct dpif_offload_class) of the compiler that built it */
+    const char *name;     /* the provider of this name is active while it uses a port */
+    void *user;           /* handed back as first argument */
     int (*set_config)(void *user, const char *key, const char *value);
     bool (*port_add)(void *user, struct ct_offload_port port, const char *name);
     void (*port_del)(void *user, struct ct_offload_port port);

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from typing import ClassVar
 
 from ctoffload_dpdk.base.errors import ProviderError
+from ctoffload_dpdk.offload._dpif import DpifTable
 from ctoffload_dpdk.offload.ports import Port
 
 
 class DpifOffloadClass:
     """A dpif-offload class. The provider of its name is available while it is registered, active with its ports."""
 
-    name: ClassVar[str] = ""
+    name: str = ""
 
     def set_config(self, key: str, value: str) -> int:
         """A setting of the layer changed; 0 or a positive errno."""
@@ -25,6 +25,23 @@ class DpifOffloadClass:
 
     def port_del(self, port: Port) -> None:
         """A port it uses goes; nothing of any connection is left on it."""
+
+
+class CompiledDpifOffloadClass(DpifOffloadClass):
+    """One that is a `struct dpif_offload_class`: a PyCapsule, or an object that gives one. Raises ProviderError."""
+
+    def __init__(self, source: object) -> None:
+        self._table = DpifTable(source)
+        self.name = self._table.name
+
+    def set_config(self, key: str, value: str) -> int:
+        return self._table.set_config(key, value)
+
+    def port_add(self, port: Port, name: str) -> bool:
+        return self._table.port_add(port.id, port.generation, name)
+
+    def port_del(self, port: Port) -> None:
+        self._table.port_del(port.id, port.generation)
 
 
 class ClassRegistry:

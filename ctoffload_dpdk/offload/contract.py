@@ -13,6 +13,7 @@ NO_PORT = 0xFFFFFFFF
 ORIG = 0
 REPLY = 1
 CAPSULE = "ctoffload_dpdk.offload.ct_offload_class"
+DPIF_CAPSULE = "ctoffload_dpdk.offload.dpif_offload_class"
 
 
 class OpType(IntEnum):

@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, realloc
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
 from ctoffload_dpdk.offload._batch import Result
-from ctoffload_dpdk.offload.classes import ClassRegistry, DpifOffloadClass
+from ctoffload_dpdk.offload.classes import ClassRegistry, CompiledDpifOffloadClass, DpifOffloadClass
 from ctoffload_dpdk.offload.contract import OpType
 from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.offload.ports import Port, PortRegistry
@@ -257,9 +257,14 @@ cdef class OffloadLayer:
             if self.classes.is_registered(name) and all(p.name != name for p in self.providers()):
                 self.register(factory())
 
-    def class_register(self, cls: DpifOffloadClass) -> None:
-        """Registers a dpif-offload class and offers it the ports nobody uses. Raises ProviderError EEXIST, EINVAL."""
+    def class_register(self, source: object) -> None:
+        """Registers a dpif-offload class and offers it the ports nobody uses.
+
+        `source`: a DpifOffloadClass, a PyCapsule of a C class, or an object that gives one. Raises ProviderError: EEXIST
+        for a name that is taken, EINVAL for missing members, EPROTO for another ABI.
+        """
         self.check_open("class_register")
+        cls = source if isinstance(source, DpifOffloadClass) else CompiledDpifOffloadClass(source)
         self.classes.register(cls)
         if self.enabled():
             self.module_init()

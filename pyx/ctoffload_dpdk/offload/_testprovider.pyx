@@ -1,18 +1,20 @@
 """A compiled provider for tests and benchmarks: counts, holds connections, with or without batch_submit."""
-from libc.errno cimport ENOENT, EPERM
+from libc.errno cimport EINVAL, ENODATA, ENOENT, EPERM
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cpython.pycapsule cimport PyCapsule_New
 
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL,
-    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_REASON_NAT_UNSUPPORTED, c_bool,
-    ct_offload_class, ct_offload_ctx, ct_offload_host, ct_offload_op)
+    CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW,
+    CT_OFFLOAD_REASON_NAT_UNSUPPORTED, CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_R_CONTEXT, DPIF_OFFLOAD_CAPSULE, c_bool,
+    ct_offload_class, ct_offload_ctx, ct_offload_host, ct_offload_op, ct_offload_port, dpif_offload_class)
 
 cdef enum:
     N_SLOTS = 1 << 16
+    PROTO_TCP = 6
 
 
 cdef c_bool can_offload(void *user, const ct_offload_ctx *ctx, uint16_t *reason) noexcept nogil:
@@ -43,7 +45,11 @@ cdef int conn_established(void *user, ct_offload_op *op) noexcept nogil:
     if not place.is_held or place.conn_id != op.conn_id or op.handle != op.conn_id ^ 0x5555:
         return ENOENT
     place.since_ms = state.now_ms
-    op.flags = 1
+    op.flags = CT_OFFLOAD_R_BYPASS
+    if op.ctx.proto == PROTO_TCP:
+        op.flags |= CT_OFFLOAD_R_CONTEXT
+        place.has_window = 1
+        memcpy(place.peer, op.ctx.peer, sizeof(place.peer))
     return 0
 
 
@@ -63,6 +69,16 @@ cdef int conn_del(void *user, ct_offload_op *op) noexcept nogil:
     if not place.is_held or place.conn_id != op.conn_id:
         return ENOENT
     memset(place, 0, sizeof(Place))
+    return 0
+
+
+cdef int conn_window(void *user, ct_offload_op *op) noexcept nogil:
+    cdef State *state = <State *> user
+    cdef Place *place = place_of(state, op.conn_id)
+    state.operations += 1
+    if not place.has_window or place.conn_id != op.conn_id:
+        return ENODATA
+    memcpy(op.peer, place.peer, sizeof(place.peer))
     return 0
 
 
@@ -88,6 +104,8 @@ cdef void batch_submit(void *user, ct_offload_op *ops, size_t n) noexcept nogil:
             ops[i].error = conn_update(user, &ops[i])
         elif ops[i].type == CT_OFFLOAD_OP_DEL:
             ops[i].error = conn_del(user, &ops[i])
+        elif ops[i].type == CT_OFFLOAD_OP_WINDOW:
+            ops[i].error = conn_window(user, &ops[i])
         elif ops[i].type == CT_OFFLOAD_OP_FLUSH:
             ops[i].error = flush(user)
 
@@ -112,6 +130,56 @@ cdef void fini(void *user) noexcept nogil:
 cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
     (<State *> user).now_ms = now_ms
     return now_ms + 1000
+
+
+cdef c_bool dpif_port_add(void *user, ct_offload_port port, const char *name) noexcept nogil:
+    cdef DpifState *state = <DpifState *> user
+    state.last = port
+    state.n_offered += 1
+    if name[0] != 110:               # "n": names it uses
+        return False
+    state.n_ports += 1
+    return True
+
+
+cdef void dpif_port_del(void *user, ct_offload_port port) noexcept nogil:
+    (<DpifState *> user).last = port
+    (<DpifState *> user).n_ports -= 1
+
+
+cdef int dpif_set_config(void *user, const char *key, const char *value) noexcept nogil:
+    (<DpifState *> user).n_settings += 1
+    return EINVAL if value[0] == 33 else 0
+
+
+cdef class CompiledDpifClass:
+    """A dpif-offload class that uses ports whose names begin with n, and refuses values that begin with !."""
+
+    def __init__(self, name: str = "compiled", spoil: str = "") -> None:
+        self.name = name.encode()
+        memset(&self.state, 0, sizeof(self.state))
+        memset(&self.cls, 0, sizeof(self.cls))
+        self.cls.abi_version = CT_OFFLOAD_ABI_VERSION + (spoil == "abi_version")
+        self.cls.size = sizeof(dpif_offload_class) - (spoil == "size")
+        if spoil != "name":
+            self.cls.name = self.name
+        self.cls.user = &self.state
+        if spoil != "port_add":
+            self.cls.port_add = dpif_port_add
+        if spoil != "optional":
+            self.cls.set_config = dpif_set_config
+            self.cls.port_del = dpif_port_del
+
+    def __dpif_offload_class__(self) -> object:
+        return PyCapsule_New(&self.cls, DPIF_OFFLOAD_CAPSULE, NULL)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"ports": self.state.n_ports, "offered": self.state.n_offered, "settings": self.state.n_settings}
+
+    @property
+    def last(self) -> tuple[int, int]:
+        return self.state.last.id, self.state.last.generation
 
 
 cdef class CompiledProvider:
@@ -145,6 +213,7 @@ cdef class CompiledProvider:
         self.cls.conn_established = conn_established
         self.cls.conn_update = conn_update
         self.cls.conn_del = conn_del
+        self.cls.conn_window = conn_window
         self.cls.flush = flush
 
     def spoil(self, member: str) -> None:

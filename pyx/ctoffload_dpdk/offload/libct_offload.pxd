@@ -26,6 +26,7 @@ cdef extern from "ct_offload.h" nogil:
 
     const uint32_t CT_OFFLOAD_NO_PORT
     const char *CT_OFFLOAD_CAPSULE
+    const char *DPIF_OFFLOAD_CAPSULE
 
     enum ct_offload_reason:
         CT_OFFLOAD_REASON_NONE
