@@ -37,7 +37,6 @@ def indirect(kind: Any) -> Any:
 
 REFUSED: list[tuple[str, Callable[[Bench], Any], str, str]] = [
     ("no direction", lambda b: b.port.pattern_template(number(0), Attr()), "EINVAL", "ingress, egress or transfer"),
-    ("no direction of actions", lambda b: b.port.actions_template(COUNT_DROP, Attr()), "EINVAL", "ingress, egress"),
     (
         "an item it does not know",
         lambda b: b.port.pattern_template([items.Eth(), items.Any()], ROOT),

@@ -243,14 +243,11 @@ check(struct nicsim_port *port, const struct nicsim_actions_template *template, 
 }
 
 static int
-check_wish(const struct rte_flow_actions_template_attr *attr, const struct rte_flow_action *actions,
-           const struct rte_flow_action *masks, uint32_t *n, struct rte_flow_error *error)
+check_wish(const struct rte_flow_action *actions, const struct rte_flow_action *masks, uint32_t *n,
+           struct rte_flow_error *error)
 {
     if (!masks) {
         return FAIL(EINVAL, ACTION, NULL, "no masks given: they say which values are the template's");
-    }
-    if (!attr->ingress && !attr->egress && !attr->transfer) {
-        return FAIL(EINVAL, ATTR, attr, "a template is for ingress, egress or transfer");
     }
     for (*n = 0; actions[*n].type != RTE_FLOW_ACTION_TYPE_END; (*n)++) {
         if (*n == NICSIM_TEMPLATE_MOST - 1) {
@@ -271,8 +268,7 @@ create(struct nicsim_port *port, const struct rte_flow_actions_template_attr *at
     struct nicsim_actions_template *template;
     uint32_t n = 0;
 
-    if (check_wish(attr, actions, masks, &n, error) ||
-        nicsim_profile_actions_template(port, &direction, actions, error)) {
+    if (check_wish(actions, masks, &n, error) || nicsim_profile_actions_template(port, &direction, actions, error)) {
         return NULL;
     }
     template = calloc(1, sizeof *template);

@@ -74,9 +74,16 @@ check_attributes(const struct nicsim_port *port, const struct rte_flow_template_
     return 0;
 }
 
-/* A template may be for several directions; the table's has to be among them. */
+/* A template may be for several directions; the table's has to be among them. Actions without any are for all, as with
+ * mlx5: testpmd cannot give them one. */
 #define IS_FOR(wish, of)                                                                                               \
     (((wish)->ingress && (of)->ingress) || ((wish)->egress && (of)->egress) || ((wish)->transfer && (of)->transfer))
+
+static bool
+has_direction(const struct rte_flow_actions_template_attr *attr)
+{
+    return attr->ingress || attr->egress || attr->transfer;
+}
 
 static int
 find_templates(struct nicsim_port *port, struct nicsim_template_table *table,
@@ -97,7 +104,7 @@ find_templates(struct nicsim_port *port, struct nicsim_template_table *table,
         if (!table->actions[i]) {
             return FAIL(EINVAL, UNSPECIFIED, actions[i], "no such actions template on this port");
         }
-        if (!IS_FOR(&table->actions[i]->attr, &table->attr)) {
+        if (has_direction(&table->actions[i]->attr) && !IS_FOR(&table->actions[i]->attr, &table->attr)) {
             return FAIL(EINVAL, ATTR, actions[i], "an actions template is for another direction than the table");
         }
     }
