@@ -99,6 +99,11 @@ def _remember_child(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
 
 
+def limit_of(item: pytest.Item) -> int:
+    """What the test may take, in seconds: more than others where it says so."""
+    return max([TEST_LIMIT_S, *(int(mark.args[0]) for mark in item.iter_markers("timeout"))])
+
+
 def run_child(config: pytest.Config, group: Group, items: list[pytest.Item]) -> dict[str, list[dict[str, Any]]]:
     """Runs these tests in one child process. Returns the reports of each."""
     args = group[1]
@@ -106,7 +111,7 @@ def run_child(config: pytest.Config, group: Group, items: list[pytest.Item]) -> 
     with tempfile.NamedTemporaryFile("r", suffix=".reports", encoding="utf-8") as file:
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}",
                    f"--eal-report={file.name}", f"--eal-args={args}", *reports]  # fmt: skip
-        words, status = run_limited(command, config.rootpath, TEST_LIMIT_S * len(items))
+        words, status = run_limited(command, config.rootpath, sum(map(limit_of, items)))
         for line in file:
             data = json.loads(line)
             reports.setdefault(data["nodeid"], []).append(data)

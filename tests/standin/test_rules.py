@@ -253,6 +253,7 @@ def test_a_creation_without_an_answer_is_given_up_and_undone_when_it_comes_late(
             break
     assert nic("counts")["came_late"] == 2
     assert nic("counts")["created"] == nic("counts")["destroyed"] == 2
+    assert nic("counts")["lost"] == 0
     assert nic.rules() == []
     assert nic("table_remove") == 0
 

@@ -18,12 +18,13 @@ cdef struct RuleResult:
     int error                # 0 or an errno; ETIMEDOUT: never answered, counted lost; ENODEV: the port went
     uint8_t is_destroy
 
+# created = destroyed + lost + live, when nothing is under way.
 cdef struct EngineCounts:
-    uint64_t created
+    uint64_t created         # answered well, or never answered
     uint64_t destroyed
     uint64_t failed          # refused at once or later
-    uint64_t lost            # never answered in time, or gone with the port
-    uint64_t came_late       # answered after they were given up; a rule that exists after all is removed
+    uint64_t lost            # nobody knows what became of them, or gone with the port
+    uint64_t came_late       # answered after they were given up, and not lost any more; what exists after all is removed
     uint64_t queue_full      # an operation found no place, a push and a pull notwithstanding
 
 # Number + 1 of the operation is what the driver hands back, so that an answer never points at what is gone.

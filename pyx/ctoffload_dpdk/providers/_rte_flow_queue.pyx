@@ -261,13 +261,11 @@ cdef int queue_destroy(OperationQueue *queue, RuleTable *table, EngineRule *rule
 cdef int queue_push(OperationQueue *queue) noexcept nogil:
     cdef rte_flow_error error
     cdef int rc
-    if queue.is_pushed:
-        return 0
-    queue.is_pushed = True
-    if not queue.can_push:
+    if queue.is_pushed or not queue.can_push:
         return 0
     memset(&error, 0, sizeof(error))
     rc = rte_flow_push(queue.ethdev, queue.number, &error)
+    queue.is_pushed = rc == 0        # one that failed is tried again
     return 0 if rc == 0 else -rc if rc < 0 else flow_errno()
 
 
@@ -301,11 +299,12 @@ cdef void create_answered(OperationQueue *queue, Operation *operation, bint ok) 
     cdef bint is_lost = operation.state == LOST
     if not ok:
         queue.counts.failed += 1
+        queue.counts.created -= is_lost
         if not is_lost:
             tell(queue, operation, 0 if operation.is_doomed else EIO, False)
         sweep(queue, operation)
         return
-    queue.counts.created += 1
+    queue.counts.created += not is_lost
     if operation.table != NULL:
         operation.table.n_created += 1
     if is_lost:
@@ -330,7 +329,7 @@ cdef void destroy_answered(OperationQueue *queue, Operation *operation, bint ok)
     cdef bint is_lost = operation.state == LOST
     if ok and operation.kind != SWEEP:
         queue.counts.destroyed += 1
-    elif not ok and is_gone:
+    elif not ok and is_gone and operation.kind != SWEEP:
         queue.counts.lost += 1
     if is_gone and operation.table != NULL:
         operation.table.n_live -= 1
@@ -351,6 +350,7 @@ cdef void answered(OperationQueue *queue, uint32_t number, bint ok) noexcept nog
         wait_end(queue, operation)
     elif operation.state == LOST:
         queue.counts.came_late += 1
+        queue.counts.lost -= operation.kind != SWEEP
         if operation.table != NULL:
             operation.table.n_lost -= 1
     else:
@@ -413,12 +413,18 @@ cdef int queue_results(OperationQueue *queue, RuleResult *results, int n) noexce
 
 cdef void give_up(OperationQueue *queue, Operation *operation, int error) noexcept nogil:
     wait_end(queue, operation)
-    operation.state = LOST
-    queue.counts.lost += 1
-    if operation.table != NULL:
-        operation.table.n_lost += 1
+    lose(queue, operation)
+    # A rule nobody knows of: it may be there.
+    queue.counts.created += operation.kind == CREATE
     if operation.kind <= DESTROY:
         tell(queue, operation, error, False)
+
+
+cdef void lose(OperationQueue *queue, Operation *operation) noexcept nogil:
+    operation.state = LOST
+    queue.counts.lost += operation.kind != SWEEP
+    if operation.table != NULL:
+        operation.table.n_lost += 1
 
 
 cdef void queue_expire(OperationQueue *queue, int64_t now_ms, int64_t limit_ms) noexcept nogil:
@@ -443,10 +449,7 @@ cdef void queue_give_up(OperationQueue *queue, int error) noexcept nogil:
     while link:
         operation = &queue.operations[link - 1]
         link = operation.following
-        queue.counts.lost += 1
-        operation.state = LOST
-        if operation.table != NULL:
-            operation.table.n_lost += 1
+        lose(queue, operation)
         if operation.kind == DESTROY:
             tell(queue, operation, error, False)
 
