@@ -1,6 +1,7 @@
-/* Rules made, asked about and destroyed by two threads while a third sends, a fourth receives, a fifth moves the clock
- * and reads the aged list, a sixth makes calls fail, answers wrong and the link go down, and a seventh is the host at the other
- * end of the wire, a ring. Built with ThreadSanitizer together with the driver's own sources.
+/* Rules made, asked about and destroyed by two threads, and by two more through flow queues, while one sends, one receives,
+ * one moves the clock and reads the aged list and the books, one makes calls fail, answers wrong, queues stall and the
+ * link go down, and one is the host at the other end of the wire, a ring. Built with ThreadSanitizer together with the
+ * driver's own sources.
  *
  * Usage: race_check STEPS EAL-ARGUMENTS... Exits with 1 where the account or the books do not close. */
 #include <pthread.h>
@@ -16,6 +17,7 @@
 #include <rte_mbuf.h>
 
 #include "nicsim_ctl.h"
+#include "race_queues.h"
 
 #define N_CONNECTIONS 64
 #define PACKET_BYTES  60
@@ -136,6 +138,8 @@ let_age(void *opaque)
     void *contexts[N_CONNECTIONS];
     struct rte_flow_error error;
     struct nicsim_rule_info rules[N_CONNECTIONS];
+    struct nicsim_queue_info queues[N_FLOW_QUEUES];
+    struct nicsim_table_info tables[N_FLOW_QUEUES];
     struct nicsim_audit audit;
     int64_t now_ms = 0;
 
@@ -144,6 +148,8 @@ let_age(void *opaque)
         rte_flow_get_aged_flows(port_id, contexts, N_CONNECTIONS, &error);
         ctl->rules(nic, rules, N_CONNECTIONS);
         ctl->audit(nic, &audit);
+        ctl->flow_queues(nic, queues, N_FLOW_QUEUES);
+        ctl->tables(nic, tables, N_FLOW_QUEUES);
     }
     return NULL;
 }
@@ -166,6 +172,8 @@ make_trouble(void *opaque)
         ctl->slow(nic, NICSIM_CALL_QUERY, n % 16 == 0, 1);
         ctl->fault_info(nic, call, &info);
         ctl->lie(nic, NICSIM_ANSWER_COUNT, &lie);
+        ctl->queue_stall(nic, n % N_FLOW_QUEUES, n % 4 == 1);
+        ctl->completion_delay(nic, n % 3);
         ctl->link(nic, 0);
         rte_eth_link_get_nowait(port_id, &link);
         ctl->link(nic, 1);
@@ -197,7 +205,8 @@ start_port(const char *name, const char *args, uint16_t *id)
 
     if (!pool || rte_vdev_init(name, args) || rte_eth_dev_get_port_by_name(name, id) ||
         rte_eth_dev_configure(*id, 1, 1, &conf) || rte_eth_rx_queue_setup(*id, 0, 128, SOCKET_ID_ANY, NULL, pool) ||
-        rte_eth_tx_queue_setup(*id, 0, 128, SOCKET_ID_ANY, NULL) || rte_eth_dev_start(*id)) {
+        rte_eth_tx_queue_setup(*id, 0, 128, SOCKET_ID_ANY, NULL) || (id == &port_id && queues_configure(*id)) ||
+        rte_eth_dev_start(*id)) {
         printf("the port could not be started\n");
         exit(1);
     }
@@ -208,16 +217,25 @@ judge(void)
 {
     struct nicsim_counters c;
     struct nicsim_audit audit;
-    uint64_t dropped = 0;
+    struct nicsim_queue_info queues[N_FLOW_QUEUES];
+    uint64_t dropped = 0, told = 0;
+    bool is_settled = true;
 
     ctl->counters(nic, &c);
     ctl->audit(nic, &audit);
     for (int i = 0; i < NICSIM_N_DROPS; i++) {
         dropped += c.nic_dropped[i];
     }
-    printf("%llu packets in, %llu to the host, %llu rules made\n", (unsigned long long) c.wire_in,
-           (unsigned long long) c.host_rx, (unsigned long long) audit.rules.created);
-    return c.wire_in == dropped + c.host_rx && c.host_rx == (uint64_t) atomic_load(&n_read) + c.host_pending &&
+    ctl->flow_queues(nic, queues, N_FLOW_QUEUES);
+    for (int i = 0; i < N_FLOW_QUEUES; i++) {
+        told += queues[i].told;
+        is_settled &= queues[i].enqueued == queues[i].told && queues[i].failed == 0;
+    }
+    printf("%llu packets in, %llu to the host, %llu rules made, %llu operations on queues\n",
+           (unsigned long long) c.wire_in, (unsigned long long) c.host_rx, (unsigned long long) audit.rules.created,
+           (unsigned long long) told);
+    return is_settled && told == queues_done() && told > 0 && c.wire_in == dropped + c.host_rx &&
+           c.host_rx == (uint64_t) atomic_load(&n_read) + c.host_pending &&
            audit.rules.created == audit.rules.live + audit.rules.destroyed && audit.rules.created > 0 &&
            c.host_rx > 0 && atomic_load(&n_echoed) > 0;
 }
@@ -226,7 +244,7 @@ int
 main(int argc, char **argv)
 {
     void *(*others[])(void *) = {send_packets, receive_packets, let_age, make_trouble, echo};
-    pthread_t changers[2], threads[RTE_DIM(others)];
+    pthread_t changers[2], queue_changers[N_FLOW_QUEUES], threads[RTE_DIM(others)];
     int is_right;
 
     steps = argc > 1 ? atol(argv[1]) : 1000;
@@ -236,17 +254,24 @@ main(int argc, char **argv)
     }
     start_port("net_nicsim0", "capacity=1024,clock=manual,wire=ring:r", &port_id);
     start_port("net_nicsim1", "capacity=16,clock=manual,wire=ring:r", &other_id);
-    if (!(ctl = nicsim_ctl_get(NICSIM_CTL_VERSION)) || ctl->open(port_id, &nic)) {
+    if (!(ctl = nicsim_ctl_get(NICSIM_CTL_VERSION)) || ctl->open(port_id, &nic) || queues_prepare(port_id)) {
         return 2;
     }
     for (uintptr_t i = 0; i < 2; i++) {
         pthread_create(&changers[i], NULL, change_rules, (void *) i);
+    }
+    queue_steps = steps;
+    for (uintptr_t i = 0; i < N_FLOW_QUEUES; i++) {
+        pthread_create(&queue_changers[i], NULL, change_through_queue, (void *) i);
     }
     for (size_t i = 0; i < RTE_DIM(others); i++) {
         pthread_create(&threads[i], NULL, others[i], NULL);
     }
     for (int i = 0; i < 2; i++) {
         pthread_join(changers[i], NULL);
+    }
+    for (int i = 0; i < N_FLOW_QUEUES; i++) {
+        pthread_join(queue_changers[i], NULL);
     }
     atomic_store(&is_over, true);
     for (size_t i = 0; i < RTE_DIM(others); i++) {

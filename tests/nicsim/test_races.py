@@ -48,7 +48,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return target
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
-        objects = list(workers.map(compiled, [Path(__file__).parent / "race_check.c", *sorted(DRIVER.glob("*.c"))]))
+        objects = list(
+            workers.map(compiled, [*sorted(Path(__file__).parent.glob("race_*.c")), *sorted(DRIVER.glob("*.c"))])
+        )
     libraries = [f"-l{name}" for name in flags.libraries]
     subprocess.run(
         ["gcc", "-fsanitize=thread", *map(str, objects), "-o", str(path), *libraries, "-lpthread"], check=True
