@@ -105,7 +105,8 @@ class Lab:
         return self.host(switch=number, **parameters), self.host(switch=number, **parameters)
 
     def close(self) -> None:
-        for host in self.hosts:
+        # The first may be the proxy of the others, and stops last.
+        for host in reversed(self.hosts):
             if not host.port.is_closed:
                 host.port.remove()
             host.nic.close()

@@ -116,7 +116,7 @@ check_wheel(uint64_t steps)
     static void *taken[N];
     int64_t now_ms = 123;
 
-    nicsim_wheel_init(&wheel, now_ms);
+    nicsim_wheel_init(&wheel, now_ms, 0);
     for (uint64_t step = 0; step < steps; step++) {
         struct nicsim_age *age = &ages[dice(N)];
 

@@ -36,7 +36,7 @@ parse_age(struct nicsim_spec *spec, const struct rte_flow_action *action, struct
     if (spec->flags & NICSIM_RULE_AGE) {
         return REFUSE(EINVAL, ACTION, action, "a rule has one AGE");
     }
-    if (!age || age->timeout == 0) {
+    if (!age || (age->timeout == 0 && !(spec->takes & NICSIM_TAKES_AGE_0))) {
         return REFUSE(EINVAL, ACTION_CONF, action, "AGE needs a timeout of at least 1 s");
     }
     spec->flags |= NICSIM_RULE_AGE;
@@ -135,10 +135,11 @@ static int
 take_conntrack(struct nicsim_spec *spec, const struct nicsim_object *object, uint32_t index,
                const struct rte_flow_action *action, struct rte_flow_error *error)
 {
-    if (spec->group == 0) {
+    if (spec->group == 0 && !spec->transfer) {
         return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK works in groups above 0");
     }
-    if (spec->key.proto != IPPROTO_TCP || !(spec->key.bits & NICSIM_KEY_L4)) {
+    if (!(spec->takes & NICSIM_TAKES_ANY_CONNTRACK) &&
+        (spec->key.proto != IPPROTO_TCP || !(spec->key.bits & NICSIM_KEY_L4))) {
         return REFUSE(EINVAL, ACTION, action, "CONNTRACK needs a TCP item");
     }
     if (spec->fate != NICSIM_FATE_NONE) {

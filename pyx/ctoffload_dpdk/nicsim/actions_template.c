@@ -191,6 +191,8 @@ merge_unnamed(const struct nicsim_actions_template *template, uint32_t i, struct
     *out = template->object_type[i] == NICSIM_RULE_COUNT ? (struct rte_flow_action){.type = RTE_FLOW_ACTION_TYPE_COUNT}
            : template->object_type[i] == NICSIM_RULE_AGE
                ? (struct rte_flow_action){.type = RTE_FLOW_ACTION_TYPE_AGE, .conf = &age}
+           : template->object_type[i] == NICSIM_RULE_CONNTRACK
+               ? (struct rte_flow_action){.type = RTE_FLOW_ACTION_TYPE_CONNTRACK}
                : (struct rte_flow_action){.type = RTE_FLOW_ACTION_TYPE_VOID};
 }
 
@@ -223,6 +225,16 @@ nicsim_actions_merge(struct nicsim_port *port, const struct nicsim_actions_templ
     return 0;
 }
 
+void
+nicsim_leave_out_contexts(struct rte_flow_action *actions)
+{
+    for (; actions->type != RTE_FLOW_ACTION_TYPE_END; actions++) {
+        if (actions->type == RTE_FLOW_ACTION_TYPE_CONNTRACK) {
+            actions->type = RTE_FLOW_ACTION_TYPE_VOID;
+        }
+    }
+}
+
 /* Whether any rule could have these actions. What depends on group and pattern is looked at with the table. */
 static int
 check(struct nicsim_port *port, const struct nicsim_actions_template *template, struct rte_flow_error *error)
@@ -235,8 +247,12 @@ check(struct nicsim_port *port, const struct nicsim_actions_template *template, 
     spec.key.eth_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
     spec.key.proto = IPPROTO_TCP;
     spec.key.bits = NICSIM_KEY_L4;
+    if (nicsim_profile_of(port)->judges_late) {
+        return 0;
+    }
     rc = nicsim_actions_merge(port, template, NULL, actions, &own);
     if (rc == 0) {
+        nicsim_leave_out_contexts(actions);
         rc = nicsim_actions_parse(port, actions, &spec, &own);
     }
     return rc == -ENOTSUP ? rte_flow_error_set(error, ENOTSUP, own.type, NULL, own.message) : 0;

@@ -8,6 +8,7 @@
 
 #define NICSIM_AGE_SLOTS         4096
 #define NICSIM_AGE_LISTS         64
+#define NICSIM_LIST_BY_COUNTER   1 /* of two, where one is of those that a counter tells to be idle */
 #define NICSIM_AGE_MAX_TIMEOUT_S ((1u << 24) - 1)
 
 enum nicsim_age_state {
@@ -35,21 +36,25 @@ struct nicsim_age {
 };
 
 struct nicsim_wheel {
-    int64_t tick;    /* last second that was worked on */
-    uint64_t n_aged; /* in all lists */
+    int64_t check_ms; /* hits are seen at checks that far apart, and one late; 0: at once */
+    uint64_t room;    /* in all lists; who has none waits for the next tick */
+    int64_t tick;     /* last second that was worked on */
+    uint64_t n_aged;  /* in all lists */
     uint64_t n_aged_of[NICSIM_AGE_LISTS];
     struct nicsim_age_link aged[NICSIM_AGE_LISTS]; /* oldest first */
     bool is_final;                                 /* what aged stays so, whatever packets still come (mlx5) */
     struct nicsim_age_link slots[NICSIM_AGE_SLOTS];
 };
 
-void nicsim_wheel_init(struct nicsim_wheel *wheel, int64_t now_ms);
+void nicsim_wheel_init(struct nicsim_wheel *wheel, int64_t now_ms, int64_t check_ms);
+/* The last hit of one that nothing hit yet. */
+int64_t nicsim_wheel_born_ms(const struct nicsim_wheel *wheel, int64_t now_ms);
 /* Starts to watch it; its timeout is not 0 and last_ms is set. */
 void nicsim_wheel_add(struct nicsim_wheel *wheel, struct nicsim_age *age);
 void nicsim_wheel_remove(struct nicsim_wheel *wheel, struct nicsim_age *age);
 /* A hit on one that had aged: it is watched again. */
 void nicsim_wheel_revive(struct nicsim_wheel *wheel, struct nicsim_age *age);
-/* Turns the wheel to now. Returns how many became aged. */
+/* Turns the wheel to now. Returns how many became aged, those without room included. */
 uint64_t nicsim_wheel_turn(struct nicsim_wheel *wheel, int64_t now_ms);
 /* Up to `max` contexts of a list, oldest first; consumed ones leave the list. Returns their number. */
 uint32_t nicsim_wheel_aged(struct nicsim_wheel *wheel, uint8_t list, void **contexts, uint32_t max, bool consume);

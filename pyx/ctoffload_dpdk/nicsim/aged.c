@@ -10,15 +10,49 @@
 
 #define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
-void
-nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct rte_flow_query_age *out)
+/* sampled: NULL where the idle time is exact. */
+static void
+query(struct nicsim_port *port, const struct nicsim_age *age, const struct nicsim_sampled *sampled,
+      struct rte_flow_query_age *out)
 {
-    int64_t idle_s = (nicsim_clock_ms(&port->sw->clock) - age->last_ms) / 1000;
+    bool is_final = port->config.manners[NICSIM_AGEING_FINAL];
+    bool is_found = age->state >= NICSIM_AGE_AGED;
+    int64_t idle_s =
+        sampled ? nicsim_sampled_idle_s(port, sampled) : (nicsim_clock_ms(&port->sw->clock) - age->last_ms) / 1000;
 
     memset(out, 0, sizeof *out);
-    out->aged = (age->timeout_s && idle_s >= age->timeout_s) || (port->wheel.is_final && age->state >= NICSIM_AGE_AGED);
-    out->sec_since_last_hit_valid = !(port->wheel.is_final && out->aged);
+    out->aged = sampled ? is_found : (age->timeout_s && idle_s >= age->timeout_s) || (is_final && is_found);
+    out->sec_since_last_hit_valid = !(is_final && out->aged);
     out->sec_since_last_hit = idle_s < 0xffffff ? idle_s : 0xffffff;
+}
+
+void
+nicsim_rule_age_query(struct nicsim_port *port, struct nicsim_rule *rule, struct rte_flow_query_age *out)
+{
+    const struct nicsim_object *object = nicsim_rule_ager(port, rule);
+    bool is_sampled = port->config.manners[NICSIM_AGE_CHECK_MS];
+
+    if (object) {
+        nicsim_object_age_query(port, object, out);
+    } else {
+        query(port, &rule->age, is_sampled ? &port->sampled[rule - port->rules] : NULL, out);
+    }
+}
+
+void
+nicsim_object_age_query(struct nicsim_port *port, const struct nicsim_object *object, struct rte_flow_query_age *out)
+{
+    query(port, &object->age, port->config.manners[NICSIM_AGE_CHECK_MS] ? &object->sampled : NULL, out);
+}
+
+/* One in a hundred or so of the counters asked for and a fifth more, rounded down, then up to a power of two. */
+void
+nicsim_aged_set_room(struct nicsim_port *port)
+{
+    uint64_t counters = port->sizes.counters.room, percent = port->config.manners[NICSIM_AGED_PERCENT];
+    uint64_t room = (counters + counters / 5) * percent / 100;
+
+    port->wheel.room = percent == 0 ? UINT64_MAX : room == 0 ? 0 : rte_align64pow2(room);
 }
 
 static void
@@ -69,15 +103,35 @@ nicsim_aged_notify(struct nicsim_switch *sw)
     }
 }
 
+/* Software steering fills from two lists, and counts what the second holds beyond the room. */
+static int64_t
+read_two_lists(struct nicsim_port *port, void **contexts, uint32_t n, bool consume)
+{
+    uint32_t first = nicsim_wheel_aged(&port->wheel, 0, contexts, n, consume);
+    uint64_t second = port->wheel.n_aged_of[NICSIM_LIST_BY_COUNTER];
+
+    if (first == n) {
+        return first + second;
+    }
+    return first + nicsim_wheel_aged(&port->wheel, NICSIM_LIST_BY_COUNTER, contexts + first, n - first, consume);
+}
+
 /* Without room it only counts; either way what comes later is news again. */
 static int64_t
 read_list(struct nicsim_port *port, uint8_t list, void **contexts, uint32_t n)
 {
+    bool consume = port->config.manners[NICSIM_AGED_CONSUME];
+
     turn_port(port);
     port->is_event_due = false;
     port->is_event_sent = false;
-    return n && contexts ? nicsim_wheel_aged(&port->wheel, list, contexts, n, port->config.consume_aged)
-                         : (int64_t) port->wheel.n_aged_of[list];
+    if (n == 0 || !contexts) {
+        return port->sizes.is_strict ? port->wheel.n_aged_of[list] : port->wheel.n_aged;
+    }
+    if (port->config.manners[NICSIM_AGED_OVERREPORT] && !port->sizes.is_strict) {
+        return read_two_lists(port, contexts, n, consume);
+    }
+    return nicsim_wheel_aged(&port->wheel, list, contexts, n, consume);
 }
 
 static int
@@ -93,6 +147,8 @@ aged_get(struct nicsim_port *port, uint8_t list, const char *refusal, void **con
         found = FAIL(injected, UNSPECIFIED, NULL, NICSIM_INJECTED);
     } else if (refusal) {
         found = FAIL(EINVAL, STATE, NULL, refusal);
+    } else if (port->config.manners[NICSIM_AGED_NEEDS_AGES] && !(port->sizes.is_configured && port->sizes.ages.room)) {
+        found = FAIL(ENOENT, UNSPECIFIED, NULL, "no ages were set aside (rte_flow_configure: nb_aging_objects)");
     } else {
         found = read_list(port, list, contexts, n);
     }

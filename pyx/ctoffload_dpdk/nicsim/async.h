@@ -144,6 +144,8 @@ struct nicsim_flow_queue {
 struct nicsim_room {
     uint32_t room;
     uint32_t used;
+    uint32_t n_resting;     /* freed since the last refresh, and not to be used before the next */
+    int64_t resting_period; /* they were freed in */
 };
 
 /* What rte_flow_configure() set aside, or all there is where it was not called. */

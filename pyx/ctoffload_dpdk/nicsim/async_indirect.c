@@ -118,7 +118,7 @@ nicsim_async_indirect_update(struct rte_eth_dev *dev, uint32_t number, const str
     object = nicsim_object_of(port, handle, &index);
     rc = queue ? nicsim_object_ready(object, handle, error) : -rte_errno;
     if (rc == 0) {
-        rc = nicsim_object_check_update(object, update, handle, error);
+        rc = nicsim_object_check_update(port, object, update, handle, error);
     }
     if (rc == 0) {
         struct nicsim_op *op = nicsim_flow_queue_put(queue, NICSIM_OP_OBJECT_UPDATE, index, user_data);

@@ -26,8 +26,6 @@ enum {
     MTSAFE,
     LOOPBACK,
     CLOCK,
-    AGED,
-    AGEING,
     PREFAULT,
     PROFILE,
     COUNTERS,
@@ -36,10 +34,11 @@ enum {
     FLOW_QUEUES,
     QUEUE_SIZE,
     COMPLETION_DELAY_MS,
-    N_PARAMETERS
+    N_OWN,
+    N_PARAMETERS = N_OWN + NICSIM_N_MANNERS
 };
 
-static const struct parameter defaults[N_PARAMETERS] = {
+static const struct parameter own[N_OWN] = {
     [CAPACITY] = {"capacity", NULL, 1, NICSIM_MAX_RULES, 1 << 20},
     [OBJECTS] = {"objects", NULL, 1, NICSIM_MAX_RULES, 1 << 16},
     [QUEUES] = {"queues", NULL, 1, NICSIM_MAX_QUEUES, 16},
@@ -54,18 +53,31 @@ static const struct parameter defaults[N_PARAMETERS] = {
     [FLOW_QUEUES] = {"flow_queues", NULL, 1, NICSIM_MAX_FLOW_QUEUES, NICSIM_MAX_FLOW_QUEUES},
     [QUEUE_SIZE] = {"queue_size", NULL, 1, NICSIM_MAX_QUEUE_SIZE, 65536},
     [COMPLETION_DELAY_MS] = {"completion_delay_ms", NULL, 0, 3600000, 0},
-    [AGED] = {"aged", "keep|consume", 0, 1, 0},
-    [AGEING] = {"ageing", "again|final", 0, 1, 0},
     [PROFILE] = {"profile", NICSIM_PROFILE_NAMES, 0, NICSIM_N_PROFILES - 1, NICSIM_FREE},
 };
 
 #define WIRES "wire=python|ring:NAME|port:NAME"
 
+/* Those of the port, then its manners; -1: as the profile has it. */
+static void
+fill_defaults(struct parameter *p)
+{
+    memcpy(p, own, sizeof own);
+    for (int i = 0; i < NICSIM_N_MANNERS; i++) {
+        const struct nicsim_manner_of *m = &nicsim_manners[i];
+
+        p[N_OWN + i] = (struct parameter){m->name, m->words, m->min, m->max, -1};
+    }
+}
+
 /* "capacity=1..16777215 ... clock=real|manual" */
 static const char *
 allowed(char *text, size_t size)
 {
+    struct parameter defaults[N_PARAMETERS];
     size_t used = 0;
+
+    fill_defaults(defaults);
 
     for (int i = 0; i < N_PARAMETERS; i++) {
         const struct parameter *p = &defaults[i];
@@ -143,10 +155,10 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
 {
     struct parameter p[N_PARAMETERS];
     struct rte_kvargs *kvargs = rte_kvargs_parse(args ? args : "", NULL);
-    char text[1024];
+    char text[2048];
     int error = 0;
 
-    memcpy(p, defaults, sizeof p);
+    fill_defaults(p);
     for (unsigned int i = 0; kvargs && i < kvargs->count && !error; i++) {
         const struct rte_kvargs_pair *pair = &kvargs->pairs[i];
 
@@ -172,8 +184,6 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .mtsafe = p[MTSAFE].value,
         .loopback = p[LOOPBACK].value,
         .manual_clock = p[CLOCK].value,
-        .consume_aged = p[AGED].value,
-        .final_ageing = p[AGEING].value,
         .prefault = p[PREFAULT].value,
         .profile = p[PROFILE].value,
         .counters = given_or(&p[COUNTERS], p[CAPACITY].value + p[OBJECTS].value),
@@ -182,8 +192,10 @@ nicsim_config_parse(const char *name, const char *args, struct nicsim_config *co
         .flow_queues = p[FLOW_QUEUES].value,
         .queue_size = p[QUEUE_SIZE].value,
         .completion_delay_ms = p[COMPLETION_DELAY_MS].value,
-        .queue_full_errno = EAGAIN,
         .template_full_errno = ENOSPC,
     };
+    for (int i = 0; i < NICSIM_N_MANNERS; i++) {
+        config->manners[i] = given_or(&p[N_OWN + i], nicsim_manners[i].by_profile[config->profile]);
+    }
     return error;
 }

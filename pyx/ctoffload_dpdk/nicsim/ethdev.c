@@ -128,6 +128,9 @@ start(struct rte_eth_dev *dev)
     }
     nicsim_lock(port);
     if (!error) {
+        error = nicsim_proxy_check_start(port);
+    }
+    if (!error) {
         error = nicsim_hairpin_start(port);
     }
     port->is_started = error == 0;
@@ -151,6 +154,9 @@ stop(struct rte_eth_dev *dev)
 
     nicsim_lock(port);
     error = nicsim_fault_take(port, NICSIM_CALL_STOP);
+    if (!error) {
+        error = nicsim_proxy_check_stop(port);
+    }
     if (error) {
         nicsim_unlock(port);
         return -error;

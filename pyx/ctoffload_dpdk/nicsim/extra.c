@@ -62,15 +62,22 @@ nicsim_rule_extra(const struct nicsim_port *port, const struct nicsim_rule *rule
     return rule->extra == NICSIM_NO_INDEX ? NULL : &port->extras[rule->extra];
 }
 
-struct nicsim_age *
-nicsim_rule_age(const struct nicsim_port *port, struct nicsim_rule *rule)
+struct nicsim_object *
+nicsim_rule_ager(const struct nicsim_port *port, const struct nicsim_rule *rule)
 {
     const struct nicsim_extra *extra = nicsim_rule_extra(port, rule);
 
-    return extra && extra->age_object != NICSIM_NO_INDEX ? &port->objects[extra->age_object].age : &rule->age;
+    return extra && extra->age_object != NICSIM_NO_INDEX ? &port->objects[extra->age_object] : NULL;
 }
 
-/* NULL: the rule counts itself. */
+struct nicsim_age *
+nicsim_rule_age(const struct nicsim_port *port, struct nicsim_rule *rule)
+{
+    struct nicsim_object *object = nicsim_rule_ager(port, rule);
+
+    return object ? &object->age : &rule->age;
+}
+
 struct nicsim_object *
 nicsim_rule_counter(const struct nicsim_port *port, const struct nicsim_rule *rule)
 {

@@ -54,7 +54,8 @@ rule_release(struct nicsim_port *port, uint32_t index)
 
     rule->flags = 0;
     nicsim_rule_set_stage(rule, NICSIM_STAGE_DONE, 0);
-    rule->generation++;
+    /* Small handles name whoever is there. */
+    rule->generation += !port->config.manners[NICSIM_SMALL_HANDLES];
     rule->packets = port->free_rule;
     port->free_rule = index;
 }
@@ -100,6 +101,14 @@ fate_unuse(struct nicsim_port *port, uint8_t fate, uint16_t arg)
     }
 }
 
+/* Software steering tells from a counter that a rule is idle where it has one, and in the root group. */
+static bool
+is_idle_by_counter(const struct nicsim_port *port, const struct nicsim_spec *spec)
+{
+    return port->config.manners[NICSIM_AGED_OVERREPORT] &&
+           ((spec->flags & NICSIM_RULE_COUNT) || (spec->group == 0 && !spec->transfer));
+}
+
 static void
 rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, const struct nicsim_spec *spec,
           uint32_t hash, uint32_t extra, uint32_t wide)
@@ -119,7 +128,7 @@ rule_fill(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t index, co
     rule->age.context = spec->context ? spec->context : nicsim_rule_handle(rule, index);
     rule->age.state = NICSIM_AGE_OFF;
     rule->age.owner = port->slot;
-    rule->age.list = 0;
+    rule->age.list = is_idle_by_counter(port, spec) ? NICSIM_LIST_BY_COUNTER : 0;
 }
 
 int
@@ -180,8 +189,11 @@ nicsim_rule_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms)
         return EEXIST;
     }
     rule->flags |= NICSIM_RULE_LIVE;
-    rule->age.last_ms = now_ms;
-    if ((rule->flags & NICSIM_RULE_AGE) && nicsim_rule_age(port, rule) == &rule->age) {
+    rule->age.last_ms = nicsim_wheel_born_ms(&port->wheel, now_ms);
+    if (port->sampled) {
+        nicsim_sampled_begin(port, &port->sampled[index], now_ms);
+    }
+    if ((rule->flags & NICSIM_RULE_AGE) && rule->age.timeout_s && nicsim_rule_age(port, rule) == &rule->age) {
         nicsim_wheel_add(&port->wheel, &rule->age);
     }
     port->sw->n_from_host += is_from_host(&rule->key, port->sw->match.subtables[rule->key.subtable]);
@@ -387,8 +399,6 @@ static int
 query_action(struct nicsim_port *port, struct nicsim_rule *rule, const struct rte_flow_action *action, void *data,
              struct rte_flow_error *error)
 {
-    struct nicsim_object *object;
-
     switch (action->type) {
     case RTE_FLOW_ACTION_TYPE_VOID:
         return 0;
@@ -396,15 +406,14 @@ query_action(struct nicsim_port *port, struct nicsim_rule *rule, const struct rt
         if (!(rule->flags & NICSIM_RULE_COUNT)) {
             return FAIL(EINVAL, ACTION, action, "the rule has no COUNT");
         }
-        object = nicsim_rule_counter(port, rule);
-        nicsim_count_query(object ? &object->packets : &rule->packets, object ? &object->bytes : &rule->bytes, data);
+        nicsim_rule_count_query(port, rule, data);
         nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
         return 0;
     case RTE_FLOW_ACTION_TYPE_AGE:
         if (!(rule->flags & NICSIM_RULE_AGE)) {
             return FAIL(EINVAL, ACTION, action, "the rule has no AGE");
         }
-        nicsim_age_query(port, nicsim_rule_age(port, rule), data);
+        nicsim_rule_age_query(port, rule, data);
         nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
         return 0;
     default:
@@ -457,22 +466,6 @@ flow_isolate(struct rte_eth_dev *dev, int on, struct rte_flow_error *error)
     return rc;
 }
 
-/* Each port takes the rules of its own switch, transfer ones too. */
-static int
-flow_pick_transfer_proxy(struct rte_eth_dev *dev, uint16_t *proxy, struct rte_flow_error *error)
-{
-    struct nicsim_port *port = nicsim_port_of(dev);
-
-    nicsim_lock(port);
-    for (int i = NICSIM_MAX_PORTS - 1; i >= 0; i--) {
-        if (port->sw->ports[i]) {
-            *proxy = port->sw->ports[i]->port_id;
-        }
-    }
-    nicsim_unlock(port);
-    return 0;
-}
-
 const struct rte_flow_ops nicsim_flow_ops = {
     .validate = flow_validate,
     .create = flow_create,
@@ -485,7 +478,7 @@ const struct rte_flow_ops nicsim_flow_ops = {
     .action_handle_destroy = nicsim_indirect_destroy,
     .action_handle_update = nicsim_indirect_update,
     .action_handle_query = nicsim_indirect_query,
-    .pick_transfer_proxy = flow_pick_transfer_proxy,
+    .pick_transfer_proxy = nicsim_proxy_pick,
     .get_q_aged_flows = nicsim_aged_get_of_queue,
     .info_get = nicsim_flow_info_get,
     .configure = nicsim_flow_configure,

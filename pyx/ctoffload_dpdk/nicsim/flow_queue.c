@@ -58,7 +58,8 @@ nicsim_flow_queue_use(struct nicsim_port *port, uint32_t number, struct rte_flow
     }
     queue = &port->flow_queues[number];
     if (queue->enqueued - queue->pulled + queue->n_untold >= queue->size) {
-        FAIL(port->config.queue_full_errno, UNSPECIFIED, NULL, "the flow queue is full: push, and pull results");
+        FAIL(port->config.manners[NICSIM_QUEUE_FULL] ? ENOMEM : EAGAIN, UNSPECIFIED, NULL,
+             "the flow queue is full: push, and pull results");
         return NULL;
     }
     return queue;

@@ -48,7 +48,7 @@ nicsim_object_drop(struct nicsim_port *port, uint32_t index)
     nicsim_sizes_give(port, object->type);
     object->type = 0;
     object->stage = NICSIM_STAGE_DONE;
-    object->generation++;
+    object->generation += !port->config.manners[NICSIM_SMALL_HANDLES];
     object->next_free = port->free_object;
     port->free_object = index;
     port->n_objects--;
@@ -117,8 +117,8 @@ object_fill(struct nicsim_object *object, uint32_t index, const struct rte_flow_
 }
 
 static int
-check_wish(const struct rte_flow_indir_action_conf *conf, const struct rte_flow_action *action,
-           struct rte_flow_error *error)
+check_wish(const struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
+           const struct rte_flow_action *action, struct rte_flow_error *error)
 {
     uint8_t type = object_type(action->type);
 
@@ -127,6 +127,10 @@ check_wish(const struct rte_flow_indir_action_conf *conf, const struct rte_flow_
     }
     if (!type) {
         return FAIL(ENOTSUP, ACTION, action, "only COUNT, AGE and CONNTRACK can be indirect");
+    }
+    if (type == NICSIM_RULE_CONNTRACK && port->config.manners[NICSIM_CONTEXT_PORTS] &&
+        port->port_id >= port->config.manners[NICSIM_CONTEXT_PORTS]) {
+        return FAIL(EINVAL, UNSPECIFIED, NULL, "the driver has contexts on ports of lower numbers only");
     }
     if (type != NICSIM_RULE_COUNT && !action->conf) {
         return FAIL(EINVAL, ACTION_CONF, action, "the action has no configuration");
@@ -142,7 +146,7 @@ nicsim_object_new(struct nicsim_port *port, const struct rte_flow_indir_action_c
                   const struct rte_flow_action *action, uint32_t *index, struct rte_flow_error *error)
 {
     struct nicsim_object *object;
-    int rc = check_wish(conf, action, error);
+    int rc = check_wish(port, conf, action, error);
 
     if (rc == 0) {
         rc = nicsim_sizes_take(port, object_type(action->type), error);
@@ -166,7 +170,8 @@ nicsim_object_enter(struct nicsim_port *port, uint32_t index, int64_t now_ms)
     struct nicsim_object *object = &port->objects[index];
 
     object->stage = NICSIM_STAGE_DONE;
-    object->age.last_ms = now_ms;
+    object->age.last_ms = nicsim_wheel_born_ms(&port->wheel, now_ms);
+    nicsim_sampled_begin(port, &object->sampled, now_ms);
     if (object->type == NICSIM_RULE_AGE && object->age.timeout_s) {
         nicsim_wheel_add(&port->wheel, &object->age);
     }
@@ -273,13 +278,16 @@ conntrack_update(struct rte_flow_action_conntrack *conntrack, const struct rte_f
 }
 
 int
-nicsim_object_check_update(const struct nicsim_object *object, const void *update, const void *cause,
-                           struct rte_flow_error *error)
+nicsim_object_check_update(const struct nicsim_port *port, const struct nicsim_object *object, const void *update,
+                           const void *cause, struct rte_flow_error *error)
 {
     const struct rte_flow_modify_conntrack *modify = update;
 
     if (object->type == NICSIM_RULE_COUNT) {
         return FAIL(ENOTSUP, ACTION, cause, "a counter cannot be updated");
+    }
+    if (object->type == NICSIM_RULE_AGE && !port->config.manners[NICSIM_AGE_UPDATE]) {
+        return FAIL(ENOTSUP, ACTION, cause, "an age cannot be updated");
     }
     if (!update) {
         return FAIL(EINVAL, ACTION_CONF, cause, "no update given");
@@ -304,10 +312,10 @@ void
 nicsim_object_query(struct nicsim_port *port, struct nicsim_object *object, void *data)
 {
     if (object->type == NICSIM_RULE_COUNT) {
-        nicsim_count_query(&object->packets, &object->bytes, data);
+        nicsim_object_count_query(port, object, data);
         nicsim_lie_tell(port, NICSIM_ANSWER_COUNT, data);
     } else if (object->type == NICSIM_RULE_AGE) {
-        nicsim_age_query(port, &object->age, data);
+        nicsim_object_age_query(port, object, data);
         nicsim_lie_tell(port, NICSIM_ANSWER_AGE, data);
     } else {
         memcpy(data, &object->conntrack, sizeof object->conntrack);
@@ -329,7 +337,7 @@ nicsim_indirect_update(struct rte_eth_dev *dev, struct rte_flow_action_handle *h
     object = nicsim_object_of(port, handle, &index);
     rc = injected ? FAIL(injected, ACTION, handle, INJECTED) : nicsim_object_ready(object, handle, error);
     if (rc == 0) {
-        rc = nicsim_object_check_update(object, update, handle, error);
+        rc = nicsim_object_check_update(port, object, update, handle, error);
     }
     if (rc == 0) {
         nicsim_object_update(port, object, update);

@@ -22,6 +22,7 @@
 #include "async.h"
 #include "far.h"
 #include "fault.h"
+#include "manners.h"
 #include "match.h"
 #include "memory.h"
 #include "nicsim_ctl.h"
@@ -50,8 +51,7 @@ struct nicsim_config {
     bool mtsafe;
     bool loopback;
     bool manual_clock;
-    bool consume_aged;
-    bool final_ageing;
+    int32_t manners[NICSIM_N_MANNERS];
     bool prefault;     /* memory for all rules is touched when the port is made */
     uint8_t profile;   /* enum nicsim_profile_id */
     uint32_t counters; /* what rte_flow_configure() may set aside, all of it where it is not called; likewise below */
@@ -60,7 +60,6 @@ struct nicsim_config {
     uint32_t flow_queues;
     uint32_t queue_size;
     uint32_t completion_delay_ms;
-    int queue_full_errno;    /* what a full flow queue answers */
     int template_full_errno; /* what a full template table answers */
 };
 
@@ -178,6 +177,7 @@ struct nicsim_object {
     uint8_t type;  /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
     uint8_t stage; /* enum nicsim_stage */
     struct rte_flow_action_conntrack conntrack;
+    struct nicsim_sampled sampled;
 };
 
 /* Queues that one or more rules spread over. */
@@ -262,7 +262,8 @@ struct nicsim_port {
     uint32_t n_references; /* the driver's and the controls' */
 
     struct nicsim_rule *rules;
-    struct nicsim_extra *extras; /* as many as rules */
+    struct nicsim_sampled *sampled; /* as many as rules; NULL where nothing is sampled */
+    struct nicsim_extra *extras;    /* as many as rules */
     uint32_t extras_top, free_extra;
     union nicsim_wide_slot *wides; /* as many as rules; the second parts of keys */
     uint32_t wides_top, free_wide;
@@ -497,6 +498,7 @@ struct nicsim_spec {
     uint8_t fate;
     uint8_t flags;
     bool transfer;
+    uint32_t takes;          /* NICSIM_TAKES_* */
     struct nicsim_wide wide; /* set where is_wide; last, since few rules need them cleared */
     struct nicsim_wide wide_mask;
 };
@@ -533,10 +535,16 @@ struct rte_flow *nicsim_rule_handle(const struct nicsim_rule *rule, uint32_t ind
 /* count.c */
 /* A packet met the rule: its counter and its age, or those of the objects it uses. */
 void nicsim_rule_hit(struct nicsim_port *port, struct nicsim_rule *rule, uint32_t length, int64_t now_ms);
-void nicsim_count_query(uint64_t *packets, uint64_t *bytes, struct rte_flow_query_count *out);
+void nicsim_rule_count_query(struct nicsim_port *port, struct nicsim_rule *rule, struct rte_flow_query_count *out);
+void nicsim_object_count_query(struct nicsim_port *port, struct nicsim_object *object,
+                               struct rte_flow_query_count *out);
 
 /* aged.c */
-void nicsim_age_query(struct nicsim_port *port, const struct nicsim_age *age, struct rte_flow_query_age *out);
+void nicsim_rule_age_query(struct nicsim_port *port, struct nicsim_rule *rule, struct rte_flow_query_age *out);
+void nicsim_object_age_query(struct nicsim_port *port, const struct nicsim_object *object,
+                             struct rte_flow_query_age *out);
+/* The room of the aged list, after the number of counters changed. */
+void nicsim_aged_set_room(struct nicsim_port *port);
 int nicsim_aged_get(struct rte_eth_dev *dev, void **contexts, uint32_t n, struct rte_flow_error *error);
 int nicsim_aged_get_of_queue(struct rte_eth_dev *dev, uint32_t queue, void **contexts, uint32_t n,
                              struct rte_flow_error *error);
@@ -555,7 +563,9 @@ void nicsim_extra_unuse(struct nicsim_port *port, uint32_t index);
 const struct nicsim_extra *nicsim_rule_extra(const struct nicsim_port *port, const struct nicsim_rule *rule);
 /* The rule's own, or the object's that it shares. */
 struct nicsim_age *nicsim_rule_age(const struct nicsim_port *port, struct nicsim_rule *rule);
+/* NULL: the rule counts itself, ages by itself. */
 struct nicsim_object *nicsim_rule_counter(const struct nicsim_port *port, const struct nicsim_rule *rule);
+struct nicsim_object *nicsim_rule_ager(const struct nicsim_port *port, const struct nicsim_rule *rule);
 
 /* conntrack.c */
 /* 0, or EINVAL where a value cannot be. */
@@ -634,8 +644,8 @@ void nicsim_object_drop(struct nicsim_port *port, uint32_t index);
 void nicsim_object_remove(struct nicsim_port *port, uint32_t index, bool lost);
 /* 0 where it can be asked, changed and used. */
 int nicsim_object_ready(const struct nicsim_object *object, const void *cause, struct rte_flow_error *error);
-int nicsim_object_check_update(const struct nicsim_object *object, const void *update, const void *cause,
-                               struct rte_flow_error *error);
+int nicsim_object_check_update(const struct nicsim_port *port, const struct nicsim_object *object, const void *update,
+                               const void *cause, struct rte_flow_error *error);
 void nicsim_object_update(struct nicsim_port *port, struct nicsim_object *object, const void *update);
 void nicsim_object_query(struct nicsim_port *port, struct nicsim_object *object, void *data);
 struct rte_flow_action_handle *nicsim_indirect_create(struct rte_eth_dev *dev,
@@ -685,6 +695,8 @@ int nicsim_actions_template_destroy(struct rte_eth_dev *dev, struct rte_flow_act
 /* The actions of a rule: the template's where they are fixed, the rule's own otherwise. */
 int nicsim_actions_merge(struct nicsim_port *port, const struct nicsim_actions_template *actions,
                          const struct rte_flow_action *own, struct rte_flow_action *out, struct rte_flow_error *error);
+/* Contexts that no rule has named yet: nothing that could be read. */
+void nicsim_leave_out_contexts(struct rte_flow_action *actions);
 void nicsim_pattern_templates_clear(struct nicsim_port *port);
 void nicsim_actions_templates_clear(struct nicsim_port *port);
 

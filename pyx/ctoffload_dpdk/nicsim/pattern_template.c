@@ -149,7 +149,7 @@ check(struct nicsim_port *port, const struct nicsim_pattern_template *pattern, s
     struct nicsim_spec spec = {.group = 1, .transfer = pattern->attr.transfer && !pattern->attr.ingress};
     int rc = nicsim_pattern_merge(pattern, NULL, items, error);
 
-    if (rc == 0) {
+    if (rc == 0 && !nicsim_profile_of(port)->judges_late) {
         rc = nicsim_items_parse(port, items, &spec, error);
     }
     if (rc && error) {

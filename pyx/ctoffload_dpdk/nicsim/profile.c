@@ -158,7 +158,7 @@ nicsim_profile_actions_template(struct nicsim_port *port, const struct rte_flow_
 {
     const struct nicsim_profile *profile = nicsim_profile_of(port);
     struct nicsim_asked asked = asked_of(port, attr, NULL, actions);
-    int rc = ask(profile->templates, &asked, error);
+    int rc = asked.domain ? ask(profile->templates, &asked, error) : 0; /* without one it is for all */
 
     return rc ? rc : ask_actions(profile->actions_templates, &asked, error);
 }

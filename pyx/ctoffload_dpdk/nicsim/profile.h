@@ -130,6 +130,11 @@ enum nicsim_has {
     NICSIM_HAS_QUERY,   /* validate, create, destroy, flush, and a query that knows nothing */
 };
 
+enum {
+    NICSIM_TAKES_ANY_CONNTRACK = 1, /* CONNTRACK of what is not TCP */
+    NICSIM_TAKES_AGE_0 = 2,         /* AGE that never ends */
+};
+
 struct nicsim_profile {
     nicsim_refusals attributes;
     nicsim_refusals items;             /* for each item */
@@ -140,9 +145,11 @@ struct nicsim_profile {
     nicsim_refusals pattern_templates; /* for each item */
     nicsim_refusals actions_templates; /* for each action */
     nicsim_refusals tables;            /* for each pair of a pattern and a list of actions */
-    const char *no_sync;               /* why rte_flow_create does not exist; NULL: it does */
-    bool has_flow;                     /* false: no rte_flow at all */
-    bool has_templates;                /* rte_flow_configure and what builds on it */
+    uint32_t takes;                    /* NICSIM_TAKES_*: what means nothing, but is not refused */
+    bool judges_late;    /* of templates only what is listed here is refused before they meet in a table */
+    const char *no_sync; /* why rte_flow_create does not exist; NULL: it does */
+    bool has_flow;       /* false: no rte_flow at all */
+    bool has_templates;  /* rte_flow_configure and what builds on it */
     enum nicsim_has has_only;
 };
 

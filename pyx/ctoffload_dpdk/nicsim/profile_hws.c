@@ -142,6 +142,8 @@ is_order_wrong(const struct nicsim_asked *asked)
             return true;
         }
         done |= joined(kind);
+        /* A tag can be pushed or popped twice. */
+        place += !(kind & (NICSIM_A_PUSH_VLAN | NICSIM_A_POP_VLAN));
     }
     return false;
 }
@@ -190,6 +192,8 @@ static const struct nicsim_refusal tables[] = {
     {.domain = NICSIM_FDB,
      .holds = is_not_the_proxy,
      ANSWER(EINVAL, ATTR_TRANSFER, "transfer tables belong to the transfer proxy, the first port of the switch")},
+    /* recorded: in/2/limits/queue-none, fdb/2/limits/queue-none */
+    {.holds = names_no_queue, ANSWER(EINVAL, UNSPECIFIED, "the port has no such queue")},
     /* recorded: in/2/order/ct+count+age+jump, fdb/2/v4-tcp/mark+port, fdb/2/v4-tcp/count+queue */
     {.holds = is_order_wrong,
      ANSWER(NICSIM_LEFT_OVER, UNSPECIFIED, "an action that is not for this domain, or not in this order")},
@@ -201,14 +205,15 @@ static const struct nicsim_refusal tables[] = {
     {.in_root = true, .holds = counts_first, ANSWER(ENOTSUP, ACTION, "COUNT works in groups above 0")},
     /* recorded: in/0/v4-tcp/age+queue */
     {.in_root = true, .holds = ages_first, ANSWER(ENOTSUP, ACTION, "AGE works in groups above 0")},
-    /* recorded: in/2/limits/queue-none */
-    {.holds = names_no_queue, ANSWER(EINVAL, UNSPECIFIED, "the port has no such queue")},
     {0},
 };
 
 const struct nicsim_profile nicsim_hws = {
     .has_flow = true,
     .has_templates = true,
+    .judges_late = true,
+    /* recorded: in/2/v4-udp/ct+jump, in/2/limits/age-0+queue */
+    .takes = NICSIM_TAKES_ANY_CONNTRACK | NICSIM_TAKES_AGE_0,
     .no_sync = "with hardware steering rules are made of templates, on queues",
     .templates = templates,
     .pattern_templates = pattern_templates,

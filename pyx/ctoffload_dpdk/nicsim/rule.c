@@ -32,6 +32,7 @@ nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, co
 
     /* The second parts of the key are cleared where they are used. */
     memset(spec, 0, offsetof(struct nicsim_spec, wide));
+    spec->takes = nicsim_profile_of(port)->takes;
     spec->extra.count_object = NICSIM_NO_INDEX;
     spec->extra.age_object = NICSIM_NO_INDEX;
     spec->extra.conntrack_object = NICSIM_NO_INDEX;

@@ -89,6 +89,13 @@ check_sizes(const struct nicsim_port *port, const struct rte_flow_port_attr *att
     return 0;
 }
 
+static uint32_t
+contexts_for(const struct nicsim_port *port, const struct rte_flow_port_attr *attr)
+{
+    return port->config.manners[NICSIM_ROUND_CONTEXTS] && attr->nb_conn_tracks ? rte_align32pow2(attr->nb_conn_tracks)
+                                                                               : attr->nb_conn_tracks;
+}
+
 /* True where the port is configured just so already. */
 static bool
 is_the_same(const struct nicsim_port *port, const struct rte_flow_port_attr *attr, uint16_t n_queues,
@@ -97,7 +104,7 @@ is_the_same(const struct nicsim_port *port, const struct rte_flow_port_attr *att
     const struct nicsim_sizes *sizes = &port->sizes;
 
     if (sizes->counters.room != attr->nb_counters || sizes->ages.room != attr->nb_aging_objects ||
-        sizes->contexts.room != attr->nb_conn_tracks || sizes->n_queues != n_queues ||
+        sizes->contexts.room != contexts_for(port, attr) || sizes->n_queues != n_queues ||
         sizes->is_strict != ((attr->flags & RTE_FLOW_PORT_FLAG_STRICT_QUEUE) != 0)) {
         return false;
     }
@@ -131,10 +138,11 @@ configure(struct nicsim_port *port, const struct rte_flow_port_attr *attr, uint1
     }
     port->sizes.counters.room = attr->nb_counters;
     port->sizes.ages.room = attr->nb_aging_objects;
-    port->sizes.contexts.room = attr->nb_conn_tracks;
+    port->sizes.contexts.room = contexts_for(port, attr);
     port->sizes.n_queues = n_queues;
     port->sizes.is_strict = (attr->flags & RTE_FLOW_PORT_FLAG_STRICT_QUEUE) != 0;
     port->sizes.is_configured = true;
+    nicsim_aged_set_room(port);
     return 0;
 }
 
@@ -154,6 +162,49 @@ nicsim_flow_configure(struct rte_eth_dev *dev, const struct rte_flow_port_attr *
 
 /* --- one counter, age or context ---------------------------------------------------------------------------------- */
 
+/* Counters that were freed since the last refresh; afterwards they can be used again. */
+static uint32_t
+n_resting(struct nicsim_port *port)
+{
+    int64_t period;
+
+    if (!port->config.manners[NICSIM_COUNTER_REST]) {
+        return 0;
+    }
+    period = nicsim_clock_ms(&port->sw->clock) / RTE_MAX(port->config.manners[NICSIM_COUNTER_REFRESH_MS], 1);
+    if (period != port->sizes.counters.resting_period) {
+        port->sizes.counters.resting_period = period;
+        port->sizes.counters.n_resting = 0;
+    }
+    return port->sizes.counters.n_resting;
+}
+
+static int
+take_counter(struct nicsim_port *port, struct rte_flow_error *error)
+{
+    struct nicsim_room *room = &port->sizes.counters;
+    int full = port->config.manners[NICSIM_COUNTERS_FULL] ? ENOENT : ENOSPC;
+    uint32_t resting = n_resting(port);
+
+    if (__builtin_expect(room->used + resting < room->room, 1)) {
+        room->used++;
+        return 0;
+    }
+    if (resting) {
+        return FAIL(EAGAIN, ACTION, NULL, "a freed counter can be used again after the next refresh");
+    }
+    return room->room ? FAIL(full, ACTION, NULL, "all counters are in use")
+                      : FAIL(EINVAL, ACTION, NULL, "no counters were set aside (rte_flow_configure: nb_counters)");
+}
+
+static void
+give_counter(struct nicsim_port *port)
+{
+    n_resting(port);
+    port->sizes.counters.used--;
+    port->sizes.counters.n_resting += port->config.manners[NICSIM_COUNTER_REST] != 0;
+}
+
 static int
 take(struct nicsim_room *room, const char *none, const char *full, struct rte_flow_error *error)
 {
@@ -168,9 +219,7 @@ take(struct nicsim_room *room, const char *none, const char *full, struct rte_fl
 static struct nicsim_room *
 room_of(struct nicsim_port *port, uint8_t type)
 {
-    return type == NICSIM_RULE_COUNT ? &port->sizes.counters
-           : type == NICSIM_RULE_AGE ? &port->sizes.ages
-                                     : &port->sizes.contexts;
+    return type == NICSIM_RULE_AGE ? &port->sizes.ages : &port->sizes.contexts;
 }
 
 int
@@ -178,8 +227,7 @@ nicsim_sizes_take(struct nicsim_port *port, uint8_t type, struct rte_flow_error 
 {
     switch (type) {
     case NICSIM_RULE_COUNT:
-        return take(&port->sizes.counters, "no counters were set aside (rte_flow_configure: nb_counters)",
-                    "all counters are in use", error);
+        return take_counter(port, error);
     case NICSIM_RULE_AGE:
         return take(&port->sizes.ages, "no ages were set aside (rte_flow_configure: nb_aging_objects)",
                     "all ages are in use", error);
@@ -192,21 +240,30 @@ nicsim_sizes_take(struct nicsim_port *port, uint8_t type, struct rte_flow_error 
 void
 nicsim_sizes_give(struct nicsim_port *port, uint8_t type)
 {
-    room_of(port, type)->used--;
+    if (type == NICSIM_RULE_COUNT) {
+        give_counter(port);
+    } else {
+        room_of(port, type)->used--;
+    }
 }
 
 /* What a rule takes for itself alone. */
 static uint8_t
-own_types(uint8_t flags, const struct nicsim_extra *extra)
+own_types(const struct nicsim_port *port, uint8_t flags, const struct nicsim_extra *extra)
 {
-    return (extra && extra->count_object != NICSIM_NO_INDEX ? 0 : flags & NICSIM_RULE_COUNT) |
-           (extra && extra->age_object != NICSIM_NO_INDEX ? 0 : flags & NICSIM_RULE_AGE);
+    uint8_t own = (extra && extra->count_object != NICSIM_NO_INDEX ? 0 : flags & NICSIM_RULE_COUNT) |
+                  (extra && extra->age_object != NICSIM_NO_INDEX ? 0 : flags & NICSIM_RULE_AGE);
+
+    if (port->config.manners[NICSIM_AGE_TAKES_COUNTER] && (own & NICSIM_RULE_AGE) && !(flags & NICSIM_RULE_COUNT)) {
+        own |= NICSIM_RULE_COUNT;
+    }
+    return own;
 }
 
 int
 nicsim_sizes_take_for(struct nicsim_port *port, const struct nicsim_spec *spec, struct rte_flow_error *error)
 {
-    uint8_t own = own_types(spec->flags, &spec->extra);
+    uint8_t own = own_types(port, spec->flags, &spec->extra);
     int rc = own & NICSIM_RULE_COUNT ? nicsim_sizes_take(port, NICSIM_RULE_COUNT, error) : 0;
 
     if (rc == 0 && (own & NICSIM_RULE_AGE)) {
@@ -221,8 +278,10 @@ nicsim_sizes_take_for(struct nicsim_port *port, const struct nicsim_spec *spec, 
 void
 nicsim_sizes_give_of(struct nicsim_port *port, uint8_t flags, const struct nicsim_extra *extra)
 {
-    uint8_t own = own_types(flags, extra);
+    uint8_t own = own_types(port, flags, extra);
 
-    port->sizes.counters.used -= (own & NICSIM_RULE_COUNT) != 0;
+    if (own & NICSIM_RULE_COUNT) {
+        give_counter(port);
+    }
     port->sizes.ages.used -= (own & NICSIM_RULE_AGE) != 0;
 }

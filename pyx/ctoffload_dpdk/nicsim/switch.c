@@ -68,6 +68,12 @@ objects_bytes(const struct nicsim_port *port)
 }
 
 static size_t
+sampled_bytes(const struct nicsim_port *port)
+{
+    return (size_t) port->config.capacity * sizeof *port->sampled;
+}
+
+static size_t
 extras_bytes(const struct nicsim_port *port)
 {
     return (size_t) port->config.capacity * sizeof *port->extras;
@@ -79,7 +85,10 @@ port_alloc(struct nicsim_port *port)
     port->rules = nicsim_memory_get(rules_bytes(port));
     port->objects = nicsim_memory_get(objects_bytes(port));
     port->extras = nicsim_memory_get(extras_bytes(port));
-    if (!port->rules || !port->objects || !port->extras) {
+    if (nicsim_is_sampled(port)) {
+        port->sampled = nicsim_memory_get(sampled_bytes(port));
+    }
+    if (!port->rules || !port->objects || !port->extras || (nicsim_is_sampled(port) && !port->sampled)) {
         return ENOMEM;
     }
     if (port->config.prefault) {
@@ -135,6 +144,7 @@ port_free(struct nicsim_port *port)
     nicsim_memory_put(port->objects, objects_bytes(port));
     nicsim_memory_put(port->extras, extras_bytes(port));
     nicsim_wide_free(port);
+    nicsim_memory_put(port->sampled, sampled_bytes(port));
     free(port);
 }
 
@@ -202,8 +212,9 @@ nicsim_port_new(const struct nicsim_config *config, struct rte_eth_dev *dev, str
         if (!error) {
             sw->n_references++;
             port->uid = ++last_uid;
-            nicsim_wheel_init(&port->wheel, nicsim_clock_ms(&sw->clock));
-            port->wheel.is_final = config->final_ageing;
+            port->wheel.is_final = config->manners[NICSIM_AGEING_FINAL];
+            nicsim_wheel_init(&port->wheel, nicsim_clock_ms(&sw->clock), config->manners[NICSIM_AGE_CHECK_MS]);
+            nicsim_aged_set_room(port);
             nicsim_reta_reset(port, false);
         } else if (sw->n_references == 0) {
             switch_free(sw);

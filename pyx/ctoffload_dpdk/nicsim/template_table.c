@@ -42,6 +42,7 @@ nicsim_template_rule_parse(struct nicsim_port *port, const struct nicsim_templat
     }
     if (!own_items) {
         rc = nicsim_profile_table(port, &table->attr, items, merged, error);
+        nicsim_leave_out_contexts(merged);
     }
     if (rc == 0) {
         rc = nicsim_rule_parse(port, &table->attr, items, merged, spec, error);
@@ -129,7 +130,8 @@ check_pairs(struct nicsim_port *port, const struct nicsim_template_table *table,
     for (uint8_t a = 0; a < table->n_actions; a++) {
         int rc = -1;
 
-        if (table->attr.group == 0 && has_context(table->actions[a])) {
+        if (table->attr.group == 0 && !table->attr.transfer && !nicsim_profile_of(port)->judges_late &&
+            has_context(table->actions[a])) {
             return FAIL(ENOTSUP, ACTION, NULL, "CONNTRACK works in groups above 0");
         }
         for (uint8_t p = 0; p < table->n_patterns && rc; p++) {
