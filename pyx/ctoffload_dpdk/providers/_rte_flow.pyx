@@ -45,6 +45,7 @@ from ctoffload_dpdk.providers._rte_flow_ports cimport (
     ports_quit,
     pull_answers,
     push_all,
+    retire_idle,
     retry_leaving,
 )
 from ctoffload_dpdk.providers._rte_flow_queue cimport EngineCounts
@@ -156,7 +157,8 @@ cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
         retry_due(p)
     if p.some_leaving:
         retry_leaving(p)
-    again_ms = last_used_poll(&p.watch, now_ms, SAMPLE_BUDGET_US)
+    retire_idle(p)
+    again_ms = min(last_used_poll(&p.watch, now_ms, SAMPLE_BUDGET_US), p.next_idle_ms)
     if p.due or p.some_leaving or p.n_unsettled:
         push_all(p)
         again_ms = now_ms + 1

@@ -4,7 +4,7 @@
 #     group 0 --everything of the port--> gate --whitelist--> connections of (port, zone) --CONNTRACK--> check
 #
 # Each of the last three ends in a catch-all to software. A pipeline belongs to a port and a domain; its groups are its own.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_error
 from ctoffload_dpdk.providers._rte_flow_engine cimport RuleEngine
@@ -64,6 +64,7 @@ cdef struct Pipeline:
     RuleEngine *engine       # of the port that owns the rules
     GroupPool *groups
     const ZoneMap *zones
+    int64_t idle_since_ms    # no connection has rules in it since then; 0: some have
     uint32_t n_rules         # room in the table of each shape of connections
     StaticRule *rules        # the latest first
     RuleShape *gates[18]     # by n_tags * 6 + family * 3 + proto
@@ -87,6 +88,8 @@ cdef RuleShape *pipeline_shape(Pipeline *pl, ZoneGroup *zone, int family, int pr
 cdef int pipeline_close(Pipeline *pl, bint gone) noexcept nogil
 # A port goes: the group behind CONNTRACK that led to it goes too. 0 or errno.
 cdef int pipeline_forget_way(Pipeline *pl, uint16_t out_ethdev) noexcept nogil
+# Whether connections have rules in it.
+cdef bint pipeline_has_users(const Pipeline *pl) noexcept nogil
 cdef uint32_t pipeline_rules(const Pipeline *pl) noexcept nogil
 
 # 0: added. EEXIST: the tags are in another zone. ENOMEM.

@@ -37,7 +37,7 @@ cdef enum:
     CONNECTION_GROUPS = GATE_GROUPS + RTE_MAX_ETHPORTS
     CHECK_GROUPS = 0x8000
     LAST_PRIORITY = 1        # of catch-alls; everything else is 0
-    N_GATE_RULES = 64        # room in a queued gate's table
+    N_GATE_RULES = 1024      # room in a queued gate's table
     FEWEST_RULES = 1024      # a table of connections with less room is not worth having
 
 # ICMP types of an echo and its reply.
@@ -138,8 +138,8 @@ cdef int table_add(RuleShape *shape, uint32_t n_rules, rte_flow_error *error) no
 cdef void shape_free(Pipeline *pl, RuleShape *shape) noexcept nogil:
     cdef rte_flow_error error
     memset(&error, 0, sizeof(error))
-    engine_table_remove(pl.engine, &shape.table, &error)
-    free(shape)
+    if engine_table_remove(pl.engine, &shape.table, &error) != EBUSY:
+        free(shape)                      # else the engine still reaches for its table: rare, and never freed
 
 
 cdef int rule_make(Pipeline *pl, RuleShape *shape, rte_flow_error *error) noexcept nogil:
@@ -427,7 +427,7 @@ cdef void zone_free(Pipeline *pl, ZoneGroup *zone) noexcept nogil:
     free(zone)
 
 
-cdef bint has_users(const Pipeline *pl) noexcept nogil:
+cdef bint pipeline_has_users(const Pipeline *pl) noexcept nogil:
     cdef int page, i
     for page in range(N_PAGES):
         if pl.pages[page] != NULL:
@@ -437,11 +437,26 @@ cdef bint has_users(const Pipeline *pl) noexcept nogil:
     return False
 
 
+cdef void make_unready(Pipeline *pl) noexcept nogil:
+    """Nothing counts as there any more, so that what comes next makes it anew."""
+    cdef int page, i
+    pl.is_ready = False
+    for page in range(N_PAGES):
+        if pl.pages[page] != NULL:
+            for i in range(ZONES_PER_PAGE):
+                if pl.pages[page][i] != NULL:
+                    pl.pages[page][i].has_catch_all = False
+                    pl.pages[page][i].gated = 0
+    if pl.checks != NULL:
+        for i in range(RTE_MAX_ETHPORTS):
+            pl.checks[i].is_ready = False
+
+
 cdef int pipeline_close(Pipeline *pl, bint gone) noexcept nogil:
     cdef int failed, page, i
-    if not gone and has_users(pl):
+    if not gone and pipeline_has_users(pl):
         return EBUSY
-    pl.is_ready = False
+    make_unready(pl)
     failed = rules_unmake(pl, NULL, gone)
     if failed:
         return failed

@@ -27,5 +27,7 @@ cdef void push_all(Provider *p) noexcept nogil
 cdef void drain(Provider *p) noexcept nogil
 # Pipelines of ports that went and could not be taken out.
 cdef void retry_leaving(Provider *p) noexcept nogil
+# Takes out pipelines that no connection has used for a while: a NIC that carries nothing holds nothing.
+cdef void retire_idle(Provider *p) noexcept nogil
 # Everything out of every port, which stay in use; what does not leave is counted lost. No entry is left.
 cdef void ports_quit(Provider *p) noexcept nogil

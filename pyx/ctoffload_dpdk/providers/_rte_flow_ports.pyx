@@ -29,6 +29,7 @@ from ctoffload_dpdk.providers._rte_flow_last_used cimport last_used_port_add, la
 from ctoffload_dpdk.providers._rte_flow_pipeline cimport (
     pipeline_close,
     pipeline_forget_way,
+    pipeline_has_users,
     pipeline_init,
     zone_map_free,
 )
@@ -54,6 +55,9 @@ cdef enum:
     PULL_BATCH = 64
     # How long, in real time, a call waits for answers that do not come before it leaves them to later polls.
     DRAIN_LIMIT_MS = 500
+    IDLE_CHECK_MS = 1000
+    # How long a pipeline without connections stays.
+    IDLE_MS = 10_000
 
 
 cdef int ports_open(Provider *p) noexcept nogil:
@@ -268,20 +272,44 @@ cdef void evict(Provider *p, Entry *entry) noexcept nogil:
 
 cdef void leave(Provider *p, uint16_t ethdev) noexcept nogil:
     """Pipelines and engines of a port that is no longer used, as far as they can be closed now."""
-    cdef PortSlot *slot = &p.ports[ethdev]
-    cdef EngineSlot *engine
     cdef int domain
     for domain in range(N_DOMAINS):
-        if not slot.has_pipeline[domain]:
-            continue
-        engine = &p.engines[slot.proxy if domain == DOMAIN_TRANSFER else ethdev]
-        if pipeline_close(&slot.pipelines[domain], engine.engine.is_gone):
+        if p.ports[ethdev].has_pipeline[domain] and leave_domain(p, ethdev, domain) != 0:
             p.some_leaving = True
-            continue
-        slot.has_pipeline[domain] = False
-        engine.n_pipelines -= 1
-        if engine.n_pipelines == 0:
-            engine_end(p, engine)
+
+
+cdef int leave_domain(Provider *p, uint16_t ethdev, int domain) noexcept nogil:
+    """0, or why it could not be closed."""
+    cdef PortSlot *slot = &p.ports[ethdev]
+    cdef EngineSlot *engine = &p.engines[slot.proxy if domain == DOMAIN_TRANSFER else ethdev]
+    cdef int failed = pipeline_close(&slot.pipelines[domain], engine.engine.is_gone)
+    if failed:
+        return failed
+    slot.has_pipeline[domain] = False
+    engine.n_pipelines -= 1
+    if engine.n_pipelines == 0:
+        engine_end(p, engine)
+    return 0
+
+
+cdef void retire_idle(Provider *p) noexcept nogil:
+    cdef Pipeline *pl
+    cdef uint32_t i
+    cdef int domain
+    if p.now_ms < p.next_idle_ms:
+        return
+    p.next_idle_ms = p.now_ms + IDLE_CHECK_MS
+    for i in range(RTE_MAX_ETHPORTS):
+        for domain in range(N_DOMAINS):
+            if not p.ports[i].has_pipeline[domain]:
+                continue
+            pl = &p.ports[i].pipelines[domain]
+            if pipeline_has_users(pl):
+                pl.idle_since_ms = 0
+            elif pl.idle_since_ms == 0:
+                pl.idle_since_ms = p.now_ms
+            elif p.now_ms - pl.idle_since_ms >= IDLE_MS:
+                leave_domain(p, <uint16_t> i, domain)
 
 
 cdef void engine_end(Provider *p, EngineSlot *engine) noexcept nogil:

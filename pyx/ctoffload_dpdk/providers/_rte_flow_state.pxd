@@ -115,6 +115,7 @@ cdef struct Provider:
     ct_offload_class klass
     const ct_offload_host *host
     int64_t now_ms
+    int64_t next_idle_ms     # when to look for pipelines that nothing uses
     uint32_t refresh_ms      # how old an answer of the NIC can be
     uint32_t limit_ms        # how long a queued operation may go unanswered
     uint16_t ethdev_of[MAX_PORTS]    # by id of the layer; NO_ETHDEV
