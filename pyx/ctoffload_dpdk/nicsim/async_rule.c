@@ -70,7 +70,6 @@ make(struct nicsim_port *port, struct nicsim_template_table *table, uint8_t patt
     rule = &port->rules[*index];
     nicsim_rule_set_stage(rule, NICSIM_STAGE_QUEUED, table->named.index + 1);
     table->n_rules++;
-    nicsim_table_prefetch(&port->sw->match.table, rule->hash);
     return rule;
 }
 

@@ -137,8 +137,15 @@ nicsim_rule_new(struct nicsim_port *port, struct nicsim_spec *spec, uint16_t sub
 {
     struct nicsim_rule *rule;
     uint32_t hash, extra, wide;
-    int rc = nicsim_sizes_take_for(port, spec, error);
+    int rc;
 
+    spec->key.subtable = subtable;
+    hash = nicsim_key_hash(&spec->key);
+    if (spec->is_wide) {
+        hash = nicsim_wide_hash(&spec->wide, hash);
+    }
+    nicsim_table_prefetch(&port->sw->match.table, hash);
+    rc = nicsim_sizes_take_for(port, spec, error);
     if (rc) {
         return rc;
     }
@@ -160,11 +167,6 @@ nicsim_rule_new(struct nicsim_port *port, struct nicsim_spec *spec, uint16_t sub
     if (!rule) {
         rc = FAIL(ENOSPC, UNSPECIFIED, NULL, "the table is full");
         goto no_rule;
-    }
-    spec->key.subtable = subtable;
-    hash = nicsim_key_hash(&spec->key);
-    if (spec->is_wide) {
-        hash = nicsim_wide_hash(&spec->wide, hash);
     }
     rule_fill(port, rule, *index, spec, hash, extra, wide);
     return 0;
