@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
-from ctoffload_dpdk.conntrack import Conntrack
+from ctoffload_dpdk.conntrack import Conntrack, Nat
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
 from ctoffload_dpdk.engine._loop import Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
@@ -163,6 +163,11 @@ class Engine:
         taken = self.port(name)
         self.offload_class.set_zone(taken.layer_port, tags, zone)
         self.loop.set_zone(taken.index, tags, zone)
+
+    def set_nat(self, name: str, nat: Nat) -> None:
+        """Connections that begin at this port are translated so; `Nat()` ends that. Packets of translated ones always are."""
+        self._check_open("set_nat")
+        self.loop.set_nat(self.port(name).index, nat)
 
     def port(self, name: str) -> EnginePort:
         """The port of this name. Raises UsageError with those that are there."""

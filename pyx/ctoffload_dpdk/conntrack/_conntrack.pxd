@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._fragments cimport Fragments
 from ctoffload_dpdk.conntrack._packet cimport (
     CS_DST_NAT, CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_SRC_NAT, CS_TRACKED, PKT_L3_BAD,
-    PKT_L3_GOOD, PKT_L4_BAD, PKT_L4_GOOD, Action, CtState, Packet, PacketFlags, Refusal, Verdict,
+    PKT_L3_GOOD, PKT_L4_BAD, PKT_L4_GOOD, Action, CtState, NatAction, Packet, PacketFlags, Refusal, Verdict,
 )
 from ctoffload_dpdk.conntrack._state cimport Shard
 from ctoffload_dpdk.offload._shard cimport OffloadShard
@@ -13,6 +13,8 @@ cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action
                    Verdict *verdicts) noexcept nogil
 # One slice of expiry, at most budget_us long. Returns how many connections were looked at.
 cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil
+# The action of a Nat.
+cdef NatAction make_nat(nat) except *
 # Tells the time. Notices of the offload layer are taken at the latest time told: call it, or ct_expire, before shard_turn.
 cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil
 # Joins the shard with its shard of the offload layer, while no connection is there.

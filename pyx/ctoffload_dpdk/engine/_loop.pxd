@@ -1,7 +1,7 @@
 # One loop: receive on its ports, track, apply the policy, transmit, turn the layer, expire a slice.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ctoffload_dpdk.conntrack._conntrack cimport Action, Shard
+from ctoffload_dpdk.conntrack._conntrack cimport Action, NatAction, Shard
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
 from ctoffload_dpdk.engine._zones cimport PortZones
@@ -26,6 +26,7 @@ cdef struct End:
     uint32_t port_id        # in the layer
     uint32_t port_generation
     PortZones zones
+    NatAction nat           # of connections that begin here
     bint up
 
 cdef struct LoopCounts:
@@ -42,6 +43,7 @@ cdef class Loop:
     cdef End ends[MAX_ENDS]
     cdef int n_ends
     cdef Action action
+    cdef bint translates        # some port has a translation, so packets of all are translated where their connection is
     cdef bint drop_invalid
     cdef uint32_t expire_budget_us
     cdef LoopCounts counts

@@ -6,6 +6,7 @@ from libc.string cimport memset
 from dataclasses import dataclass
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.conntrack import Nat
 
 from ctoffload_dpdk.conntrack._conntrack cimport (
     CS_INVALID,
@@ -13,12 +14,14 @@ from ctoffload_dpdk.conntrack._conntrack cimport (
     PKT_L3_GOOD,
     PKT_L4_BAD,
     PKT_L4_GOOD,
+    Action,
     Conntrack,
     Packet,
     Verdict,
     ct_burst,
     ct_expire,
     ct_now,
+    make_nat,
 )
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
@@ -156,6 +159,13 @@ cdef class Loop:
                              op="set_zone")
         set_zone(&self.ends[index], tags, zone)
 
+    def set_nat(self, index: int, nat: Nat) -> None:
+        """Connections that begin at this port are translated so from now on; Nat() ends that. Others stay as they are."""
+        if not 0 <= index < self.n_ends:
+            raise UsageError(f"no such port in this loop: {index}", op="set_nat")
+        self.ends[index].nat = make_nat(nat)
+        self.translates = True
+
     def remove_port(self, index: int) -> None:
         """Serves this port no more; its number is not used again."""
         if not 0 <= index < self.n_ends:
@@ -195,6 +205,7 @@ cdef class Loop:
         """Judges a burst and sends it on in the order it came."""
         cdef Packet packets[BURST]
         cdef Verdict verdicts[BURST]
+        cdef Action action = self.action
         cdef uint8_t drop[BURST]
         cdef uint8_t tracked_at[BURST]
         cdef uint32_t n_tracked = 0
@@ -219,14 +230,17 @@ cdef class Loop:
             # Tags without a zone are no way of the NIC's: their connections stay where their packets are.
             packets[n_tracked].port_id = end.port_id if zone != NO_ZONE else CT_OFFLOAD_NO_PORT
             packets[n_tracked].port_generation = end.port_generation
-            packets[n_tracked].room = 0
+            packets[n_tracked].room = mbufs[i].buf_len - mbufs[i].data_off
             packets[n_tracked].zone = <uint16_t> zone if zone != NO_ZONE else 0
             tracked_at[n_tracked] = <uint8_t> i
             n_tracked += 1
         if n_tracked:
             self.counts.tracked += n_tracked
-            ct_burst(self.shard, packets, n_tracked, &self.action, now_ms, verdicts)
+            action.nat = &end.nat if self.translates else NULL
+            ct_burst(self.shard, packets, n_tracked, &action, now_ms, verdicts)
             for i in range(n_tracked):
+                mbufs[tracked_at[i]].data_len += verdicts[i].grown
+                mbufs[tracked_at[i]].pkt_len += verdicts[i].grown
                 if self.drop_invalid and verdicts[i].state & CS_INVALID:
                     drop[tracked_at[i]] = DROP_INVALID + 1
         self.send(end, mbufs, n, drop)
