@@ -165,7 +165,7 @@ class Engine:
         self.loop.set_zone(taken.index, tags, zone)
 
     def set_nat(self, name: str, nat: Nat) -> None:
-        """Connections that begin at this port are translated so; `Nat()` ends that. Packets of translated ones always are."""
+        """Connections that begin at this port are translated so from now on; `Nat()` ends that."""
         self._check_open("set_nat")
         self.loop.set_nat(self.port(name).index, nat)
 
