@@ -198,6 +198,15 @@ def test_more_than_the_budget_are_removed_unread(lab: Lab, provider: RecordingPr
     assert lab.layer.statistics().shards[0].windows_unread == 6
 
 
+def test_the_budget_is_there_from_the_first_moment(lab: Lab, provider: RecordingProvider) -> None:
+    lab.now_ms = 0
+    conn = installed(lab)
+    lab.table.bring_back(conn)
+    for _ in range(4):
+        lab.step(ms=0)
+    assert provider.seen(conn) == ["WINDOW", "DEL"]
+
+
 def test_a_budget_of_0_reads_none(lab: Lab, provider: RecordingProvider) -> None:
     lab.layer.window_reads_per_s = 0
     conn = installed(lab)

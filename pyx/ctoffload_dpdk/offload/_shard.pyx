@@ -131,8 +131,8 @@ cdef struct OffloadShard:
     uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil
     double tokens
     int64_t tokens_at_ms
-    double read_tokens
-    int64_t read_tokens_at_ms
+    double reads             # windows asked for and not yet forgotten, at the rate of the budget
+    int64_t reads_at_ms
     Orphans orphans
     ShardCount count
     ct_offload_ctx ctx       # filled once, copied per provider

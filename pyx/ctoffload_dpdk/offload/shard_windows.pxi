@@ -9,17 +9,16 @@ cdef void shard_bring_back(OffloadShard *s, uint64_t conn_id, uint16_t reason) n
 
 
 cdef bint take_read(OffloadShard *s) noexcept nogil:
-    """True where the budget allows one more; it saves up for a second at most."""
+    """True where the budget allows one more: as many at once as in a second."""
     cdef double share = <double> shared_get(&s.control.window_reads) / max(shared_get(&s.control.n_shards), <uint32_t> 1)
     if share == 0:
         return False
-    if s.now_ms > s.read_tokens_at_ms:
-        s.read_tokens += (s.now_ms - s.read_tokens_at_ms) * share / 1000
-        s.read_tokens_at_ms = s.now_ms
-    s.read_tokens = min(s.read_tokens, max(share, 1.0))
-    if s.read_tokens < 1:
+    if s.now_ms > s.reads_at_ms:
+        s.reads = max(s.reads - (s.now_ms - s.reads_at_ms) * share / 1000, 0.0)
+        s.reads_at_ms = s.now_ms
+    if s.reads + 1 > max(share, 1.0):
         return False
-    s.read_tokens -= 1
+    s.reads += 1
     return True
 
 
