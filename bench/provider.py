@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import Row, paired
 from ctoffload_dpdk.conntrack._bench import Frames
-from ctoffload_dpdk.dpdk import Eal
+from ctoffload_dpdk.dpdk import Eal, FlowSizes
 from ctoffload_dpdk.engine import Engine, Settings
 from ctoffload_dpdk.nicsim import Nic
 from ctoffload_dpdk.providers._rte_flow_bench import Rules
@@ -26,6 +26,7 @@ QUERY = "rte_flow_query of both rules in a plain C loop"
 # The controls where the bars were set (two cores of an AMD EPYC 9004, virtual), in ns.
 CREATE_NS_REFERENCE = 276.0
 QUERY_NS_REFERENCE = 41.0
+SYNC_NS_REFERENCE = 285.0
 
 
 def ports(eal: Eal, capacity: int) -> list[Nic]:
@@ -39,7 +40,7 @@ class System:
     def __init__(self, eal: Eal) -> None:
         self.eal = eal
         self.pool = eal.mempool(4095)
-        self.nics = ports(eal, 4 * N)
+        self.nics = ports(eal, 5 * N)
         self.engine = Engine(eal, Settings(hw_offload=False, ct_offload_max_connections=2 * N), now_ms=1)
         for name in NAMES:
             self.engine.add_port(name, self.pool)
@@ -95,7 +96,7 @@ class System:
         return took / N
 
     def close(self) -> None:
-        del self.rules
+        self.rules.close()
         self.engine.close()
         close(self.eal, self.nics)
         self.pool.close()
@@ -132,15 +133,46 @@ def create(rules: Rules) -> float:
     return took
 
 
+def started(eal: Eal, nics: list[Nic], sizes: FlowSizes | None = None) -> list[Any]:
+    """The ports, running, with rooms for rules set aside where sizes are given."""
+    pool = eal.mempool(1023)
+    running: list[Any] = [eal.port(nic.port_id) for nic in nics]
+    for port in running:
+        port.configure()
+        if sizes is not None:
+            port.configure_flow(sizes)
+        port.setup_queues(pool, descriptors=64)
+        port.start()
+    return running
+
+
+def stop(eal: Eal, nics: list[Nic], running: list[Any]) -> None:
+    for port in running:
+        port.close()
+    close(eal, nics)
+
+
+def queued(eal: Eal) -> Row:
+    """The rule engine through templates and a queue, against the same engine at once."""
+    nics = ports(eal, 8 * N)
+    running = started(eal, nics, FlowSizes(queues=1, queue_size=1024, counters=8 * N, ages=8 * N))
+    pair = (nics[0].port_id, nics[1].port_id)
+    sync = Rules(N, pair[0], pair, group=1)
+    through_queue = Rules(N, pair[0], pair, group=2, is_async=True)
+    create(sync)
+    create(through_queue)
+    took = paired(lambda: create(through_queue), lambda: create(sync))
+    for rules in (sync, through_queue):
+        rules.close()
+    stop(eal, nics, running)
+    return Row("provider: a rule through a flow queue, confirmed", "ns/rule", took.ours, SYNC_NS_REFERENCE, True,
+               took.control, SYNC_NS_REFERENCE, "the same at once", took.low, took.high)  # fmt: skip
+
+
 def sweep(eal: Eal) -> Row:
     """One round of the sampler over a million connections."""
     nics = ports(eal, 2 * SWEPT)
-    started: list[Any] = [eal.port(nic.port_id) for nic in nics]
-    pool = eal.mempool(1023)
-    for port in started:
-        port.configure()
-        port.setup_queues(pool, descriptors=64)
-        port.start()
+    running = started(eal, nics)
     rules = Rules(SWEPT, nics[0].port_id, (nics[0].port_id, nics[1].port_id), has_age=False)
     rules.create_plain()
     watch = TestWatch()
@@ -164,10 +196,8 @@ def sweep(eal: Eal) -> Row:
     took = paired(ours, rules.query_plain)
     assert watch.counts["samples"] == SWEPT * 11
     rules.destroy_plain()
-    del rules
-    for port in started:
-        port.close()
-    close(eal, nics)
+    rules.close()
+    stop(eal, nics, running)
     return Row("provider: a sweep of a million connections, above the driver's own query", "ns/connection",
                took.ours - took.control, 50.0, True, took.control, QUERY_NS_REFERENCE, QUERY,
                took.low - took.control, took.high - took.control)  # fmt: skip
@@ -176,5 +206,6 @@ def sweep(eal: Eal) -> Row:
 def rows() -> Iterator[Row]:
     eal = Eal.start(EAL_ARGS)
     yield from installing(eal)
+    yield queued(eal)
     yield sweep(eal)
     eal.close()

@@ -56,13 +56,19 @@ cdef enum:
     LIST_RATE = 6            # waits for a token
     N_LISTS = 7
 
+# What a connection keeps of its tuple while it is held: nothing, its hash, a place in the table of those that leave.
+cdef enum:
+    HOLDS_NOTHING = 0
+    HOLDS_TUPLE = 1
+    HOLDS_PLACE = 2
+
 # One cache line per connection; zeroes mean: never offered.
 cdef struct Slot:
     uint64_t handle          # of provider `first`; those of others are in the side table
     uint32_t generation
     uint32_t next            # links of the waiting list
     uint32_t prev
-    uint32_t tuple_next      # chain of held tuples, by hash
+    uint32_t tuple_next      # chain of those that leave, by hash
     uint32_t tuple_hash
     uint32_t due_ms          # LIST_LATER: low 32 bits
     int32_t error
@@ -81,7 +87,7 @@ cdef struct Slot:
     uint8_t asks             # ASKS_*
     uint8_t attempts         # of a removal
     uint8_t parked           # refused for a reason that passes; the wish is kept
-    uint8_t is_hashed
+    uint8_t holds            # HOLDS_*
     uint8_t installed        # bit per owner that has it in the NIC
     uint8_t many             # the outstanding operation went to more than one provider
     uint8_t told             # its owner knows that it is refused
@@ -107,7 +113,8 @@ cdef struct Chain:
 cdef struct OffloadShard:
     Slot *slots
     Side *sides
-    uint32_t *buckets        # slot + 1 by tuple hash
+    uint32_t *buckets        # slot + 1 by tuple hash, of those that leave
+    uint32_t n_places        # of them
     uint32_t bucket_mask
     uint32_t max_slots
     uint32_t shard
@@ -245,6 +252,7 @@ cdef void shard_want(OffloadShard *s, uint64_t conn_id, int want, uint16_t reaso
     slot.asks &= ~<uint32_t> ASKS_WINDOW
     if want == WANT_OUT:
         slot.reason = reason
+        now_leaving(s, slot)
     if slot.op == 0:
         link(s, index, slot, next_list(slot))
 

@@ -81,28 +81,41 @@ cdef uint32_t hash_tuple(const ct_offload_ctx *ctx) noexcept nogil:
     return <uint32_t> (h >> 32) ^ <uint32_t> h
 
 
-cdef void hold_tuple(OffloadShard *s, uint32_t index, Slot *slot, uint32_t hash) noexcept nogil:
-    cdef uint32_t *bucket = &s.buckets[hash & s.bucket_mask]
+cdef inline void hold_tuple(Slot *slot, uint32_t hash) noexcept nogil:
     slot.tuple_hash = hash
+    slot.holds = HOLDS_TUPLE
+
+
+cdef void now_leaving(OffloadShard *s, Slot *slot) noexcept nogil:
+    """From now on another connection with its tuple has to wait. Only those are in the table: looking a tuple up costs
+    nothing while nothing leaves, as when a whole table of connections goes in (90 ns of each otherwise, a cache miss)."""
+    cdef uint32_t *bucket
+    if slot.holds != HOLDS_TUPLE:
+        return
+    bucket = &s.buckets[slot.tuple_hash & s.bucket_mask]
     slot.tuple_next = bucket[0]
-    slot.is_hashed = 1
-    bucket[0] = index + 1
+    slot.holds = HOLDS_PLACE
+    bucket[0] = <uint32_t> (slot - s.slots) + 1
+    s.n_places += 1
 
 
 cdef void forget_tuple(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     cdef uint32_t *link_ = &s.buckets[slot.tuple_hash & s.bucket_mask]
-    if not slot.is_hashed:
-        return
-    while link_[0] != index + 1:
-        link_ = &s.slots[link_[0] - 1].tuple_next
-    link_[0] = slot.tuple_next
-    slot.is_hashed = 0
+    if slot.holds == HOLDS_PLACE:
+        while link_[0] != index + 1:
+            link_ = &s.slots[link_[0] - 1].tuple_next
+        link_[0] = slot.tuple_next
+        s.n_places -= 1
+    slot.holds = HOLDS_NOTHING
 
 
 cdef bint is_tuple_leaving(OffloadShard *s, uint32_t index, uint32_t hash) noexcept nogil:
     """True while the rules of an older connection with this tuple are not gone yet."""
-    cdef uint32_t at = s.buckets[hash & s.bucket_mask]
+    cdef uint32_t at
     cdef Slot *other
+    if s.n_places == 0:
+        return False
+    at = s.buckets[hash & s.bucket_mask]
     while at:
         other = &s.slots[at - 1]
         if other.tuple_hash == hash and at - 1 != index and (other.wanted == WANT_OUT or other.undo):

@@ -105,6 +105,7 @@ cdef void start_undo(OffloadShard *s, Slot *slot, uint8_t kind, int error, uint1
     slot.error = error
     slot.reason = reason
     s.count.leaving += 1
+    now_leaving(s, slot)
 
 
 cdef void refuse(OffloadShard *s, uint32_t index, Slot *slot, int error, uint16_t reason) noexcept nogil:

@@ -71,7 +71,7 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if orphan_has_tuple(&s.orphans, hash):
         refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED)
         return 0
-    hold_tuple(s, index, slot, hash)
+    hold_tuple(slot, hash)
     begin(slot, CT_OFFLOAD_OP_ADD, targets)
     return 1
 
@@ -147,6 +147,7 @@ cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
         s.ctx.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
         return True
     slot.wanted = WANT_OUT
+    now_leaving(s, slot)
     link(s, index, slot, next_list(slot))
     return False
 

@@ -124,8 +124,11 @@ cdef class Rules:
             raise OSError(rc, "the rules' table could not be made")
 
     def __dealloc__(self):
-        engine_close(&self.engine)
         free(self.rules)
+
+    def close(self) -> None:
+        """Before the port is closed."""
+        engine_close(&self.engine)
 
     cdef void fill(self, uint32_t number, int direction, const ct_offload_tuple *tuples) noexcept nogil:
         self.shape.in_port.port_id = self.ports[direction]
