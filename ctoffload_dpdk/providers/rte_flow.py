@@ -47,6 +47,7 @@ class RteFlowClass(DpifOffloadClass):
             return False
         if probe is not None:
             self.probes[port.id] = probe
+            self.provider.set_misses(probe.port.id, probe.misses_reach_software)
             self._open_engines(probe)
             for other in [*self.probes]:
                 for pair in {(port.id, other), (other, port.id)}:

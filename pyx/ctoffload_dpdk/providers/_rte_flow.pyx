@@ -240,6 +240,15 @@ cdef class RteFlowProvider:
             raise MemoryError
         return None if failed else ethdev_of(self.provider, port_of(self.provider, &port))
 
+    def set_misses(self, ethdev: int, reach_software: bool) -> None:
+        """Whether the port's host gets what no rule of the switch matches, without a rule that says so."""
+        cdef uint16_t number = ethdev
+        cdef bint reach = reach_software
+        with nogil:
+            pthread_mutex_lock(&self.provider.lock)
+            self.provider.ports[number].misses_reach_software = reach
+            pthread_mutex_unlock(&self.provider.lock)
+
     def port_del(self, port_id: int, generation: int) -> None:
         """Takes out every rule that leads from or to the port; the connections go on in software."""
         cdef ct_offload_port port

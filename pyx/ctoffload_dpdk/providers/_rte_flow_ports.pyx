@@ -2,7 +2,7 @@
 from libc.errno cimport ENODEV, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset, strncmp
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.dpdk.librte_eal cimport RTE_MAX_ETHPORTS
@@ -109,8 +109,7 @@ cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t 
     slot.generation = port.generation
     slot.proxy = proxy
     slot.n_queues = n_queues if n_queues else info.nb_rx_queues
-    # libmlx5 sends what no rule of the switch matches to the switch's manager, and it on to the port's own queues.
-    slot.misses_reach_software = strncmp(info.driver_name, b"mlx5", 4) == 0
+    slot.misses_reach_software = False
     p.ethdev_of[port.id] = ethdev
     forget_plans(p, ethdev)
     return 0

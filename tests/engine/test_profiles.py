@@ -1,0 +1,49 @@
+"""The life of connections on emulated NICs with the limits of real ones: by the plan that these limits leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from story import A, B
+
+from ctoffload_dpdk.base.reasons import Reason
+
+pytestmark = pytest.mark.eal
+
+
+def passes_software_by(lab: Any, conn: Any) -> bool:
+    """Whether packets of both directions leave by the other wire without the host."""
+    seen = lab.host_rx
+    conn.client_sends()
+    conn.server_sends()
+    return bool(lab.host_rx == seen)
+
+
+@pytest.mark.parametrize(("profile", "n_contexts"), [("connectx-sws", 0), ("connectx-hws", 1)])
+def test_connections_pass_software_by_and_what_misses_reaches_it(make_lab: Any, profile: str, n_contexts: int) -> None:
+    """These switches take no rule that sends to software; what misses goes there by itself."""
+    lab = make_lab(profile=profile)
+    tcp = lab.tcp()
+    assert tcp.in_hardware, tcp.reason
+    assert lab.engine.provider.stats().contexts_live == n_contexts
+    assert passes_software_by(lab, tcp)
+    udp = lab.udp()
+    assert udp.in_hardware, udp.reason
+    assert passes_software_by(lab, udp)
+    seen = lab.host_rx
+    tcp.send(A, "FA")
+    assert lab.host_rx == seen + 1, "a FIN reaches software"
+    assert tcp.reason == Reason.CLOSING
+    tcp.send(B, "FA")
+    tcp.send(A, "A")
+    lab.assert_audit_matches()
+
+
+@pytest.mark.parametrize("profile", ["tap", "queue-only", "no-flow"])
+def test_without_a_way_past_software_connections_are_tracked_there(make_lab: Any, profile: str) -> None:
+    lab = make_lab(profile=profile)
+    conn = lab.tcp()
+    assert not passes_software_by(lab, conn)
+    assert conn.is_live
+    lab.assert_audit_matches()
