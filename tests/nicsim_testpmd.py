@@ -38,12 +38,16 @@ class Testpmd:
     __test__ = False  # not a test class, in spite of its name
 
     def __init__(
-        self, *vdevs: str, eal: Sequence[str] = ("--no-telemetry",), environ: Mapping[str, str] | None = None
+        self,
+        *vdevs: str,
+        eal: Sequence[str] = ("--no-telemetry",),
+        options: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         environment = {**os.environ, **(environ or {}), "LD_LIBRARY_PATH": require()}
         self._out, terminal = os.openpty()  # a terminal, so that lines come when they are written
         ports = [word for vdev in vdevs for word in ("--vdev", vdev)]
-        argv = ["dpdk-testpmd", *EAL, *eal, *ports, "--", "-i", *OPTIONS]
+        argv = ["dpdk-testpmd", *EAL, *eal, *ports, "--", "-i", *OPTIONS, *options]
         self._process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=terminal, stderr=terminal)
         os.close(terminal)
         self.started = self._read()

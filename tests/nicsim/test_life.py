@@ -302,3 +302,32 @@ def test_a_fault_can_be_taken_back(host: Any) -> None:
     host.nic.fail_next(Call.CREATE, 5)
     host.nic.fail_next(Call.CREATE, 0)
     host.rule(pattern(), DROP)
+
+
+GROUP, BROADCAST = "01:00:5e:00:00:07", "ff:ff:ff:ff:ff:ff"
+
+
+def test_packets_to_many_come_by_what_the_host_asked_for(host: Any) -> None:
+    host.port.set_promiscuous(False)
+    many, all_of_them = udp(), udp()
+    many[0].dst, all_of_them[0].dst = GROUP, BROADCAST
+    host.send(many, all_of_them)
+    assert len(host.received()) == 2
+    host.port.set_allmulticast(False)
+    host.send(many, all_of_them)
+    assert host.received() == [bytes(all_of_them)]
+    assert host.nic.counters().nic_dropped["not_ours"] == 1
+    host.port.set_allmulticast(True)
+    host.send(many)
+    assert host.received() == [bytes(many)]
+
+
+def test_extended_statistics_say_where_packets_went_since_they_were_cleared(host: Any) -> None:
+    host.rule(pattern(), DROP)
+    host.send(udp(), udp(), tcp())
+    found = host.port.xstats()
+    assert (found["wire_in"], found["nic_dropped_rule"], found["host_rx"]) == (3, 2, 1)
+    host.port.reset_stats()
+    host.send(udp())
+    found = host.port.xstats()
+    assert (found["wire_in"], found["nic_dropped_rule"], found["host_rx"]) == (1, 1, 0)

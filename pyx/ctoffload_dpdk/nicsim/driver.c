@@ -39,7 +39,7 @@ nicsim_versions(const char **built_for, const char **running)
 static int
 fill_device(struct rte_eth_dev *dev, struct nicsim_port *port)
 {
-    struct rte_ether_addr *mac = rte_zmalloc(NICSIM_NAME, sizeof *mac, 0);
+    struct rte_ether_addr *mac = rte_zmalloc(NICSIM_NAME, NICSIM_MAX_ADDRESSES * sizeof *mac, 0);
 
     if (!mac) {
         return ENOMEM;
@@ -60,6 +60,9 @@ fill_device(struct rte_eth_dev *dev, struct nicsim_port *port)
         dev->data->dev_flags |= RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE;
     }
     dev->dev_ops = &nicsim_dev_ops;
+    dev->rx_queue_count = nicsim_rx_queue_count;
+    dev->rx_descriptor_status = nicsim_rx_descriptor_status;
+    dev->tx_descriptor_status = nicsim_tx_descriptor_status;
     dev->rx_pkt_burst = nicsim_rx_burst;
     dev->tx_pkt_burst = nicsim_tx_burst;
     return 0;

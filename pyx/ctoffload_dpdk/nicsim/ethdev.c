@@ -27,7 +27,7 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
     const struct nicsim_port *port = nicsim_port_of(dev);
 
-    info->max_mac_addrs = 1;
+    info->max_mac_addrs = NICSIM_MAX_ADDRESSES;
     info->max_rx_pktlen = NICSIM_MAX_FRAME;
     info->max_rx_queues = port->config.queues;
     info->max_tx_queues = port->config.queues;
@@ -89,16 +89,16 @@ nicsim_publish_link(struct rte_eth_dev *dev, const struct nicsim_port *port)
 }
 
 static void
-set_queue_states(struct rte_eth_dev *dev, uint8_t state)
+set_queues_stopped(struct rte_eth_dev *dev)
 {
     for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
         if (dev->data->rx_queue_state[i] != RTE_ETH_QUEUE_STATE_HAIRPIN) {
-            dev->data->rx_queue_state[i] = state;
+            dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
         }
     }
     for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
         if (dev->data->tx_queue_state[i] != RTE_ETH_QUEUE_STATE_HAIRPIN) {
-            dev->data->tx_queue_state[i] = state;
+            dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
         }
     }
 }
@@ -140,7 +140,7 @@ start(struct rte_eth_dev *dev)
     if (error) {
         return -error;
     }
-    set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
+    nicsim_queues_start(dev);
     nicsim_aged_set_timer(port->sw);
     return 0;
 }
@@ -173,7 +173,7 @@ stop(struct rte_eth_dev *dev)
     nicsim_publish_link(dev, port);
     nicsim_unlock(port);
     nicsim_far_stop(port);
-    set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
+    set_queues_stopped(dev);
     return 0;
 }
 
@@ -266,47 +266,6 @@ link_update(struct rte_eth_dev *dev, int wait)
 
     nicsim_lock(port);
     nicsim_publish_link(dev, port);
-    nicsim_unlock(port);
-    return 0;
-}
-
-static int
-set_promiscuous(struct rte_eth_dev *dev, bool on)
-{
-    struct nicsim_port *port = nicsim_port_of(dev);
-
-    nicsim_lock(port);
-    port->is_promiscuous = on;
-    nicsim_unlock(port);
-    return 0;
-}
-
-static int
-promiscuous_enable(struct rte_eth_dev *dev)
-{
-    return set_promiscuous(dev, true);
-}
-
-static int
-promiscuous_disable(struct rte_eth_dev *dev)
-{
-    return set_promiscuous(dev, false);
-}
-
-/* Multicast is always received. */
-static int
-allmulticast_set(struct rte_eth_dev *dev)
-{
-    return 0;
-}
-
-static int
-mac_addr_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
-{
-    struct nicsim_port *port = nicsim_port_of(dev);
-
-    nicsim_lock(port);
-    memcpy(port->mac, mac->addr_bytes, sizeof port->mac);
     nicsim_unlock(port);
     return 0;
 }
@@ -420,14 +379,30 @@ const struct eth_dev_ops nicsim_dev_ops = {
     .dev_set_link_down = set_link_down,
     .dev_infos_get = infos_get,
     .link_update = link_update,
-    .promiscuous_enable = promiscuous_enable,
-    .promiscuous_disable = promiscuous_disable,
-    .allmulticast_enable = allmulticast_set,
-    .allmulticast_disable = allmulticast_set,
-    .mac_addr_set = mac_addr_set,
+    .promiscuous_enable = nicsim_promiscuous_enable,
+    .promiscuous_disable = nicsim_promiscuous_disable,
+    .allmulticast_enable = nicsim_allmulticast_enable,
+    .allmulticast_disable = nicsim_allmulticast_disable,
+    .mac_addr_set = nicsim_mac_set,
+    .mac_addr_add = nicsim_mac_add,
+    .mac_addr_remove = nicsim_mac_remove,
+    .set_mc_addr_list = nicsim_groups_set,
     .mtu_set = mtu_set,
     .stats_get = stats_get,
     .stats_reset = stats_reset,
+    .xstats_get = nicsim_xstats_get,
+    .xstats_get_names = nicsim_xstats_names,
+    .xstats_reset = stats_reset,
+    .fw_version_get = nicsim_firmware_version,
+    .dev_supported_ptypes_get = nicsim_ptypes,
+    .rxq_info_get = nicsim_rxq_info,
+    .txq_info_get = nicsim_txq_info,
+    .rx_burst_mode_get = nicsim_burst_mode,
+    .tx_burst_mode_get = nicsim_burst_mode,
+    .rx_queue_start = nicsim_rx_queue_start,
+    .rx_queue_stop = nicsim_rx_queue_stop,
+    .tx_queue_start = nicsim_tx_queue_start,
+    .tx_queue_stop = nicsim_tx_queue_stop,
     .rx_queue_setup = nicsim_rx_queue_setup,
     .rx_queue_release = nicsim_rx_queue_release,
     .tx_queue_setup = nicsim_tx_queue_setup,

@@ -80,7 +80,7 @@ nicsim_host_deliver(struct nicsim_port *port, const struct nicsim_packet *packet
     uint32_t head, max = port->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
     struct rte_mbuf *m;
 
-    if (!queue || queue->hairpin.is_one) {
+    if (!queue || queue->hairpin.is_one || queue->is_stopped) {
         *drop = NICSIM_DROP_NOT_STARTED;
         return false;
     }

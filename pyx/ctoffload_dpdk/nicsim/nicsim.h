@@ -206,8 +206,10 @@ struct nicsim_rxq {
     uint32_t mask;
     uint16_t index;
     uint16_t n_desc;
-    uint32_t room; /* bytes of a buffer */
-    bool scatter;  /* a packet may take several buffers */
+    uint32_t room;    /* bytes of a buffer */
+    bool scatter;     /* a packet may take several buffers */
+    bool is_deferred; /* does not start with its port */
+    bool is_stopped;  /* what is for it is dropped */
     struct nicsim_hairpin hairpin;
     uint64_t offloads;
     _Atomic uint64_t n_packets;
@@ -219,6 +221,9 @@ struct nicsim_rxq {
 struct nicsim_txq {
     struct nicsim_port *port;
     uint16_t index;
+    uint16_t n_desc;
+    bool is_deferred;
+    _Atomic bool is_stopped;
     struct nicsim_hairpin hairpin;
     _Atomic uint64_t n_packets;
     _Atomic uint64_t n_bytes;
@@ -241,6 +246,17 @@ struct nicsim_books_of {
     uint64_t live, created, destroyed, lost, most;
 };
 
+#define NICSIM_MAX_ADDRESSES       16
+#define NICSIM_MAX_GROUP_ADDRESSES 64
+
+/* Beside the port's own. */
+struct nicsim_addresses {
+    struct rte_ether_addr more[NICSIM_MAX_ADDRESSES - 1]; /* zeroes: none */
+    struct rte_ether_addr groups[NICSIM_MAX_GROUP_ADDRESSES];
+    uint32_t n_groups;
+    bool all_multicast;
+};
+
 struct nicsim_port {
     struct nicsim_switch *sw;
     struct rte_eth_dev *dev; /* NULL once removed */
@@ -259,6 +275,7 @@ struct nicsim_port {
     uint16_t mtu;
     uint16_t n_rxq;
     uint8_t mac[6];
+    struct nicsim_addresses addresses;
     uint32_t n_references; /* the driver's and the controls' */
 
     struct nicsim_rule *rules;
@@ -424,6 +441,51 @@ int nicsim_port_set_link(struct nicsim_port *port, bool up);
 int nicsim_port_break(struct nicsim_port *port);
 /* It is pulled out. */
 int nicsim_port_unplug(struct nicsim_port *port);
+
+struct nicsim_packet;
+
+/* address.c */
+/* Whether the port takes a packet that no rule took. */
+bool nicsim_is_ours(const struct nicsim_port *port, const struct nicsim_packet *packet);
+int nicsim_promiscuous_enable(struct rte_eth_dev *dev);
+int nicsim_promiscuous_disable(struct rte_eth_dev *dev);
+int nicsim_allmulticast_enable(struct rte_eth_dev *dev);
+int nicsim_allmulticast_disable(struct rte_eth_dev *dev);
+int nicsim_mac_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac);
+int nicsim_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *mac, uint32_t index, uint32_t pool);
+void nicsim_mac_remove(struct rte_eth_dev *dev, uint32_t index);
+int nicsim_groups_set(struct rte_eth_dev *dev, struct rte_ether_addr *groups, uint32_t n);
+
+/* xstats.c */
+/* The counters beside nic_dropped. */
+#define NICSIM_N_COUNTERS 10
+struct nicsim_counter_field {
+    const char *name;
+    size_t offset; /* in struct nicsim_counters */
+};
+extern const struct nicsim_counter_field nicsim_counter_fields[NICSIM_N_COUNTERS];
+uint64_t nicsim_counter(const struct nicsim_counters *counters, uint32_t i);
+int nicsim_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);
+int nicsim_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *stats, unsigned int n);
+
+/* queue_state.c */
+void nicsim_queues_start(struct rte_eth_dev *dev);
+int nicsim_rx_queue_start(struct rte_eth_dev *dev, uint16_t index);
+int nicsim_rx_queue_stop(struct rte_eth_dev *dev, uint16_t index);
+int nicsim_tx_queue_start(struct rte_eth_dev *dev, uint16_t index);
+int nicsim_tx_queue_stop(struct rte_eth_dev *dev, uint16_t index);
+uint32_t nicsim_rx_queue_count(void *queue);
+int nicsim_rx_descriptor_status(void *queue, uint16_t offset);
+int nicsim_tx_descriptor_status(void *queue, uint16_t offset);
+void nicsim_rxq_info(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_rxq_info *info);
+void nicsim_txq_info(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_txq_info *info);
+int nicsim_burst_mode(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_burst_mode *mode);
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
+const uint32_t *nicsim_ptypes(struct rte_eth_dev *dev, size_t *n);
+#else
+const uint32_t *nicsim_ptypes(struct rte_eth_dev *dev);
+#endif
+int nicsim_firmware_version(struct rte_eth_dev *dev, char *text, size_t size);
 
 /* queue.c */
 uint16_t nicsim_rx_burst(void *queue, struct rte_mbuf **packets, uint16_t n);

@@ -138,8 +138,7 @@ by_default(struct nicsim_port *in, const struct nicsim_packet *packet)
         drop(in, NICSIM_DROP_ISOLATED);
         return;
     }
-    if (!in->is_promiscuous && packet->length >= RTE_ETHER_ADDR_LEN && !(packet->data[0] & 1) &&
-        memcmp(packet->data, in->mac, sizeof in->mac) != 0) {
+    if (!nicsim_is_ours(in, packet)) {
         drop(in, NICSIM_DROP_NOT_OURS);
         return;
     }

@@ -86,7 +86,8 @@ nicsim_tx_burst(void *opaque, struct rte_mbuf **packets, uint16_t n)
     struct nicsim_txq *queue = opaque;
     uint64_t bytes = 0;
 
-    if (nicsim_fault_in_burst(queue->port, NICSIM_CALL_TX)) {
+    if (nicsim_fault_in_burst(queue->port, NICSIM_CALL_TX) ||
+        atomic_load_explicit(&queue->is_stopped, memory_order_relaxed)) {
         return 0;
     }
     for (uint16_t i = 0; i < n; i++) {
@@ -125,6 +126,7 @@ nicsim_rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc, 
     queue->mask = n_slots - 1;
     queue->index = index;
     queue->n_desc = n_desc;
+    queue->is_deferred = conf->rx_deferred_start;
     queue->room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
     queue->offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
     queue->scatter = (queue->offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
@@ -146,6 +148,8 @@ nicsim_tx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t n_desc, 
     }
     queue->port = nicsim_port_of(dev);
     queue->index = index;
+    queue->n_desc = n_desc;
+    queue->is_deferred = conf->tx_deferred_start;
     nicsim_lock(queue->port);
     queue->port->txq[index] = queue;
     nicsim_unlock(queue->port);

@@ -166,6 +166,7 @@ port_make(const struct nicsim_config *config, struct rte_eth_dev *dev)
     port->n_references = 1;
     port->is_link_up = true;
     port->is_promiscuous = true;
+    port->addresses.all_multicast = true;
     port->mtu = RTE_ETHER_MTU;
     port->free_rule = NICSIM_NO_INDEX;
     port->free_object = NICSIM_NO_INDEX;

@@ -168,15 +168,10 @@ on_counters(const char *cmd, const char *params, struct rte_tel_data *d)
     }
     nicsim_counters_read(port, &c);
     rte_tel_data_start_dict(d);
-    add_u64(d, "wire_in", c.wire_in);
-    add_u64(d, "nic_forwarded", c.nic_forwarded);
-    add_u64(d, "nic_received", c.nic_received);
+    for (uint32_t i = 0; i < NICSIM_N_COUNTERS; i++) {
+        add_u64(d, nicsim_counter_fields[i].name, nicsim_counter(&c, i));
+    }
     add_drops(d, &c);
-    add_u64(d, "host_rx", c.host_rx);
-    add_u64(d, "host_pending", c.host_pending);
-    add_u64(d, "host_tx", c.host_tx);
-    add_u64(d, "wire_out", c.wire_out);
-    add_u64(d, "wire_out_dropped", c.wire_out_dropped);
     nicsim_port_unref(port);
     return 0;
 }
