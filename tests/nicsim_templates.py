@@ -65,10 +65,20 @@ class Bench:
         queue.pull_all()
         return rule
 
-    def create(self, n: int, own: list[Any] | None = None, *, queue: int = 0, postpone: bool = True) -> Any:
+    def create(
+        self,
+        n: int,
+        own: list[Any] | None = None,
+        *,
+        queue: int = 0,
+        postpone: bool = True,
+        user_data: int | None = None,
+    ) -> Any:
+        """Rule number n; its result bears that number, or another one."""
+        told = n if user_data is None else user_data
         return self.keep(
             self.port.flow_queue(queue).enqueue_create(
-                self.table, number(n), own or self.actions, user_data=n, postpone=postpone
+                self.table, number(n), own or self.actions, user_data=told, postpone=postpone
             )
         )
 
