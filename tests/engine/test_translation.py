@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import scapy.all as scapy
-from story import A, B, MACS, with_plan
+from story import MACS, A, B, with_plan
 
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason

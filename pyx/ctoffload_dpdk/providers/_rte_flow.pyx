@@ -192,7 +192,7 @@ cdef void fini(void *user) noexcept nogil:
 cdef class RteFlowProvider:
     """The provider "dpdk": OffloadLayer.register takes it. Must outlive the layer it is registered in."""
 
-    def __cinit__(self, refresh_ms: int = 1000, limit_ms: int = 10_000):
+    def __cinit__(self, refresh_ms: int = 1000, limit_ms: int = 1000):
         """refresh_ms: how old a count or an age of these NICs can be; limit_ms: how long a queued operation may take."""
         cdef Provider *p = <Provider *> calloc(1, sizeof(Provider))
         cdef LastUsedOwner owner
