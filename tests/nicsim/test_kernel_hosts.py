@@ -46,11 +46,15 @@ def unshare() -> list[str]:
 @pytest.fixture(scope="module")
 def said(unshare: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the hosts and the NIC saw in one run."""
-    report = tmp_path_factory.mktemp("kernel") / "said.json"
-    command = [*unshare, sys.executable, "-P", str(Path(__file__).with_name("kernel_hosts.py")), str(report)]
+    return dict(run(unshare, "kernel_hosts.py", tmp_path_factory.mktemp("kernel") / "said.json"))
+
+
+def run(unshare: list[str], script: str, report: Path) -> Any:
+    """Runs a script in namespaces of its own; what it wrote."""
+    command = [*unshare, sys.executable, "-P", str(Path(__file__).with_name(script)), str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=environment())
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return dict(json.loads(report.read_text()))
+    return json.loads(report.read_text())
 
 
 def test_hosts_reach_each_other_through_two_ports_and_software(said: dict[str, Any]) -> None:
@@ -76,3 +80,9 @@ def test_the_account_closes_with_a_kernel_at_each_end(said: dict[str, Any]) -> N
     sums = said["after"]
     came = sum(c["host_tx"] + c["nic_forwarded"] for c in sums)
     assert came == sum(c["wire_out"] + c["wire_out_dropped"] + c["nic_received"] for c in sums)
+
+
+def test_a_kernel_that_leaves_checksums_to_its_interface_is_matched_once_it_makes_them(
+    unshare: list[str], tmp_path: Path
+) -> None:
+    assert run(unshare, "kernel_veth.py", tmp_path / "counted.json") == [0, 5]
