@@ -1,7 +1,7 @@
 """A kernel that leaves checksums to its interface, a veth pair, at the far end of an emulated port's wire.
 
-Run by test_kernel_hosts.py in a network namespace of its own. Writes what a rule for its packets counted: while the kernel
-leaves checksums to the interface, and after.
+Run by test_kernel_hosts.py in a network namespace of its own. Writes what a rule for its packets counted: while the
+kernel leaves checksums to the interface, and after.
 """
 
 from __future__ import annotations
