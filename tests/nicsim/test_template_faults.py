@@ -194,6 +194,23 @@ def test_each_call_fails_as_often_as_told_with_that_errno(lab: Any, call: Call) 
     assert books_close(bench)
 
 
+def test_configure_fails_as_told_and_leaves_the_port_as_it_was(lab: Any) -> None:
+    host = lab.host(start=False)
+    host.nic.fail_next(Call.FLOW_CONFIGURE, 1, errno.ENOMEM)
+    with pytest.raises(FlowError) as caught:
+        host.port.configure_flow(SIZES)
+    assert caught.value.errno == errno.ENOMEM
+    assert not host.nic.flow_audit().is_configured
+    host.port.configure_flow(SIZES)
+    assert len(host.nic.flow_audit().queues) == SIZES.queues
+
+
+def test_a_completion_cannot_be_slow_as_nobody_waits_for_it(bench: Bench) -> None:
+    with pytest.raises(CtoffloadError) as caught:
+        bench.nic.slow_down(Call.COMPLETION, 5)
+    assert caught.value.errno == errno.EINVAL
+
+
 def test_a_queue_that_is_not_there_can_be_neither_stalled_nor_robbed(bench: Bench) -> None:
     for wrong in (bench.nic.stall_queue, lambda queue: bench.nic.drop_results(1, queue)):
         with pytest.raises(UsageError, match="no flow queue 2"):
