@@ -60,6 +60,23 @@ class Conversation(RuleBasedStateMachine):
         self.peers.send(sender, flags, seq=(self.peers.seq[sender] + off) % 2**32, ack=12345)
         assert self.peers.tcp_states() == before or "F" in flags
 
+    @rule(n_bytes=st.sampled_from([0, 1000, 5_000_000]), sender=who)
+    def leave_slowly(self, n_bytes: int, sender: int) -> None:
+        """A stray SYN takes the rules out; between the read and their end they carry on."""
+        if self.is_carried():
+            self.forge(sender, 2**26, "S")
+            self.provider.answer_later(OpType.DEL)
+            self.lab.step()
+            self.peers.past_software(sender, n_bytes)
+            self.peers.followed()
+            self.all_answers()
+
+    @rule()
+    def all_answers(self) -> None:
+        self.provider.answer_later()
+        self.provider.complete()
+        self.lab.step(8)
+
     @rule(kinds=st.sets(st.sampled_from(SLOW)))
     def answer_later(self, kinds: set[OpType]) -> None:
         self.provider.answer_later(*kinds)
