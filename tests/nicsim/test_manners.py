@@ -242,6 +242,20 @@ def test_a_rule_that_ages_takes_a_counter(lab: Any) -> None:
     assert caught.value.errno == errno.ENOENT
 
 
+def test_with_software_steering_a_context_outlives_the_stop_and_is_freed_while_the_port_runs(lab: Any) -> None:
+    host = lab.host(profile="connectx-sws")
+    context, counter = host.shared(actions.Conntrack()), host.shared(actions.Count())
+    host.port.stop()
+    with pytest.raises(FlowError) as caught:
+        context.close()
+    assert caught.value.errno == errno.EAGAIN
+    counter.close()
+    assert host.nic.audit().objects.live == 1
+    host.port.start()
+    context.close()
+    assert host.nic.audit().objects.live == 0
+
+
 def test_contexts_are_rounded_up_to_a_power_of_two(lab: Any) -> None:
     host = configured(lab, conntracks=3, profile="connectx-hws")
     for _ in range(4):
@@ -329,5 +343,5 @@ def test_every_manner_is_in_the_table_of_the_docs() -> None:
     documented = re.findall(
         r"^\| `(\w+)=.*\| .* \| .* \| .* \|$", (root / "docs" / "emulated-nic.md").read_text(), re.M
     )
-    assert len(names) == 17
+    assert len(names) == 18
     assert not set(names) - set(documented)

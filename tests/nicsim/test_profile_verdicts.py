@@ -18,17 +18,14 @@ pytestmark = pytest.mark.eal
 
 KNOWN = verdicts.read(Path(__file__).parents[1] / "standin" / "verdicts-22.11.11.json")
 
-NO_EGRESS = "there are no egress rules"
 OTHER_HEADER = "an IPv4 address is rewritten where the pattern does not say IPv4"
 
 # Shapes that are answered otherwise than by the real driver: by a pattern of their names, and why.
 OTHERWISE: dict[str, dict[str, str]] = {
     "software": {
-        r"out/.*": NO_EGRESS,
         r"(in|fdb)/3/valid-(v6|any)/rewrite.*": OTHER_HEADER,
     },
     "hardware": {
-        r"out/.*": NO_EGRESS,
         r"(in|fdb)/3/valid-(v6|any)/rewrite.*": OTHER_HEADER,
         r"(in|fdb)/2/limits/count": "the real driver takes a rule that does not say what becomes of the packet",
         r"(in|fdb)/2/limits/jump-back": "the real driver takes a jump that may go round for ever",

@@ -24,8 +24,8 @@ TUNNEL = [ETH, items.Ipv4(), items.Udp(), VXLAN]
 PAST_THE_LIST = 63
 
 REFUSED: list[tuple[str, dict[str, Any], list[Any], list[Any], int, str]] = [
-    ("egress", {"egress": True}, [ETH], DROP, errno.ENOTSUP, "egress rules are not supported"),
-    ("no domain", {}, [ETH], DROP, errno.EINVAL, "a rule is either ingress or transfer"),
+    ("egress queue", {"egress": True}, [ETH], [actions.Queue(0)], errno.ENOTSUP, "only an ingress rule can choose"),
+    ("no domain", {}, [ETH], DROP, errno.EINVAL, "a rule is one of ingress"),
     ("mark", TRANSFER, [ETH, items.Mark(1)], DROP, errno.ENOTSUP, "a transfer rule sees no mark"),
     ("two marks", INGRESS, [items.Mark(1), items.Mark(2)], DROP, errno.EINVAL, "a pattern has one MARK"),
     ("two metas", INGRESS, [items.Meta(1), items.Meta(2)], DROP, errno.EINVAL, "a pattern has one META"),
@@ -68,9 +68,9 @@ REFUSED: list[tuple[str, dict[str, Any], list[Any], list[Any], int, str]] = [
     ("direct conntrack", INGRESS, pattern(), [actions.Conntrack(), *DROP], errno.ENOTSUP, "as an indirect action only"),
     ("wire", INGRESS, pattern(), [actions.RepresentedPort(0)], errno.ENOTSUP, "only a transfer rule can forward"),
     ("to nowhere", TRANSFER, pattern(), [actions.PortId(60)], errno.EINVAL, "is not in this port's switch"),
-    ("transfer queue", TRANSFER, pattern(), [actions.Queue(0)], errno.ENOTSUP, "a transfer rule cannot choose a queue"),
-    ("transfer mark", TRANSFER, pattern(), [actions.Mark(1), *DROP], errno.ENOTSUP, "a transfer rule cannot mark"),
-    ("transfer flag", TRANSFER, pattern(), [actions.Flag(), *DROP], errno.ENOTSUP, "a transfer rule cannot mark"),
+    ("transfer queue", TRANSFER, pattern(), [actions.Queue(0)], errno.ENOTSUP, "only an ingress rule can choose"),
+    ("transfer mark", TRANSFER, pattern(), [actions.Mark(1), *DROP], errno.ENOTSUP, "only an ingress rule can mark"),
+    ("transfer flag", TRANSFER, pattern(), [actions.Flag(), *DROP], errno.ENOTSUP, "only an ingress rule can mark"),
     ("jump back", {**INGRESS, "group": 2}, pattern(), [actions.Jump(1)], errno.EINVAL, "leads to a higher group"),
 ]
 

@@ -51,8 +51,8 @@ parse_queue(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte
 {
     const struct rte_flow_action_queue *queue = action->conf;
 
-    if (spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot choose a queue");
+    if (spec->transfer || spec->egress) {
+        return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can choose a queue");
     }
     if (!queue || queue->index >= port->n_rxq) {
         return REFUSE(EINVAL, ACTION_CONF, action, "the port has no such queue");
@@ -66,8 +66,8 @@ parse_rss(struct nicsim_port *port, struct nicsim_spec *spec, const struct rte_f
 {
     const struct rte_flow_action_rss *rss = action->conf;
 
-    if (spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot choose queues");
+    if (spec->transfer || spec->egress) {
+        return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can choose queues");
     }
     if (!rss || rss->queue_num == 0 || rss->queue_num > NICSIM_MAX_QUEUES || !rss->queue) {
         return REFUSE(EINVAL, ACTION_CONF, action, "RSS needs 1 to 64 queues");
@@ -263,7 +263,7 @@ nicsim_actions_parse(struct nicsim_port *port, const struct rte_flow_action *act
             return rc;
         }
     }
-    if (spec->fate == NICSIM_FATE_NONE) {
+    if (spec->fate == NICSIM_FATE_NONE && !spec->egress) {
         return REFUSE(EINVAL, ACTION, actions, "no fate: the rule does not say what becomes of the packet");
     }
     return 0;

@@ -26,7 +26,7 @@ use_subtable(struct nicsim_port *port, const struct nicsim_template_table *table
         (*subtable)->n_rules++;
         return 0;
     }
-    rc = nicsim_subtable_use(&port->sw->match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
+    rc = nicsim_subtable_use(&port->sw->match, nicsim_domain_of(port, spec), spec->group, spec->priority, &spec->mask,
                              spec->is_wide ? &spec->wide_mask : NULL, subtable);
     return rc ? FAIL(rc, UNSPECIFIED, NULL, "too many groups, or too many masks") : 0;
 }

@@ -85,7 +85,7 @@ fate_use(struct nicsim_port *port, struct nicsim_spec *spec)
     if (spec->fate == NICSIM_FATE_RSS) {
         error = nicsim_rss_use(port, spec->rss, &spec->fate_arg);
     } else if (spec->fate == NICSIM_FATE_JUMP) {
-        error = nicsim_group_use(&port->sw->match, spec->transfer ? 0 : port->uid, spec->jump_group, &group);
+        error = nicsim_group_use(&port->sw->match, nicsim_domain_of(port, spec), spec->jump_group, &group);
         spec->fate_arg = error ? 0 : group;
     }
     return error;
@@ -276,7 +276,7 @@ rule_create(struct nicsim_port *port, struct nicsim_spec *spec, struct rte_flow_
         FAIL(EINVAL, STATE, NULL, "with STRICT_QUEUE a rule that ages is made through a queue");
         return NULL;
     }
-    rc = nicsim_subtable_use(&port->sw->match, spec->transfer ? 0 : port->uid, spec->group, spec->priority, &spec->mask,
+    rc = nicsim_subtable_use(&port->sw->match, nicsim_domain_of(port, spec), spec->group, spec->priority, &spec->mask,
                              spec->is_wide ? &spec->wide_mask : NULL, &subtable);
     if (rc) {
         FAIL(rc, UNSPECIFIED, NULL, rc == ENOSPC ? "too many groups, or too many masks" : "no memory for the rule");

@@ -122,9 +122,6 @@ check_wish(const struct nicsim_port *port, const struct rte_flow_indir_action_co
 {
     uint8_t type = object_type(action->type);
 
-    if (conf && conf->egress) {
-        return FAIL(ENOTSUP, ATTR_EGRESS, conf, "egress rules are not supported");
-    }
     if (!type) {
         return FAIL(ENOTSUP, ACTION, action, "only COUNT, AGE and CONNTRACK can be indirect");
     }
@@ -219,6 +216,12 @@ nicsim_indirect_create(struct rte_eth_dev *dev, const struct rte_flow_indir_acti
     return handle;
 }
 
+static bool
+is_kept(const struct nicsim_port *port, const struct nicsim_object *object)
+{
+    return port->config.manners[NICSIM_STOPPED_CONTEXTS] && !port->is_started && object->type == NICSIM_RULE_CONNTRACK;
+}
+
 int
 nicsim_indirect_destroy(struct rte_eth_dev *dev, struct rte_flow_action_handle *handle, struct rte_flow_error *error)
 {
@@ -237,6 +240,8 @@ nicsim_indirect_destroy(struct rte_eth_dev *dev, struct rte_flow_action_handle *
     } else if ((rc = nicsim_object_ready(object, handle, error)) == 0) {
         if (object->n_rules) {
             rc = FAIL(EBUSY, ACTION, handle, "rules still use it");
+        } else if (is_kept(port, object)) {
+            rc = FAIL(EAGAIN, ACTION, NULL, "a context cannot be destroyed while the port is stopped");
         } else {
             nicsim_object_remove(port, index, false);
         }

@@ -321,6 +321,13 @@ nicsim_items_parse(struct nicsim_port *port, const struct rte_flow_item *items, 
 {
     struct pattern p = {0};
 
+    if (spec->egress) {
+        static const uint16_t all = UINT16_MAX;
+        uint16_t from = port->uid | NICSIM_FROM_HOST;
+
+        MATCH(&p, spec, in_port, &from, &all);
+    }
+
     for (const struct rte_flow_item *item = items; item->type != RTE_FLOW_ITEM_TYPE_END; item++) {
         int rc;
 

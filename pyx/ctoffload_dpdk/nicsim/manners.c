@@ -35,6 +35,8 @@ const struct nicsim_manner_of nicsim_manners[NICSIM_N_MANNERS] = {
     [NICSIM_CONTEXT_PORTS] = {"context_ports", NULL, 0, 65535, {[SWS] = 16}},
     /* driver */
     [NICSIM_ROUND_CONTEXTS] = {"round_contexts", NULL, 0, 1, {[HWS] = 1}},
+    /* seen: of COUNT, AGE and CONNTRACK the last alone */
+    [NICSIM_STOPPED_CONTEXTS] = {"stopped_contexts", "free|keep", 0, 1, {[SWS] = 1}},
     /* driver */
     [NICSIM_AGED_NEEDS_AGES] = {"aged_needs_ages", NULL, 0, 1, {[HWS] = 1}},
     /* driver: ages are worked out from counters */

@@ -26,6 +26,7 @@ enum nicsim_manner {
     NICSIM_PROXY_NEEDS_SWITCH, /* a port alone has no transfer proxy */
     NICSIM_CONTEXT_PORTS,      /* contexts on ports of lower numbers only; 0: on all */
     NICSIM_ROUND_CONTEXTS,     /* the number of contexts asked for is rounded up to a power of two */
+    NICSIM_STOPPED_CONTEXTS,   /* a context cannot be destroyed while the port is stopped */
     NICSIM_AGED_NEEDS_AGES,    /* the aged list is not to be read where no ages were set aside */
     NICSIM_AGE_TAKES_COUNTER,  /* a rule with AGE and without COUNT takes a counter too */
     NICSIM_COUNTERS_FULL,      /* the errno where all counters are in use */

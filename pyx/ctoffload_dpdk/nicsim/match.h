@@ -94,7 +94,8 @@ struct nicsim_subtable {
 /* Where a packet is looked up together: group `number` of a domain. */
 struct nicsim_group {
     uint32_t number;
-    uint16_t port; /* uid of the port whose ingress domain it is in; 0: the transfer domain of the switch */
+    uint16_t
+        port; /* uid of the port whose ingress domain it is in, with NICSIM_FROM_HOST its egress domain; 0: transfer */
     uint16_t n_subtables;
     uint32_t n_users;                         /* subtables in it and rules that jump to it; 0: the index is free */
     uint16_t subtables[NICSIM_MAX_SUBTABLES]; /* lower priority value first, then the mask with more bits */

@@ -523,7 +523,8 @@ void nicsim_packet_dissect_again(struct nicsim_packet *packet);
 struct nicsim_rule *nicsim_rule_find(const struct nicsim_switch *sw, const struct nicsim_key *key,
                                      const struct nicsim_wide *wide, uint32_t hash);
 void nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n);
-/* What the host of a port sends: true where a transfer rule took the packet, and its account is kept. */
+/* What the host of a port sends meets egress rules, then transfer rules: true where one took the packet, and its account
+ * is kept. Otherwise it leaves by the wire, as egress rules have written it. */
 bool nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet);
 #define NICSIM_BURST 32
 
@@ -560,10 +561,17 @@ struct nicsim_spec {
     uint8_t fate;
     uint8_t flags;
     bool transfer;
+    bool egress;             /* for what the port's own host sends */
     uint32_t takes;          /* NICSIM_TAKES_* */
     struct nicsim_wide wide; /* set where is_wide; last, since few rules need them cleared */
     struct nicsim_wide wide_mask;
 };
+/* Whose groups the rule is in: those of the switch, of the port, or of what its host sends. */
+static inline uint16_t
+nicsim_domain_of(const struct nicsim_port *port, const struct nicsim_spec *spec)
+{
+    return spec->transfer ? 0 : spec->egress ? port->uid | NICSIM_FROM_HOST : port->uid;
+}
 int nicsim_rule_parse(struct nicsim_port *port, const struct rte_flow_attr *attr, const struct rte_flow_item *items,
                       const struct rte_flow_action *actions, struct nicsim_spec *spec, struct rte_flow_error *error);
 /* item.c, action.c */

@@ -244,6 +244,9 @@ walk(struct nicsim_port *in, const struct nicsim_group *root, struct nicsim_pack
         if (rule->fate == NICSIM_FATE_PASSTHRU) {
             continue;
         }
+        if (rule->fate == NICSIM_FATE_NONE) {
+            return false; /* an egress rule that lets it go */
+        }
         if (rule->fate != NICSIM_FATE_JUMP) {
             by_fate(in, packet, rule);
             return true;
@@ -350,6 +353,8 @@ bool
 nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet)
 {
     struct nicsim_switch *sw = from->sw;
+    const struct nicsim_group *egress;
+    int64_t now_ms;
 
     if (!sw->n_from_host || !nicsim_port_passes(from)) {
         return false;
@@ -358,8 +363,13 @@ nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet
     if (sw->match.n_wide) {
         nicsim_wide_read(packet);
     }
-    if (!walk(from, root_of(&sw->match, 0), packet, NULL, nicsim_clock_ms(&sw->clock))) {
-        return false;
+    now_ms = nicsim_clock_ms(&sw->clock);
+    egress = root_of(&sw->match, from->uid | NICSIM_FROM_HOST);
+    if (!walk(from, egress, packet, NULL, now_ms)) {
+        leave_switch(packet);
+        if (!walk(from, root_of(&sw->match, 0), packet, NULL, now_ms)) {
+            return false;
+        }
     }
     from->counters.host_switched++;
     return true;

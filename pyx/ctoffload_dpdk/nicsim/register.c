@@ -60,8 +60,8 @@ parse_mark(struct nicsim_spec *spec, const struct rte_flow_action *action, struc
     if (!mark) {
         return REFUSE(EINVAL, ACTION_CONF, action, "MARK needs an id");
     }
-    if (spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot mark");
+    if (spec->transfer || spec->egress) {
+        return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can mark");
     }
     spec->flags |= NICSIM_RULE_MARK;
     spec->mark = mark->id;
@@ -71,8 +71,8 @@ parse_mark(struct nicsim_spec *spec, const struct rte_flow_action *action, struc
 static int
 parse_flag(struct nicsim_spec *spec, const struct rte_flow_action *action, struct rte_flow_error *error)
 {
-    if (spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot mark");
+    if (spec->transfer || spec->egress) {
+        return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can mark");
     }
     spec->flags |= NICSIM_RULE_FLAG;
     return 0;
@@ -142,8 +142,8 @@ parse_modify_field(struct nicsim_spec *spec, const struct rte_flow_action *actio
     if (!register_of(&modify->dst, &write.to)) {
         return REFUSE(EINVAL, ACTION_CONF, action, "there are TAGs 0 to 5");
     }
-    if (write.to == NICSIM_REGISTER_MARK && spec->transfer) {
-        return REFUSE(ENOTSUP, ACTION, action, "a transfer rule cannot mark");
+    if (write.to == NICSIM_REGISTER_MARK && (spec->transfer || spec->egress)) {
+        return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can mark");
     }
     if (modify->width == 0 || modify->width > 32 || modify->dst.offset + modify->width > 32) {
         return REFUSE(EINVAL, ACTION_CONF, action, "a register has 32 bits");

@@ -12,15 +12,13 @@ parse_attributes(const struct rte_flow_attr *attr, struct nicsim_spec *spec, str
     if (!attr) {
         return REFUSE(EINVAL, ATTR, NULL, "no attributes given");
     }
-    if (attr->egress) {
-        return REFUSE(ENOTSUP, ATTR_EGRESS, attr, "egress rules are not supported");
-    }
-    if (attr->ingress == attr->transfer) {
-        return REFUSE(EINVAL, ATTR, attr, "a rule is either ingress or transfer");
+    if (attr->ingress + attr->egress + attr->transfer != 1) {
+        return REFUSE(EINVAL, ATTR, attr, "a rule is one of ingress, egress and transfer");
     }
     spec->group = attr->group;
     spec->priority = attr->priority;
     spec->transfer = attr->transfer;
+    spec->egress = attr->egress;
     return 0;
 }
 

@@ -155,13 +155,14 @@ hold_subtables(struct nicsim_port *port, struct nicsim_template_table *table, st
     int rc = 0;
 
     for (uint8_t i = 0; i < table->n_patterns && rc == 0; i++) {
-        struct nicsim_spec spec = {.group = table->attr.group, .transfer = table->attr.transfer};
+        struct nicsim_spec spec = {
+            .group = table->attr.group, .transfer = table->attr.transfer, .egress = table->attr.egress};
 
         nicsim_pattern_merge(table->patterns[i], NULL, items, error);
         rc = nicsim_items_parse(port, items, &spec, error);
         point_at(error, items, NULL, RTE_DIM(items), sizeof items[0]);
         if (rc == 0) {
-            rc = nicsim_subtable_use(match, spec.transfer ? 0 : port->uid, spec.group, table->attr.priority, &spec.mask,
+            rc = nicsim_subtable_use(match, nicsim_domain_of(port, &spec), spec.group, table->attr.priority, &spec.mask,
                                      spec.is_wide ? &spec.wide_mask : NULL, &table->subtables[i]);
             if (rc) {
                 table->subtables[i] = NULL;
