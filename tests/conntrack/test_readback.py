@@ -69,12 +69,31 @@ def test_without_the_read_the_same_packets_are_excused_until_it_is_relearnt(peer
     assert counters(peers) == (0, 0, 0)
 
 
-def test_a_packet_behind_the_window_is_invalid_at_once(peers: NicPeers) -> None:
+def test_from_its_first_packet_on_a_side_is_judged(peers: NicPeers) -> None:
     peers.carried()
     peers.send(0, "S", seq=77)
     peers.tracker.step()
-    assert peers.send(0, "A", b"x", seq=peers.seq[0] - FAR) == "inv|trk"
     assert peers.send(0, "PA", b"x" * 100) == "est|trk"
+    assert peers.send(0, "A", b"x", seq=peers.seq[0] - FAR) == "inv|trk"
+    assert peers.send(0, "A", b"x", seq=beyond(peers)) == "inv|trk"
+    assert peers.send(0, "PA", b"x" * 100) == "est|trk"
+
+
+@pytest.mark.parametrize("off", [-20_000_000, 20_000_000])
+def test_a_window_that_could_be_but_is_not_is_relearnt(peers: NicPeers, off: int) -> None:
+    """A context that strangers led astray, in both directions."""
+    peers.carried()
+    conn_id = peers.conn_id()
+    peers.tracker.provider.windows[conn_id] = tuple(
+        ((lo + off) % 2**32, (hi + off) % 2**32, win) for lo, hi, win in peers.tracker.provider.windows[conn_id]
+    )
+    peers.send(0, "S", seq=77)
+    peers.tracker.step()
+    for _ in range(3):
+        assert peers.send(0, "PA", b"x" * 100) == "est|trk"
+        assert peers.send(1, "PA", b"y" * 100) == "est|rpl|trk"
+    assert counters(peers) == (1, 0, 1)
+    assert peers.send(0, "A", b"x", seq=peers.seq[0] - FAR) == "inv|trk"
 
 
 def test_a_window_is_taken_over_across_the_wrap_of_sequence_numbers(lab: OffloadLab) -> None:

@@ -173,3 +173,20 @@ def test_strict_connections_close_as_others_do(make_ct_lab: Any) -> None:
     assert states(conn) == [FIN_WAIT_2, FIN_WAIT_2]
     assert invalid(lab) == 0
     assert lab.engine.conntrack.counters().made_liberal == 0
+
+
+@pytest.mark.parametrize("ahead", [20_000, 1_000_000, 2**31 - 1, 2**32 - 1_000_000])
+def test_a_stray_packet_that_a_liberal_context_let_by_spoils_nothing(make_ct_lab: Any, ahead: int) -> None:
+    lab = make_ct_lab()
+    conn = lab.tcp()
+    carried(conn)
+    lab.packet(A, conn_frame(conn, A, conn.seq[A] + ahead))
+    carried(conn)
+    conn.send(A, "FA")
+    for _ in range(3):
+        conn.server_sends(b"y" * 500)
+        conn.send(A, "A")
+    conn.send(B, "FA")
+    conn.send(A, "A")
+    assert invalid(lab) == 0
+    assert states(conn) == [FIN_WAIT_2, FIN_WAIT_2]

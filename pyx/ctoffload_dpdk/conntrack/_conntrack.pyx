@@ -93,7 +93,7 @@ class Counters:
     provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
     a back-off; queries and no_samples: questions to the NIC, and those without an answer; expected: connections a helper
     expected; not_expected, no_room: announcements that could not be kept, or not be rewritten; windows_read, _refused,
-    _overtaken: windows taken from contexts of the NIC, those the connection cannot have, those the NIC had carried on from
+    _overtaken: windows taken from contexts of the NIC, those the connection cannot have, those a packet spoke against
     (relearnt); confirmed_rst: by such a window; made_liberal: contexts replaced by ones that check no window; nic_packets,
     nic_bytes: told by providers, by direction, and in the connections' own.
     """

@@ -60,15 +60,13 @@ cdef void confirm_window(Shard *shard, uint32_t slot, const Segment *segment) no
         hardware.window &= ~<uint32_t> WIN_READ
 
 
-# The rules forwarded on until they were removed, so the first packet of a side may lie ahead of what was read.
-cdef bint is_overtaken(const Conn *conn, const Hardware *hardware, const Segment *segment) noexcept nogil:
-    cdef int us = segment.peer
-    if hardware.flags & (HW_SEEN_ORIG << us) or segment.flags & TCP_RST:
-        return False
-    return <int32_t> (segment.end - conn.seq_hi[us]) > 0 or <int32_t> (segment.ack - conn.seq_lo[1 - us]) > 0
+# The rules forwarded on after the read, and a liberal context follows strangers: until a packet of a side fits, one that
+# does not speaks against what was read.
+cdef inline bint is_contradicted(const Hardware *hardware, const Segment *segment) noexcept nogil:
+    return not hardware.flags & (HW_SEEN_ORIG << segment.peer) and not segment.flags & TCP_RST
 
 
-# What was read is older than what the NIC carried: learnt anew, from this segment on.
+# What was read is not, or no more, the connection's window: learnt anew, from this segment on.
 cdef void overtake(Shard *shard, uint32_t slot, const Segment *segment) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     hardware.window &= ~<uint32_t> WIN_READ
@@ -107,7 +105,7 @@ cdef void cut_timeout(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogi
 cdef bint excuse(Shard *shard, uint32_t slot, const Segment *segment, int64_t now_ms) noexcept nogil:
     cdef Hardware *hardware = &shard.hardware[slot]
     if not hardware.flags & (HW_PUSHED | HW_RELEARN):
-        if not hardware.window & WIN_READ or not is_overtaken(&shard.conns[slot], hardware, segment):
+        if not hardware.window & WIN_READ or not is_contradicted(hardware, segment):
             return False
         overtake(shard, slot, segment)
     elif hardware.window & WIN_READ and not segment.flags & TCP_RST:
