@@ -16,13 +16,14 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_CLASS_QUERIES_APART,
     CT_OFFLOAD_EVENT_AGED,
     CT_OFFLOAD_EVENT_LOST,
+    CT_OFFLOAD_OP_ADD,
     ct_offload_class,
     ct_offload_host,
     ct_offload_op,
     ct_offload_port,
 )
 from ctoffload_dpdk.providers._rte_flow_engine cimport ENGINE_ASYNC, ENGINE_SYNC
-from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free
+from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, entry_of
 from ctoffload_dpdk.providers._rte_flow_install cimport reinstall, retry_due
 from ctoffload_dpdk.providers._rte_flow_last_used cimport (
     LAST_USED_AGE,
@@ -78,12 +79,24 @@ cdef enum:
 
 # ---- what the layer calls ----------------------------------------------------------------------------------------------
 
+cdef uint64_t handle_in(const ct_offload_op *ops, size_t end) noexcept nogil:
+    """The handle that an ADD of the same connection earlier in the batch was given; 0 where there is none."""
+    cdef size_t i = end
+    while i > 0:
+        i -= 1
+        if ops[i].conn_id == ops[end].conn_id and ops[i].type == CT_OFFLOAD_OP_ADD:
+            return ops[i].handle
+    return 0
+
+
 cdef void submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
     cdef Provider *p = <Provider *> user
     cdef size_t i
     pthread_mutex_lock(&p.lock)
     p.is_on_worker = True
     for i in range(n_ops):
+        if ops[i].type != CT_OFFLOAD_OP_ADD and entry_of(p, ops[i].handle) == NULL:
+            ops[i].handle = handle_in(ops, i)
         ops[i].error = operate(p, &ops[i])
     push_all(p)
     note_high_water(p)

@@ -307,6 +307,8 @@ cdef void finished(Provider *p, Entry *entry) noexcept nogil:
         result.type = CT_OFFLOAD_OP_DEL
         entry_free(p, entry)
     result.error = error
+    if entry.in_use and entry.forgotten and entry.shape[0] == NULL and not entry.is_due:
+        entry_free(p, entry)
     p.host.complete(p.host.cookie, result.op_id, &result)
 
 

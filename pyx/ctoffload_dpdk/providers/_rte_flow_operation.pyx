@@ -239,7 +239,9 @@ cdef int op_upd(Provider *p, ct_offload_op *op) noexcept nogil:
     """The later of both directions. A rule that passes nothing by software adds nothing to what software knows."""
     cdef Entry *entry = entry_of(p, op.handle)
     cdef int failed
-    if entry == NULL or entry.shape[0] == NULL or not entry.wanted or entry.pending:
+    if entry == NULL or entry.forgotten:
+        return refuse(op, ENOENT, CT_OFFLOAD_REASON_NO_LAST_USED)
+    if entry.shape[0] == NULL or not entry.wanted or entry.pending:
         return refuse(op, ENODATA, CT_OFFLOAD_REASON_NO_LAST_USED)
     op.last_used_ms = 0
     op.sampled_ms = p.now_ms
@@ -274,11 +276,18 @@ cdef int op_window(Provider *p, ct_offload_op *op) noexcept nogil:
 
 
 cdef int op_flush(Provider *p) noexcept nogil:
-    """Takes every rule out; the entries stay until their DEL. 0, or ETIMEDOUT where some did not leave in time."""
+    """Takes every rule out and forgets every connection. 0, or ETIMEDOUT where some did not leave in time."""
+    cdef Entry *entry
     cdef uint32_t i
     for i in range(p.n_entries):
-        if p.entries[i].in_use and take_out(p, &p.entries[i]) == EINPROGRESS and p.entries[i].pending == PENDING_EST:
-            p.entries[i].error = ENODEV
+        entry = &p.entries[i]
+        if not entry.in_use or entry.forgotten:
+            continue
+        entry.forgotten = 1
+        if entry.pending == PENDING_EST:
+            entry.error = ENODEV
+        if take_out(p, entry) == 0 and not entry.pending and not entry.is_due:
+            entry_free(p, entry)
     drain(p)
     return ETIMEDOUT if p.n_unsettled else 0
 

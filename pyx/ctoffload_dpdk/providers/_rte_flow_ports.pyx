@@ -223,8 +223,7 @@ cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
         engine_port_gone(&p.engines[ethdev].engine)
         lose(p, ethdev)
     for i in range(p.n_entries):
-        if p.entries[i].in_use and p.entries[i].shape[0] != NULL and (
-                p.entries[i].ethdev[0] == ethdev or p.entries[i].ethdev[1] == ethdev):
+        if p.entries[i].in_use and p.entries[i].shape[0] != NULL and concerns(&p.entries[i], ethdev):
             evict(p, &p.entries[i])
     drain(p)
     for i in range(RTE_MAX_ETHPORTS):
@@ -233,6 +232,18 @@ cdef void port_del(Provider *p, ct_offload_port port) noexcept nogil:
         if p.ports[i].has_pipeline[1]:
             pipeline_forget_way(&p.ports[i].pipelines[1], ethdev)
     leave(p, ethdev)
+    for i in range(RTE_MAX_ETHPORTS):        # those of the switch whose rules the port owned
+        if p.ports[i].has_pipeline[<int> DOMAIN_TRANSFER] and p.ports[i].proxy == ethdev:
+            leave_domain(p, <uint16_t> i, DOMAIN_TRANSFER)
+
+
+cdef bint concerns(const Entry *entry, uint16_t ethdev) noexcept nogil:
+    """Whether its packets pass the port, or its rules are on it."""
+    cdef int direction
+    for direction in range(2):
+        if entry.ethdev[direction] == ethdev or entry.shape[direction].engine.ethdev == ethdev:
+            return True
+    return False
 
 
 cdef void lose(Provider *p, uint16_t ethdev) noexcept nogil:

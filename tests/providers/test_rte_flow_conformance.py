@@ -1,0 +1,35 @@
+"""The conformance kit on the rte_flow provider. Not by AGE: a NIC counts seconds by another clock than the kit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
+
+
+@pytest.mark.parametrize("plan", ["count", "ct"])
+def test_the_provider_conforms(tmp_path: Path, plan: str) -> None:
+    from ctoffload_dpdk.nicsim import NicsimError, driver_path  # noqa: PLC0415 - its headers may be missing
+
+    try:
+        driver_path()
+    except NicsimError as error:
+        pytest.skip(str(error))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    modules = [Path(__file__).parent, Path(__file__).resolve().parents[2]]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT]
+    done = subprocess.run(
+        [*command, "--provider", "rte_flow_under_test:provider"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, modules)), "CTOFFLOAD_TEST_PLAN": plan},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "skipped" not in done.stdout
