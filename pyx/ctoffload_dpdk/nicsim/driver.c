@@ -152,6 +152,10 @@ RTE_PMD_EXPORT_NAME(net_nicsim, __COUNTER__);
 RTE_PMD_REGISTER_PARAM_STRING(
     net_nicsim,
     "capacity=<int> objects=<int> queues=<int> switch=<int> "
-    "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> aged=<keep|consume> ageing=<again|final> "
+    "mtsafe=<0|1> loopback=<0|1> clock=<real|manual> "
     "prefault=<0|1> profile=<free|connectx-sws|connectx-hws|tap|queue-only|no-flow> "
-    "counters=<int> ages=<int> contexts=<int> flow_queues=<int> queue_size=<int> completion_delay_ms=<int>");
+    "counters=<int> ages=<int> contexts=<int> flow_queues=<int> queue_size=<int> completion_delay_ms=<int> "
+    "counter_refresh_ms=<int> age_check_ms=<int> ageing=<again|final> aged=<keep|consume> aged_overreport=<0|1> "
+    "aged_percent=<int> aged_needs_ages=<0|1> age_update=<0|1> age_takes_counter=<0|1> counter_rest=<0|1> "
+    "counters_full=<enospc|enoent> queue_full=<eagain|enomem> small_handles=<0|1> proxy_order=<0|1> "
+    "proxy_needs_switch=<0|1> context_ports=<int> round_contexts=<0|1> stopped_contexts=<free|keep>");
