@@ -28,8 +28,15 @@ def start(eal_args: list[str], settings: dict[str, Any]) -> list[str]:
     engine = held["engine"] = Engine(eal, replace(Settings(), **settings))
     for name in names:
         engine.add_port(name, pool)
-    engine.join(*names[1:])
+    # One port alone is joined with itself.
+    held["ends"] = names[1:] or names * 2
+    engine.join(*held["ends"])
     return names
+
+
+def ends() -> list[Any]:
+    """The two joined ports, as the layer knows them."""
+    return [held["engine"].port(name).layer_port for name in held["ends"]]
 
 
 def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: str = "") -> bytes:
@@ -52,14 +59,14 @@ def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: st
 
 def set_zone(vlans: tuple[int, ...], zone: int) -> None:
     """Packets with these tags are in the zone, on both ports."""
-    for name in [*held["engine"].ports][1:]:
+    for name in held["ends"]:
         held["engine"].set_zone(name, vlans[0], vlans[1] if len(vlans) > 1 else None, zone)
 
 
 def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0) -> tuple[str, str]:
     """A connection opens and is answered; its reason, and the driver's last words."""
     engine = held["engine"]
-    ports = [port.layer_port for port in [*engine.ports.values()][1:]]
+    ports = ends()
     for forth, flags in ((True, "S"), (False, "SA"), (True, "A")):
         port = ports[0 if forth else 1]
         packets = Packets.of([frame(proto, forth, ipv6, vlans, flags)])
@@ -98,7 +105,7 @@ def settle(now_ms: int) -> None:
 def exchange() -> dict[str, Any]:
     """A UDP question and its answer reach the tracker; what became of the connection."""
     engine = held["engine"]
-    for i, port in enumerate(p.layer_port for p in [*engine.ports.values()][1:]):
+    for i, port in enumerate(ends()):
         engine.conntrack.process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
         settle(1)
     (row,) = engine.conntrack.connections()
@@ -108,7 +115,7 @@ def exchange() -> dict[str, Any]:
 def choices() -> dict[str, str]:
     """The plan for each kind of connection between the two, explained."""
     engine = held["engine"]
-    found = engine.offload_class.choices(*(port.layer_port for port in [*engine.ports.values()][1:]))
+    found = engine.offload_class.choices(*ends())
     return {f"{p}/{f}/{'nat' if nat else 'plain'}": choice.explain() for (p, f, nat), choice in found.items()}
 
 

@@ -17,8 +17,9 @@ MODULE = Path(__file__).with_name("engine_bench.py")
 SIZES = {"ct_offload_counters": 4096, "ct_offload_ages": 4096, "ct_offload_contexts": 1024}
 
 
-def start(steering: Steering, **settings: object) -> Worker:
-    worker = Worker(Standin(steering, n_ports=3, options="representor=vf[0-1]"), MODULE)
+def start(steering: Steering, *, n_ports: int = 3, **settings: object) -> Worker:
+    """The uplink and two representors, which are joined; or one port, joined with itself."""
+    worker = Worker(Standin(steering, n_ports=n_ports, options="representor=vf[0-1]" if n_ports > 1 else ""), MODULE)
     worker.call("start", worker.nic.eal_args(), SIZES | settings)
     return worker
 
@@ -71,6 +72,24 @@ def test_every_plan_is_taken_by_the_driver_or_refused_beforehand(
                 assert reason in ("NO_CAPABILITY", "PROTO"), choices[f"{kind}/plain"]
         assert worker.call("flush") == worker.call("pipeline")
     assert plan != "age" or choices["udp/ipv4/plain"].startswith("age"), "the plan of the switch works with both"
+
+
+@pytest.mark.parametrize("steering", Steering)
+@pytest.mark.parametrize("plan", ["ct", "age", "count"])
+def test_hairpins_of_one_port_are_taken_by_the_driver_or_refused_beforehand(
+    standin_available: None, steering: Steering, plan: str
+) -> None:
+    with start(steering, n_ports=1, ct_offload_plan=plan) as worker:
+        choices = worker.call("choices")
+        for kind, (ipv6, proto) in {
+            "tcp/ipv4": (False, "tcp"),
+            "tcp/ipv6": (True, "tcp"),
+            "udp/ipv4": (False, "udp"),
+        }.items():
+            reason, refusal = worker.call("establish", proto, ipv6)
+            expected = "NONE" if choices[f"{kind}/plain"].startswith(f"{plan} by hairpin") else "NO_CAPABILITY"
+            assert reason == expected, f"{kind}: {choices[f'{kind}/plain']}: {refusal}"
+        assert worker.call("flush") == worker.call("pipeline")
 
 
 @pytest.mark.parametrize("vlans", [(5,), (7, 9)])
