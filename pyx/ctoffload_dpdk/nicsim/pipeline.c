@@ -4,13 +4,19 @@
 /* Jumps from group to group before a packet is taken for one that runs in circles. */
 #define MAX_JUMPS 32
 
+/* Jumps that are followed to fetch memory ahead. */
+#define MAX_SEEK 3
+
+/* What a rule may do that makes another key of a packet's, marks aside. */
+#define CHANGES_KEY (NICSIM_RULE_CONNTRACK | NICSIM_RULE_REWRITE)
+
 /* Where a packet is in a domain. */
 struct way {
     const struct nicsim_group *group;
     bool needs_port; /* what a host sends meets in the root only rules that name a port */
 };
 
-/* One packet's first lookup, made for the whole burst so that memory is fetched ahead. */
+/* One packet's first lookup among many rules, made ahead so that memory can be fetched. */
 struct first {
     const struct nicsim_subtable *subtable;
     struct nicsim_key key;
@@ -54,8 +60,7 @@ ask(struct nicsim_switch *sw, const struct nicsim_subtable *subtable, const stru
     return nicsim_rule_find(sw, &key, &wide, hash);
 }
 
-/* The first rule in the masks from *next on that the packet meets; *next is then what comes behind it. `first` is NULL once
- * the packet is another than it was. */
+/* The first rule in the masks from *next on that the packet meets; *next is then what comes behind it. */
 static struct nicsim_rule *
 lookup(struct nicsim_switch *sw, const struct way *way, const struct nicsim_packet *packet, const struct first *first,
        uint16_t *next)
@@ -67,8 +72,8 @@ lookup(struct nicsim_switch *sw, const struct way *way, const struct nicsim_pack
         if (way->needs_port && !subtable->mask.in_port) {
             continue;
         }
-        rule = first && subtable == first->subtable ? nicsim_rule_find(sw, &first->key, NULL, first->hash)
-                                                    : ask(sw, subtable, packet);
+        rule = subtable == first->subtable ? nicsim_rule_find(sw, &first->key, NULL, first->hash)
+                                           : ask(sw, subtable, packet);
         if (rule) {
             *next = i + 1;
             return rule;
@@ -218,7 +223,7 @@ act(struct nicsim_port *owner, const struct nicsim_rule *rule, struct nicsim_pac
 
 /* Follows the rules of one domain from its root. Returns true where one decided on the packet. */
 static bool
-walk(struct nicsim_port *in, const struct nicsim_group *root, struct nicsim_packet *packet, const struct first *first,
+walk(struct nicsim_port *in, const struct nicsim_group *root, struct nicsim_packet *packet, struct first *first,
      int64_t now_ms)
 {
     struct nicsim_switch *sw = in->sw;
@@ -238,8 +243,8 @@ walk(struct nicsim_port *in, const struct nicsim_group *root, struct nicsim_pack
             drop(in, NICSIM_DROP_TOO_LONG);
             return true;
         }
-        if (rule->flags & (NICSIM_RULE_CONNTRACK | NICSIM_RULE_REWRITE | NICSIM_RULE_MARK)) {
-            first = NULL;
+        if (rule->flags & CHANGES_KEY) {
+            first->subtable = NULL;
         }
         if (rule->fate == NICSIM_FATE_PASSTHRU) {
             continue;
@@ -269,41 +274,100 @@ root_of(const struct nicsim_match *match, uint16_t port)
     return index == NICSIM_NO_GROUP || match->groups[index]->n_subtables == 0 ? NULL : match->groups[index];
 }
 
-static void
-look_ahead(struct nicsim_switch *sw, const struct nicsim_group *root, const struct nicsim_packet *packets, uint32_t n,
-           struct first *first)
-{
-    const struct nicsim_subtable *subtable = root ? sw->match.subtables[root->subtables[0]] : NULL;
-
-    if (subtable && subtable->is_wide) {
-        subtable = NULL;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        first[i].subtable = subtable;
-        if (subtable) {
-            first[i].hash = nicsim_key_mask(&first[i].key, &packets[i].key, subtable);
-            nicsim_table_prefetch(&sw->match.table, first[i].hash);
-        }
-    }
-    for (uint32_t i = 0; subtable && i < n; i++) {
-        uint32_t pos = first[i].hash;
-        uint32_t ref = nicsim_table_next(&sw->match.table, first[i].hash, &pos);
-
-        if (ref) {
-            const struct nicsim_rule *rule = nicsim_rule_at(sw, ref);
-
-            rte_prefetch0(rule);
-            rte_prefetch0(&rule->packets);
-        }
-    }
-}
-
-/* From the switch's rules to those of the port: TAGs do not cross, META and nothing else does. */
+/* From the switch's rules to those of the port: TAGs do not cross, META does. */
 static void
 leave_switch(struct nicsim_packet *packet)
 {
     memset(packet->wide.registers.tags, 0, sizeof packet->wide.registers.tags);
 }
+
+/* So many rules that their memory is not close by, looked up by the key alone. */
+static bool
+is_large(const struct nicsim_subtable *subtable)
+{
+    return subtable->n_rules >= 1024 && !subtable->is_wide &&
+           !(subtable->mask.bits & (NICSIM_KEY_MARKED | NICSIM_KEY_FLAGGED));
+}
+
+static void
+read_headers(struct nicsim_port *in, struct nicsim_packet *packet)
+{
+    nicsim_packet_dissect(packet, in->uid);
+    if (in->sw->match.n_wide) {
+        nicsim_wide_read(packet);
+    }
+}
+
+/* The first lookup that memory has to be fetched for: that of the root, or one that jumps of small masks lead to. What
+ * they do on the way is left for later; a rule that changes the packet's key ends the search. False on a miss. */
+static bool
+seek(struct nicsim_switch *sw, const struct nicsim_group *group, const struct nicsim_packet *packet,
+     struct first *first)
+{
+    for (int n_jumps = 0; group && n_jumps < MAX_SEEK; n_jumps++) {
+        const struct nicsim_rule *rule = NULL;
+
+        for (uint16_t i = 0; i < group->n_subtables && !rule; i++) {
+            const struct nicsim_subtable *subtable = sw->match.subtables[group->subtables[i]];
+
+            if (is_large(subtable)) {
+                first->subtable = subtable;
+                first->hash = nicsim_key_mask(&first->key, &packet->key, subtable);
+                nicsim_table_prefetch(&sw->match.table, first->hash);
+                return true;
+            }
+            rule = ask(sw, subtable, packet);
+        }
+        if (!rule) {
+            return false;
+        }
+        if (rule->fate != NICSIM_FATE_JUMP || rule->flags & CHANGES_KEY) {
+            return true;
+        }
+        group = sw->match.groups[rule->fate_arg];
+    }
+    return group != NULL;
+}
+
+/* The rule itself. */
+static void
+fetch(const struct nicsim_switch *sw, const struct first *first)
+{
+    uint32_t pos = first->hash;
+    uint32_t ref = first->subtable ? nicsim_table_next(&sw->match.table, first->hash, &pos) : 0;
+
+    if (ref) {
+        const struct nicsim_rule *rule = nicsim_rule_at(sw, ref);
+
+        rte_prefetch0(rule);
+        rte_prefetch0(&rule->packets);
+    }
+}
+
+static void
+finish(struct nicsim_port *in, const struct nicsim_group *transfer, const struct nicsim_group *ingress,
+       struct nicsim_packet *packet, struct first *first, int64_t now_ms)
+{
+    if (packet->length > NICSIM_MAX_FRAME) {
+        drop(in, NICSIM_DROP_TOO_LONG);
+        return;
+    }
+    if (transfer) {
+        if (walk(in, transfer, packet, first, now_ms)) {
+            return;
+        }
+        leave_switch(packet);
+    }
+    if (!walk(in, ingress, packet, first, now_ms)) {
+        by_default(in, packet);
+    }
+}
+
+/* How many packets a step is behind the one before, so that memory has come meanwhile; and the key, whose bytes are written
+ * one by one, can be read in words without a stall. */
+#define SEEK_AFTER   2
+#define FETCH_AFTER  (SEEK_AFTER + 8)
+#define FINISH_AFTER (FETCH_AFTER + 8)
 
 static void
 burst(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n, int64_t now_ms)
@@ -312,20 +376,21 @@ burst(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t n, int64_t
     const struct nicsim_group *transfer = root_of(&sw->match, 0), *ingress = root_of(&sw->match, in->uid);
     struct first first[NICSIM_BURST];
 
-    look_ahead(sw, transfer ? transfer : ingress, packets, n, first);
-    for (uint32_t i = 0; i < n; i++) {
-        if (packets[i].length > NICSIM_MAX_FRAME) {
-            drop(in, NICSIM_DROP_TOO_LONG);
-            continue;
+    for (uint32_t i = 0; i < n + FINISH_AFTER; i++) {
+        if (i < n) {
+            read_headers(in, &packets[i]);
         }
-        if (transfer) {
-            if (walk(in, transfer, &packets[i], &first[i], now_ms)) {
-                continue;
+        if (i - SEEK_AFTER < n) {
+            first[i - SEEK_AFTER].subtable = NULL;
+            if (!seek(sw, transfer, &packets[i - SEEK_AFTER], &first[i - SEEK_AFTER])) {
+                seek(sw, ingress, &packets[i - SEEK_AFTER], &first[i - SEEK_AFTER]);
             }
-            leave_switch(&packets[i]);
         }
-        if (!walk(in, ingress, &packets[i], transfer ? NULL : &first[i], now_ms)) {
-            by_default(in, &packets[i]);
+        if (i - FETCH_AFTER < n) {
+            fetch(sw, &first[i - FETCH_AFTER]);
+        }
+        if (i - FINISH_AFTER < n) {
+            finish(in, transfer, ingress, &packets[i - FINISH_AFTER], &first[i - FINISH_AFTER], now_ms);
         }
     }
 }
@@ -340,12 +405,6 @@ nicsim_pipeline(struct nicsim_port *in, struct nicsim_packet *packets, uint32_t 
         in->counters.nic_dropped[in->is_started ? NICSIM_DROP_LINK_DOWN : NICSIM_DROP_NOT_STARTED] += n;
         return;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        nicsim_packet_dissect(&packets[i], in->uid);
-    }
-    for (uint32_t i = 0; in->sw->match.n_wide && i < n; i++) {
-        nicsim_wide_read(&packets[i]);
-    }
     burst(in, packets, n, now_ms);
 }
 
@@ -354,6 +413,7 @@ nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet
 {
     struct nicsim_switch *sw = from->sw;
     const struct nicsim_group *egress;
+    struct first none = {0};
     int64_t now_ms;
 
     if (!sw->n_from_host || !nicsim_port_passes(from)) {
@@ -365,9 +425,9 @@ nicsim_pipeline_from_host(struct nicsim_port *from, struct nicsim_packet *packet
     }
     now_ms = nicsim_clock_ms(&sw->clock);
     egress = root_of(&sw->match, from->uid | NICSIM_FROM_HOST);
-    if (!walk(from, egress, packet, NULL, now_ms)) {
+    if (!walk(from, egress, packet, &none, now_ms)) {
         leave_switch(packet);
-        if (!walk(from, root_of(&sw->match, 0), packet, NULL, now_ms)) {
+        if (!walk(from, root_of(&sw->match, 0), packet, &none, now_ms)) {
             return false;
         }
     }
