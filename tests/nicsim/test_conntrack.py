@@ -17,7 +17,7 @@ from ctoffload_dpdk.dpdk.actions import ConntrackIndex, ConntrackState, TcpDirec
 
 pytestmark = pytest.mark.eal
 
-VALID, CHANGED, INVALID, DISABLED = 1, 2, 4, 8
+VALID, CHANGED, INVALID, DISABLED, BAD = 1, 2, 4, 8, 16
 
 # After a handshake: the client sent up to 1000, the server up to 5000; windows of 8000 << 2 and 30000 << 0.
 CONTEXT = actions.Conntrack(
@@ -43,7 +43,7 @@ class Bench:
         self.answers = {
             flags: host.rule([items.Eth(), items.Conntrack(flags)], [actions.Count(), actions.Drop()],
                              ingress=True, group=2)
-            for flags in (VALID, VALID | CHANGED, INVALID, DISABLED, 16)
+            for flags in (VALID, VALID | CHANGED, INVALID, DISABLED, BAD)
         }  # fmt: skip
 
     def says(self, packet: Any) -> int:
@@ -174,6 +174,173 @@ def test_a_segment_that_is_broken_never_reaches_the_context(host: Any) -> None:
     host.send(bad)
     assert host.received() == [bytes(bad)]
     assert bench.state().original.sent_end == 1000
+
+
+# A connection in each state, the client having begun to close it: state, who closed, what the client acknowledged.
+OPENED = replace(CONTEXT, state=ConntrackState.SYN_RECV)
+CLOSING = replace(CONTEXT, original=replace(CONTEXT.original, close_initiated=True))
+BOTH = replace(CLOSING, reply=replace(CONTEXT.reply, close_initiated=True),
+               original=replace(CLOSING.original, max_ack=4999))  # fmt: skip
+IN_STATE = {
+    "syn_recv": OPENED,
+    "established": CONTEXT,
+    "fin_wait": replace(CLOSING, state=ConntrackState.FIN_WAIT),
+    "close_wait": replace(CLOSING, state=ConntrackState.CLOSE_WAIT),
+    "last_ack": replace(BOTH, state=ConntrackState.LAST_ACK),
+    "time_wait": replace(BOTH, state=ConntrackState.TIME_WAIT),
+}
+SENT = {
+    "client acks": client(1000, 5000), "server acks": server(5000, 1000),
+    "client ends": client(1000, 5000, "FA"), "server ends": server(5000, 1000, "FA"),
+    "client resets": client(1000, 5000, "RA"), "server resets": server(5000, 1000, "R"),
+    "client opens": client(999, 0, "S"), "server opens": server(4999, 1000, "SA"),
+}  # fmt: skip
+SAME = None  # valid, and nothing changes
+TABLE = {
+    "syn_recv": ["ESTABLISHED", SAME, "FIN_WAIT", "FIN_WAIT", "TIME_WAIT", "TIME_WAIT", SAME, SAME],
+    "established": [SAME, SAME, "FIN_WAIT", "FIN_WAIT", "TIME_WAIT", "TIME_WAIT", INVALID, INVALID],
+    "fin_wait": [SAME, "CLOSE_WAIT", SAME, "LAST_ACK", "TIME_WAIT", "TIME_WAIT", INVALID, INVALID],
+    "close_wait": [SAME, SAME, SAME, "LAST_ACK", "TIME_WAIT", "TIME_WAIT", INVALID, INVALID],
+    "last_ack": ["TIME_WAIT", SAME, SAME, SAME, "TIME_WAIT", "TIME_WAIT", INVALID, INVALID],
+    "time_wait": [SAME, SAME, SAME, SAME, SAME, SAME, INVALID, INVALID],
+}
+
+
+@pytest.mark.parametrize("liberal", [False, True], ids=["strict", "liberal"])
+@pytest.mark.parametrize("state", TABLE)
+def test_every_segment_in_every_state(lab: Any, state: str, liberal: bool) -> None:
+    host = lab.host()
+    bench = Bench(host, replace(IN_STATE[state], liberal_mode=liberal))
+    before = bench.state()
+    for (what, packet), expected in zip(SENT.items(), TABLE[state], strict=True):
+        bench.context.update_conntrack(replace(IN_STATE[state], liberal_mode=liberal))
+        answer, after = bench.says(packet), bench.state()
+        if expected == INVALID:
+            assert (answer, after) == (INVALID, before), what
+        elif expected is SAME:
+            assert (answer, after.state) == (VALID, before.state), what
+        else:
+            assert (answer, after.state) == (VALID | CHANGED, ConntrackState[expected]), what
+
+
+@pytest.mark.parametrize("flags", ["", "F", "SF", "SR", "FR", "SAF", "P"])
+def test_flags_that_cannot_stand_together_are_bad(host: Any, flags: str) -> None:
+    bench = Bench(host)
+    before = bench.state()
+    assert bench.says(client(1000, 5000, flags)) == BAD
+    assert bench.state() == before
+
+
+@pytest.mark.parametrize("flags", ["PA", "AU", "AEC", "RA", "FPA"])
+def test_flags_that_say_nothing_of_the_connection_change_nothing(host: Any, flags: str) -> None:
+    assert Bench(host).says(client(1000, 5000, flags)) & VALID
+
+
+@pytest.mark.parametrize("scale", [0, 7, 14, 15])
+def test_windows_are_scaled_except_those_of_a_syn(lab: Any, scale: int) -> None:
+    context = replace(OPENED, original=replace(CONTEXT.original, scale=scale, max_win=1))
+    bench = Bench(lab.host(), context)
+    assert bench.says(client(999, 0, "S", window=100)) == VALID
+    assert bench.state().original.max_win == 100
+    assert bench.says(client(1000, 5000, window=100)) == VALID | CHANGED
+    window = 100 << (0 if scale == 15 else scale)
+    assert bench.state().original.max_win == window
+    assert bench.state().reply.reply_end == max(5000 + 32000, 5000 + window)
+
+
+def test_the_factor_of_the_ack_window(lab: Any) -> None:
+    late = client(1000, 5000 - 32000 * 4 - 1)
+    assert Bench(lab.host(), replace(CONTEXT, max_ack_window=1)).says(late) == INVALID
+    assert Bench(lab.host(), replace(CONTEXT, max_ack_window=2)).says(late) == INVALID
+    assert Bench(lab.host(), replace(CONTEXT, max_ack_window=3)).says(late) == VALID
+
+
+def with_sack(packet: Any, *blocks: int) -> Any:
+    packet[TCP].options = [("NOP", None), ("NOP", None), ("SAck", tuple(b % 2**32 for b in blocks))]
+    return packet
+
+
+def test_what_is_acknowledged_selectively_counts_where_the_connection_has_it(lab: Any) -> None:
+    def late(*blocks: int) -> Any:
+        return with_sack(client(1000, 5000 - 70000), *blocks)
+
+    has = replace(CONTEXT, selective_ack=True)
+    assert Bench(lab.host(), has).says(late(4000, 4500)) == VALID
+    assert Bench(lab.host(), has).says(late(4000, 4500, 4700, 5000)) == VALID
+    assert Bench(lab.host(), has).says(late(4000, 5001)) == INVALID
+    assert Bench(lab.host(), CONTEXT).says(late(4000, 4500)) == INVALID
+    assert Bench(lab.host(), has).says(client(1000, 5000 - 70000)) == INVALID
+
+
+def test_a_segment_is_repeated_as_often_as_allowed_in_a_row(lab: Any) -> None:
+    bench = Bench(lab.host(), replace(CONTEXT, retransmission_limit=2))
+    data, more = client(1000, 5000, "PA", 100), client(1100, 5000, "PA", 100)
+    assert [bench.says(data) for _ in range(4)] == [VALID, VALID, VALID, INVALID]
+    assert [bench.says(more), bench.says(data)] == [VALID, VALID]
+    # What carries nothing may come as often as it likes.
+    assert {bench.says(server(5000, 1200)) for _ in range(9)} == {VALID}
+    free = Bench(lab.host(), replace(CONTEXT, retransmission_limit=0))
+    assert {free.says(data) for _ in range(9)} == {VALID}
+    liberal = Bench(lab.host(), replace(CONTEXT, retransmission_limit=1, liberal_mode=True))
+    assert {liberal.says(data) for _ in range(9)} == {VALID}
+
+
+@pytest.mark.parametrize("near", [0x7FFFFF00, 0xFFFFFF00], ids=["sign", "zero"])
+@pytest.mark.parametrize("liberal", [False, True])
+def test_both_directions_wrap_around(lab: Any, near: int, liberal: bool) -> None:
+    def beyond(n: int) -> int:
+        return (near + n) % 2**32
+
+    original = replace(CONTEXT.original, sent_end=near, reply_end=beyond(30000), max_ack=near)
+    reply = replace(CONTEXT.reply, sent_end=near, reply_end=beyond(32000), max_ack=near)
+    bench = Bench(lab.host(), replace(CONTEXT, original=original, reply=reply, liberal_mode=liberal))
+    assert bench.says(client(near, near, "PA", 600)) == VALID
+    assert bench.says(server(near, near + 600, "PA", 700)) == VALID
+    assert bench.says(client(near + 600, near + 700)) == VALID
+    state = bench.state()
+    assert (state.original.sent_end, state.reply.sent_end) == (beyond(600), beyond(700))
+    assert (state.original.max_ack, state.reply.max_ack) == (beyond(700), beyond(600))
+    assert (state.original.data_unacked, state.reply.data_unacked) == (False, False)
+    assert (state.last_seq, state.last_ack, state.last_end) == (beyond(600), beyond(700), beyond(600))
+    assert bench.says(client(near + 100_000, near + 700)) == (VALID if liberal else INVALID)
+
+
+def test_the_first_ack_of_an_established_connection_shows_that_it_lives(host: Any) -> None:
+    bench = Bench(host, replace(OPENED, live_connection=False))
+    assert bench.says(server(5000, 1000)) == VALID
+    assert not bench.state().live_connection
+    assert bench.says(client(1000, 5000)) == VALID | CHANGED
+    assert bench.state().live_connection
+
+
+def test_a_context_may_be_asked_by_its_port_and_by_the_peer_it_names(lab: Any) -> None:
+    left, right = lab.pair()
+    other = lab.host(switch=left.port.info().switch_domain)
+    context = left.shared(replace(CONTEXT, peer_port=right.port.id))
+    use = [actions.Indirect(context), actions.Jump(2)]
+    context.update_conntrack(original_direction=True)
+    left.rule([items.Eth()], [actions.Jump(1)])
+    left.rule(pattern(4, TCP_ITEM), use, ingress=True, group=1)
+    context.update_conntrack(original_direction=False)
+    back = [items.Eth(), items.Ipv4(src="10.0.0.2", dst="10.0.0.1"), items.Tcp(src_port=80, dst_port=1000)]
+    right.rule([items.Eth()], [actions.Jump(1)])
+    right.rule(back, use, ingress=True, group=1)
+    valid = [
+        host.rule([items.Conntrack(VALID)], [actions.Count(), actions.Drop()], ingress=True, group=2)
+        for host in (left, right)
+    ]
+    disabled = right.rule([items.Conntrack(DISABLED)], [actions.Count(), actions.Drop()], ingress=True, group=2)
+    with pytest.raises(FlowError, match="no such indirect action on this port"):
+        other.rule(pattern(4, TCP_ITEM), use, ingress=True, group=1)
+    left.send(client(1000, 5000, "PA", 100))
+    right.send(server(5000, 1100))
+    assert [rule.query_count().packets for rule in valid] == [1, 1]
+    assert (context.query().original.sent_end, context.query().reply.max_ack) == (1100, 1100)
+    with pytest.raises(FlowError, match="rules still use it"):
+        context.close()
+    left.port.remove()
+    right.send(server(5000, 1100))
+    assert disabled.query_count().packets == 1
 
 
 def test_refusals(host: Any) -> None:

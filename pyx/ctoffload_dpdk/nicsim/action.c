@@ -146,6 +146,7 @@ take_conntrack(struct nicsim_spec *spec, const struct nicsim_object *object, uin
         return REFUSE(ENOTSUP, ACTION, action, "CONNTRACK comes before the fate");
     }
     spec->extra.conntrack_object = index;
+    spec->extra.conntrack_owner = object->age.owner;
     spec->extra.is_original = object->conntrack.is_original_dir;
     return 0;
 }
@@ -155,7 +156,7 @@ parse_indirect(struct nicsim_port *port, struct nicsim_spec *spec, const struct 
                struct rte_flow_error *error)
 {
     uint32_t index;
-    const struct nicsim_object *object = nicsim_object_of(port, action->conf, &index);
+    const struct nicsim_object *object = nicsim_object_for_rule(port, action->conf, &index);
     int rc;
 
     if (!object) {

@@ -1,7 +1,8 @@
 /* The connection tracking engine in the NIC: one context per TCP connection, judged packet by packet.
  *
  * A packet is valid where its sequence lies in what the other side allows and its acknowledgement in what the other side
- * sent. What real NICs do after an RST is not documented; here the connection is closed by it. */
+ * sent. What real NICs do after an RST, and beyond the limit of retransmissions, is not documented; here the connection is
+ * closed by the one, and a packet repeated more often in a row is invalid. */
 #include <errno.h>
 
 #include <rte_byteorder.h>
@@ -14,11 +15,16 @@
 
 #define NO_SCALE 15
 
+#define OPTION_END  0
+#define OPTION_NOP  1
+#define OPTION_SACK 5
+
 /* What matters of one segment, in host byte order. */
 struct segment {
     uint32_t seq;
     uint32_t end; /* sequence after its last byte; SYN and FIN take one each */
     uint32_t ack;
+    uint32_t sack;   /* the furthest that is acknowledged, selectively or not */
     uint32_t window; /* scaled */
     uint16_t raw_window;
     uint8_t flags;
@@ -37,11 +43,51 @@ later(uint32_t a, uint32_t b)
     return is_after(a, b) ? a : b;
 }
 
+/* The last right edge of the blocks that a segment acknowledges selectively. */
+static uint32_t
+read_sack(const uint8_t *options, uint32_t length, uint32_t ack)
+{
+    for (uint32_t i = 0; i + 1 < length && options[i] != OPTION_END;) {
+        uint32_t size = options[i + 1], edge;
+
+        if (options[i] == OPTION_NOP) {
+            i++;
+            continue;
+        }
+        if (size < 2 || size > length - i) {
+            break;
+        }
+        for (uint32_t at = 6; options[i] == OPTION_SACK && at + sizeof edge <= size; at += 8) {
+            memcpy(&edge, options + i + at, sizeof edge);
+            ack = later(rte_be_to_cpu_32(edge), ack);
+        }
+        i += size;
+    }
+    return ack;
+}
+
+/* Flags that can stand together; urgent, pushed and congestion say nothing of the connection. */
+static bool
+has_sane_flags(uint8_t flags)
+{
+    switch (flags & (RTE_TCP_SYN_FLAG | RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG)) {
+    case RTE_TCP_SYN_FLAG:
+    case RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG:
+    case RTE_TCP_FIN_FLAG | RTE_TCP_ACK_FLAG:
+    case RTE_TCP_RST_FLAG:
+    case RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG:
+    case RTE_TCP_ACK_FLAG:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static struct segment
-read_segment(const struct nicsim_packet *packet, const struct rte_flow_tcp_dir_param *sender)
+read_segment(const struct nicsim_packet *packet, const struct rte_flow_tcp_dir_param *sender, bool has_sack)
 {
     const struct rte_tcp_hdr *tcp = (const void *) (packet->data + packet->l4);
-    uint32_t payload = packet->l4_length - (tcp->data_off >> 4) * 4u;
+    uint32_t header = (tcp->data_off >> 4) * 4u, payload = packet->l4_length - header;
     struct segment s = {
         .seq = rte_be_to_cpu_32(tcp->sent_seq),
         .ack = rte_be_to_cpu_32(tcp->recv_ack),
@@ -50,6 +96,7 @@ read_segment(const struct nicsim_packet *packet, const struct rte_flow_tcp_dir_p
     };
 
     s.end = s.seq + payload + !!(s.flags & RTE_TCP_SYN_FLAG) + !!(s.flags & RTE_TCP_FIN_FLAG);
+    s.sack = has_sack ? read_sack((const uint8_t *) (tcp + 1), header - sizeof *tcp, s.ack) : s.ack;
     s.window = s.raw_window;
     if (!(s.flags & RTE_TCP_SYN_FLAG) && sender->scale != NO_SCALE) {
         s.window <<= sender->scale;
@@ -70,7 +117,7 @@ is_in_window(const struct segment *s, const struct rte_flow_tcp_dir_param *sende
     if (!(s->flags & RTE_TCP_ACK_FLAG)) {
         return true;
     }
-    return !is_after(s->ack, receiver->sent_end) && is_after(s->ack + 1, receiver->sent_end - ack_window);
+    return !is_after(s->sack, receiver->sent_end) && is_after(s->sack + 1, receiver->sent_end - ack_window);
 }
 
 static void
@@ -122,7 +169,8 @@ next_state(const struct segment *s, uint8_t state, bool is_original, struct rte_
     case RTE_FLOW_CONNTRACK_STATE_FIN_WAIT:
         return receiver->close_initiated ? RTE_FLOW_CONNTRACK_STATE_CLOSE_WAIT : state;
     case RTE_FLOW_CONNTRACK_STATE_LAST_ACK:
-        return receiver->close_initiated ? RTE_FLOW_CONNTRACK_STATE_TIME_WAIT : state;
+        /* Over once both FINs are acknowledged. */
+        return sender->sent_end == receiver->max_ack ? RTE_FLOW_CONNTRACK_STATE_TIME_WAIT : state;
     default:
         return state;
     }
@@ -166,10 +214,38 @@ nicsim_conntrack_check(const struct rte_flow_action_conntrack *conntrack)
                : 0;
 }
 
-uint8_t
-nicsim_conntrack_judge(struct rte_flow_action_conntrack *conntrack, bool is_original,
-                       const struct nicsim_packet *packet)
+/* The segment is the last one again, and carries something. */
+static bool
+is_repeated(const struct rte_flow_action_conntrack *conntrack, const struct segment *s, bool is_original)
 {
+    return s->end != s->seq && conntrack->last_direction == is_original && conntrack->last_seq == s->seq &&
+           conntrack->last_end == s->end && conntrack->last_ack == s->ack && conntrack->last_window == s->raw_window;
+}
+
+static bool
+is_allowed(const struct nicsim_object *object, const struct segment *s, const struct rte_flow_tcp_dir_param *sender,
+           const struct rte_flow_tcp_dir_param *receiver, bool is_original)
+{
+    const struct rte_flow_action_conntrack *conntrack = &object->conntrack;
+
+    /* A SYN has no place in a connection that is there. */
+    if ((s->flags & RTE_TCP_SYN_FLAG) && conntrack->state != RTE_FLOW_CONNTRACK_STATE_SYN_RECV) {
+        return false;
+    }
+    if (conntrack->liberal_mode) {
+        return true;
+    }
+    if (conntrack->retransmission_limit && object->n_repeats >= conntrack->retransmission_limit &&
+        is_repeated(conntrack, s, is_original)) {
+        return false;
+    }
+    return is_in_window(s, sender, receiver, conntrack->max_ack_window);
+}
+
+uint8_t
+nicsim_conntrack_judge(struct nicsim_object *object, bool is_original, const struct nicsim_packet *packet)
+{
+    struct rte_flow_action_conntrack *conntrack = &object->conntrack;
     struct rte_flow_tcp_dir_param *sender = is_original ? &conntrack->original_dir : &conntrack->reply_dir;
     struct rte_flow_tcp_dir_param *receiver = is_original ? &conntrack->reply_dir : &conntrack->original_dir;
     uint8_t before = conntrack->state;
@@ -178,17 +254,16 @@ nicsim_conntrack_judge(struct rte_flow_action_conntrack *conntrack, bool is_orig
     if (!conntrack->enable) {
         return RTE_FLOW_CONNTRACK_PKT_STATE_DISABLED;
     }
-    if (packet->key.proto != IPPROTO_TCP || !(packet->key.bits & NICSIM_KEY_L4)) {
+    if (packet->key.proto != IPPROTO_TCP || !(packet->key.bits & NICSIM_KEY_L4) ||
+        !has_sane_flags(packet->key.tcp_flags)) {
         return RTE_FLOW_CONNTRACK_PKT_STATE_BAD;
     }
-    s = read_segment(packet, sender);
-    /* A SYN has no place in a connection that is there. */
-    if ((s.flags & RTE_TCP_SYN_FLAG) && before != RTE_FLOW_CONNTRACK_STATE_SYN_RECV) {
+    s = read_segment(packet, sender, conntrack->selective_ack);
+    if (!is_allowed(object, &s, sender, receiver, is_original)) {
         return RTE_FLOW_CONNTRACK_PKT_STATE_INVALID;
     }
-    if (!conntrack->liberal_mode && !is_in_window(&s, sender, receiver, conntrack->max_ack_window)) {
-        return RTE_FLOW_CONNTRACK_PKT_STATE_INVALID;
-    }
+    object->n_repeats =
+        is_repeated(conntrack, &s, is_original) ? object->n_repeats + (object->n_repeats < UINT8_MAX) : 0;
     move_windows(&s, sender, receiver);
     conntrack->state = next_state(&s, before, is_original, sender, receiver);
     remember(conntrack, &s, is_original);

@@ -3,6 +3,14 @@
 
 #include "nicsim.h"
 
+struct nicsim_object *
+nicsim_extra_context(const struct nicsim_switch *sw, const struct nicsim_extra *extra)
+{
+    return extra->conntrack_object == NICSIM_NO_INDEX
+               ? NULL
+               : &sw->ports[extra->conntrack_owner]->objects[extra->conntrack_object];
+}
+
 static void
 hold(struct nicsim_port *port, uint32_t object, int by)
 {
@@ -16,7 +24,9 @@ hold_all(struct nicsim_port *port, const struct nicsim_extra *extra, int by)
 {
     hold(port, extra->count_object, by);
     hold(port, extra->age_object, by);
-    hold(port, extra->conntrack_object, by);
+    if (nicsim_extra_context(port->sw, extra)) {
+        nicsim_extra_context(port->sw, extra)->n_rules += by;
+    }
 }
 
 static bool

@@ -10,7 +10,8 @@
 struct rte_flow_action_handle *
 nicsim_object_handle(const struct nicsim_object *object, uint32_t index)
 {
-    return (struct rte_flow_action_handle *) (uintptr_t) ((uint64_t) object->generation << 32 | (index + 1));
+    return (struct rte_flow_action_handle *) (uintptr_t) ((uint64_t) object->generation << 32 |
+                                                          (uint32_t) object->age.owner << 24 | (index + 1));
 }
 
 struct nicsim_object *
@@ -18,12 +19,27 @@ nicsim_object_of(struct nicsim_port *port, const struct rte_flow_action_handle *
 {
     uint64_t number = (uintptr_t) handle;
 
-    *index = (uint32_t) number - 1;
+    *index = ((uint32_t) number & 0xffffff) - 1;
+    if (((number >> 24) & 0xff) != port->slot) {
+        return NULL;
+    }
     if (*index >= port->objects_top || port->objects[*index].type == 0 ||
         port->objects[*index].generation != number >> 32) {
         return NULL;
     }
     return &port->objects[*index];
+}
+
+struct nicsim_object *
+nicsim_object_for_rule(struct nicsim_port *port, const struct rte_flow_action_handle *handle, uint32_t *index)
+{
+    uint8_t slot = ((uint64_t) (uintptr_t) handle >> 24) & 0xff;
+    struct nicsim_port *owner = slot < NICSIM_MAX_PORTS ? port->sw->ports[slot] : NULL;
+    struct nicsim_object *object = owner ? nicsim_object_of(owner, handle, index) : NULL;
+    bool is_ours = owner == port ||
+                   (object && object->type == NICSIM_RULE_CONNTRACK && object->conntrack.peer_port == port->port_id);
+
+    return is_ours ? object : NULL;
 }
 
 static struct nicsim_object *
@@ -66,9 +82,29 @@ nicsim_object_remove(struct nicsim_port *port, uint32_t index, bool lost)
     nicsim_books_remove(&port->object_books, lost);
 }
 
+/* Rules of other ports that ask a context of this one ask none from now on. */
+static void
+forget_contexts(const struct nicsim_port *gone)
+{
+    for (int slot = 0; slot < NICSIM_MAX_PORTS; slot++) {
+        struct nicsim_port *port = gone->sw->ports[slot];
+
+        for (uint32_t i = 0; port && port != gone && i < port->top; i++) {
+            uint32_t extra = port->rules[i].flags & NICSIM_RULE_CONNTRACK ? port->rules[i].extra : NICSIM_NO_INDEX;
+
+            if (extra != NICSIM_NO_INDEX && port->extras[extra].conntrack_owner == gone->slot) {
+                port->extras[extra].conntrack_object = NICSIM_NO_INDEX;
+            }
+        }
+    }
+}
+
 void
 nicsim_objects_clear(struct nicsim_port *port)
 {
+    if (port->n_objects) {
+        forget_contexts(port);
+    }
     for (uint32_t i = 0; i < port->objects_top && port->n_objects; i++) {
         if (port->objects[i].type == 0) {
             continue;
@@ -98,16 +134,19 @@ object_type(enum rte_flow_action_type type)
 }
 
 static void
-object_fill(struct nicsim_object *object, uint32_t index, const struct rte_flow_action *action)
+object_fill(const struct nicsim_port *port, struct nicsim_object *object, uint32_t index,
+            const struct rte_flow_action *action)
 {
     const struct rte_flow_action_age *age = action->conf;
 
     object->packets = 0;
     object->bytes = 0;
     object->n_rules = 0;
+    object->n_repeats = 0;
     object->type = object_type(action->type);
     object->stage = NICSIM_STAGE_DONE;
     memset(&object->age, 0, sizeof object->age);
+    object->age.owner = port->slot;
     if (object->type == NICSIM_RULE_AGE) {
         object->age.timeout_s = age->timeout;
         object->age.context = age->context ? age->context : (void *) nicsim_object_handle(object, index);
@@ -156,7 +195,7 @@ nicsim_object_new(struct nicsim_port *port, const struct rte_flow_indir_action_c
         nicsim_sizes_give(port, object_type(action->type));
         return FAIL(ENOSPC, ACTION, action, "no room for further indirect actions");
     }
-    object_fill(object, *index, action);
+    object_fill(port, object, *index, action);
     port->n_objects++;
     return 0;
 }
@@ -310,6 +349,7 @@ nicsim_object_update(struct nicsim_port *port, struct nicsim_object *object, con
         age_update(port, &object->age, update);
     } else {
         conntrack_update(&object->conntrack, update);
+        object->n_repeats = 0;
     }
 }
 

@@ -135,7 +135,8 @@ struct nicsim_extra {
     uint32_t age_object;
     uint32_t conntrack_object;
     uint32_t next_free;
-    bool is_original; /* which direction of the connection the rule stands for */
+    bool is_original;        /* which direction of the connection the rule stands for */
+    uint8_t conntrack_owner; /* slot of the port whose context it is */
     uint8_t n_writes;
     struct nicsim_rewrite rewrite;
     struct nicsim_register_write writes[NICSIM_REGISTER_WRITES];
@@ -174,8 +175,9 @@ struct nicsim_object {
     uint32_t n_rules; /* that use it */
     uint32_t generation;
     uint32_t next_free;
-    uint8_t type;  /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
-    uint8_t stage; /* enum nicsim_stage */
+    uint8_t type;      /* 0: free, else NICSIM_RULE_COUNT, NICSIM_RULE_AGE or NICSIM_RULE_CONNTRACK */
+    uint8_t stage;     /* enum nicsim_stage */
+    uint8_t n_repeats; /* of the connection's last packet, in a row */
     struct rte_flow_action_conntrack conntrack;
     struct nicsim_sampled sampled;
 };
@@ -632,6 +634,8 @@ int nicsim_extra_use(struct nicsim_port *port, const struct nicsim_spec *spec, u
 void nicsim_extra_unuse(struct nicsim_port *port, uint32_t index);
 /* NULL where it has none. */
 const struct nicsim_extra *nicsim_rule_extra(const struct nicsim_port *port, const struct nicsim_rule *rule);
+/* The context it asks; NULL where it asks none, or its port is gone. */
+struct nicsim_object *nicsim_extra_context(const struct nicsim_switch *sw, const struct nicsim_extra *extra);
 /* The rule's own, or the object's that it shares. */
 struct nicsim_age *nicsim_rule_age(const struct nicsim_port *port, struct nicsim_rule *rule);
 /* NULL: the rule counts itself, ages by itself. */
@@ -642,8 +646,7 @@ struct nicsim_object *nicsim_rule_ager(const struct nicsim_port *port, const str
 /* 0, or EINVAL where a value cannot be. */
 int nicsim_conntrack_check(const struct rte_flow_action_conntrack *conntrack);
 /* What the connection's context says of this packet: RTE_FLOW_CONNTRACK_PKT_STATE_*. Updates the context. */
-uint8_t nicsim_conntrack_judge(struct rte_flow_action_conntrack *conntrack, bool is_original,
-                               const struct nicsim_packet *packet);
+uint8_t nicsim_conntrack_judge(struct nicsim_object *object, bool is_original, const struct nicsim_packet *packet);
 
 /* wide.c */
 /* Reads what the second parts of keys compare. The packet was dissected. */
@@ -705,6 +708,9 @@ int nicsim_rss_hash_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf);
 /* indirect.c */
 struct nicsim_object *nicsim_object_of(struct nicsim_port *port, const struct rte_flow_action_handle *handle,
                                        uint32_t *index);
+/* The same for a rule of the port: a context may also be that of another port which named this one as its peer. */
+struct nicsim_object *nicsim_object_for_rule(struct nicsim_port *port, const struct rte_flow_action_handle *handle,
+                                             uint32_t *index);
 struct rte_flow_action_handle *nicsim_object_handle(const struct nicsim_object *object, uint32_t index);
 /* Takes what an indirect action needs; it does nothing before nicsim_object_enter(). */
 int nicsim_object_new(struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,

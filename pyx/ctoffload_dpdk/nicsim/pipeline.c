@@ -212,8 +212,10 @@ act(struct nicsim_port *owner, const struct nicsim_rule *rule, struct nicsim_pac
         packet->key.bits |= NICSIM_KEY_FLAGGED;
     }
     if (rule->flags & NICSIM_RULE_CONNTRACK) {
-        packet->key.conntrack =
-            nicsim_conntrack_judge(&owner->objects[extra->conntrack_object].conntrack, extra->is_original, packet);
+        struct nicsim_object *context = nicsim_extra_context(owner->sw, extra);
+
+        packet->key.conntrack = context ? nicsim_conntrack_judge(context, extra->is_original, packet)
+                                        : RTE_FLOW_CONNTRACK_PKT_STATE_DISABLED;
     }
     if (rule->flags & NICSIM_RULE_REGISTERS) {
         nicsim_register_apply(extra, packet);
