@@ -341,6 +341,7 @@ def machine_for(hosts: list[Any]) -> type[RuleBasedStateMachine]:
     return Switch
 
 
+@pytest.mark.timeout(300)
 def test_two_ports_do_as_the_model(lab: Any) -> None:
     lab.eal.register_meta()
     left, right = lab.pair(queues=2, rss=False, start=False)
@@ -355,8 +356,8 @@ def test_two_ports_do_as_the_model(lab: Any) -> None:
     run_state_machine_as_test(
         machine_for([left, right]),
         settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
+            max_examples=40,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
