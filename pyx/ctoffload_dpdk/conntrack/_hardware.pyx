@@ -3,8 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.conntrack._key cimport Parsed
-from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, conn_record, release_one
+from ctoffload_dpdk.conntrack._key cimport Parsed, is_icmp
+from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, release_one
+from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_EXCUSED, UPDATE_VALID
 from ctoffload_dpdk.conntrack._packet cimport NAT_DST, NAT_SRC
 from ctoffload_dpdk.conntrack._readback cimport window_read
@@ -13,13 +14,14 @@ from ctoffload_dpdk.conntrack._segment cimport (
     tcp_flags,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LIVE, CONN_MIDSTREAM, CONN_OFFERED, HW_ASKED, HW_BACK_OFF, HW_BYPASS, HW_CUT,
-    HW_LEAVING, HW_PROVED_FALSE, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, WIN_AGAIN, WIN_LIBERAL,
-    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, Record, RecordTuple, generation_of,
+    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_OFFERED, HW_ASKED,
+    HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, WIN_AGAIN, WIN_LIBERAL,
+    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, generation_of,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport (
     N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
 )
+from ctoffload_dpdk.conntrack._tuple cimport Tuple
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 from ctoffload_dpdk.conntrack._window cimport restore_timeout
 from ctoffload_dpdk.offload._shard cimport (
@@ -368,15 +370,28 @@ cdef inline uint16_t swap16(uint16_t value) noexcept nogil:
     return <uint16_t> (value >> 8 | value << 8)
 
 
-cdef void fill_tuple(const RecordTuple *ends, ct_offload_tuple *out) noexcept nogil:
+cdef void fill_tuple(const Shard *shard, uint32_t slot, bint reply, ct_offload_tuple *out) noexcept nogil:
+    cdef Tuple ends
+    conn_tuple(shard, slot, reply, &ends)
     memcpy(out.src, ends.src, 16)
     memcpy(out.dst, ends.dst, 16)
-    out.src_port = swap16(ends.src_port)
-    out.dst_port = swap16(ends.dst_port)
+    if is_icmp(&shard.conns[slot].key):
+        out.src_port = swap16(ends.icmp_id)
+        out.dst_port = swap16(<uint16_t> (ends.src_port << 8))
+    else:
+        out.src_port = swap16(ends.src_port)
+        out.dst_port = swap16(ends.dst_port)
 
 
-cdef uint32_t nat_flags(const Record *record) noexcept nogil:
-    return ((CT_OFFLOAD_F_SNAT if record.nat & NAT_SRC else 0) | (CT_OFFLOAD_F_DNAT if record.nat & NAT_DST else 0))
+cdef uint32_t flags_of(const Shard *shard, uint32_t slot) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef uint32_t flags = CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0
+    if conn.flags & CONN_NAT:
+        flags |= CT_OFFLOAD_F_SNAT if shard.nats[slot].what & NAT_SRC else 0
+        flags |= CT_OFFLOAD_F_DNAT if shard.nats[slot].what & NAT_DST else 0
+    if conn.generation & MORE_HELPED:
+        flags |= CT_OFFLOAD_F_ALG
+    return flags
 
 
 cdef void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept nogil:
@@ -408,18 +423,16 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     cdef Shard *shard = <Shard *> user
     cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(conn_id)
     cdef const Conn *conn
-    cdef Record record
     cdef int i
     if slot == 0 or slot >= shard.slot_top:
         return False
     conn = &shard.conns[slot]
     if not conn.flags & CONN_LIVE or generation_of(conn) != CT_OFFLOAD_ID_GENERATION(conn_id):
         return False
-    conn_record(shard, slot, shard.now_ms, &record)
     memset(ctx, 0, sizeof(ct_offload_ctx))
     ctx.conn_id = conn_id
-    fill_tuple(&record.orig, &ctx.tuple[0])
-    fill_tuple(&record.reply, &ctx.tuple[1])
+    fill_tuple(shard, slot, False, &ctx.tuple[0])
+    fill_tuple(shard, slot, True, &ctx.tuple[1])
     ctx.port[0].id = shard.ports[conn.port_orig].id
     ctx.port[0].generation = shard.ports[conn.port_orig].generation
     ctx.port[1].id = shard.ports[conn.port_reply].id
@@ -427,15 +440,14 @@ cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexce
     ctx.mark = conn.mark
     ctx.timeout_ms = <uint32_t> min(timeout_ms(shard, conn), <int64_t> 0xffffffffU)
     ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
-    ctx.flags = nat_flags(&record) | (CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0)
-    ctx.flags |= CT_OFFLOAD_F_ALG if conn.generation & MORE_HELPED else 0
+    ctx.flags = flags_of(shard, slot)
     if is_to_be_strict(shard, slot):
         ctx.flags |= CT_OFFLOAD_F_STRICT
     ctx.zone = conn.key.zone
     ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
     ctx.proto = conn.key.proto
     for i in range(2):
-        ctx.label[i] = record.label[i]
+        ctx.label[i] = shard.labels[slot].word[i] if conn.flags & CONN_LABELLED else 0
         if conn.key.proto == PROTO_TCP:
             fill_peer(conn, i, &ctx.peer[i])
     return True
