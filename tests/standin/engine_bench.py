@@ -10,6 +10,7 @@ import scapy.all as scapy
 
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.conntrack.nat import Nat
 from ctoffload_dpdk.dpdk import Eal
 from ctoffload_dpdk.engine import Engine, Settings
 
@@ -55,6 +56,19 @@ def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: st
     for tag in vlans:
         packet /= scapy.Dot1Q(vlan=tag)
     return bytes(packet / (scapy.IPv6 if ipv6 else scapy.IP)(src=src, dst=dst) / l4)
+
+
+def translate(proto: str, nat: str) -> tuple[str, str]:
+    """A connection over IPv4 whose source goes to 192.0.2.7:5000 opens and is answered; its reason, the last words."""
+    engine = held["engine"]
+    there = frame(proto, True, False, (), "S")
+    back = scapy.Ether() / scapy.IP(src=SERVER, dst="192.0.2.7") / scapy.UDP(sport=80, dport=5000)
+    for port, packet, rule in ((ends()[0], there, Nat.parse(nat)), (ends()[1], bytes(back), Nat())):
+        packets = Packets.of([packet]).copy()
+        engine.conntrack.process(packets, 1, nat=rule, port=port.id, port_generation=port.generation)
+        settle(1)
+    (row,) = engine.conntrack.connections()
+    return Reason(int(row["reason"])).name, refusal()
 
 
 def set_zone(vlans: tuple[int, ...], zone: int) -> None:

@@ -115,3 +115,20 @@ def test_with_hardware_steering_connections_are_tracked_in_the_switch(
         assert worker.call("choices")["tcp/ipv4/plain"].startswith(plan)
         assert worker.call("establish", "tcp", False)[0] == "NONE"
         assert worker.call("contexts") == (plan == "ct")
+
+
+@pytest.mark.parametrize("n_ports", [1, 3])
+@pytest.mark.parametrize("steering", Steering)
+def test_translation_in_the_rule_is_taken_by_the_driver(
+    standin_available: None, steering: Steering, n_ports: int
+) -> None:
+    """SET_* with software steering, MODIFY_FIELD with hardware steering; in the switch and through a hairpin."""
+    with start(steering, n_ports=n_ports) as worker:
+        assert worker.call("choices")["udp/ipv4/nat"].startswith("age")
+        assert worker.call("translate", "udp", "src=192.0.2.7:5000") == ("NONE", "")
+        before = worker.call("pipeline")
+        actions = [action for rule in worker.control.rules() for action in rule.actions]
+        fields = {r["field"] for action in actions for r in action.get("rewrites", ())}
+        rewritten = {field for field in fields if "ip" in field or "port" in field}
+        assert worker.call("flush") == before
+        assert len(rewritten) == 4, f"addresses and ports of both directions, not {rewritten}"
