@@ -74,7 +74,7 @@ def test_software_and_nic_translate_alike(make_lab: Any, engine: str, what: str,
     public, real = (PUBLIC6, REAL6) if ipv6 else (PUBLIC, REAL)
     parts = {"src": f"src=[{public}]:6000", "dst": f"dst=[{real}]:8080"}
     text = ",".join(parts.values()) if what == "both" else parts[what]
-    lab = make_lab(with_plan("age", engine))
+    lab = make_lab(with_plan("auto", engine))
     lab.engine.set_nat(PORTS[A], Nat.parse(text if ipv6 else text.replace("[", "").replace("]", "")))
     hosts = Hosts(lab, proto, ipv6)
     heard = hosts.ask("S")
