@@ -356,7 +356,7 @@ def test_two_ports_do_as_the_model(lab: Any) -> None:
     run_state_machine_as_test(
         machine_for([left, right]),
         settings=settings(
-            max_examples=40,
+            max_examples=100,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
