@@ -16,6 +16,7 @@ from ctoffload_dpdk.settings import TABLE, ContradictionError, Setting, Value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@output_options
 def config() -> None:
     """Show and check settings.
 
