@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,21 @@ def test_a_far_port_that_is_removed_pulls_the_cable(lab: Any, far: Any, eal: Any
     with pytest.raises(CtoffloadError) as caught:
         host.port.start()
     assert caught.value.errno == errno.ENODEV
+
+
+def test_two_ports_talk_over_shared_memory(lab: Any, far: Any, tmp_path: Path) -> None:
+    """memif, as virtual machines and containers use it: its two ends find each other by a socket, in their own time."""
+    where = {"socket": tmp_path / "memif.sock", "socket-abstract": "no", "id": 0}
+    hosts = [lab.host(wire=f"port:{far('net_memif', role=role, **where)}") for role in ("server", "client")]
+    deadline = time.monotonic() + 20
+    while not (got := hosts[1].received()):
+        assert time.monotonic() < deadline, "the two ends did not find each other"
+        sends(hosts[0], udp())
+    assert set(got) == {bytes(udp())}
+    while hosts[1].received():
+        pass
+    sends(hosts[1], tcp(), udp(6))
+    assert hosts[0].received() == [bytes(tcp()), bytes(udp(6))]
 
 
 def test_files_come_in_and_go_out_by_the_driver_for_them(lab: Any, far: Any, tmp_path: Path) -> None:
