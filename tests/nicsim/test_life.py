@@ -14,7 +14,7 @@ from nicsim_packets import pattern, tcp, udp
 from ctoffload_dpdk.base.errors import CtoffloadError, RuleGone
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.dpdk import Attr, actions, items
-from ctoffload_dpdk.nicsim import FATES, Call
+from ctoffload_dpdk.nicsim import FATES, Call, Nic, NicsimError
 
 pytestmark = pytest.mark.eal
 
@@ -331,3 +331,22 @@ def test_extended_statistics_say_where_packets_went_since_they_were_cleared(host
     host.send(udp())
     found = host.port.xstats()
     assert (found["wire_in"], found["nic_dropped_rule"], found["host_rx"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("way", ["closed", "pulled out"])
+def test_a_name_whose_port_is_gone_is_refused_until_it_is_taken_out(eal: Any, way: str) -> None:
+    name = f"net_nicsim{900 + len(way)}"
+    nic = Nic.create(eal, name)
+    if way == "closed":
+        eal.port(name).close()
+    else:
+        nic.unplug()
+    nic.close()
+    with pytest.raises(NicsimError, match=f"{name} is plugged in already") as caught:
+        Nic.create(eal, name)
+    assert "remove_vdev" in caught.value.hint
+    eal.remove_vdev(name)
+    again = Nic.create(eal, name)
+    assert again.audit().rules.live == 0
+    again.close()
+    eal.remove_vdev(name)

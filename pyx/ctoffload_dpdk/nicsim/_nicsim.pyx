@@ -140,11 +140,16 @@ cdef class Nic:
         """Plugs a port in and returns its Nic.
 
         parameters: the driver's, such as capacity=1000, switch=1, clock="manual"; a wrong one raises EalError with the list
-        of what is allowed.
+        of what is allowed. Raises NicsimError for a name whose port is gone while the device is still plugged in.
         """
         load()
         args = ",".join(f"{key}={int(value) if isinstance(value, bool) else value}" for key, value in parameters.items())
-        return cls(eal.add_vdev(name, args)[0])
+        ports = eal.add_vdev(name, args)
+        if not ports:
+            # DPDK takes a device that is there already for plugged in, with the arguments it has
+            raise NicsimError(f"{name} is plugged in already, and its port was closed or lost", errno=_errno.EEXIST,
+                              hint=f"take it out first: eal.remove_vdev({name!r})")
+        return cls(ports[0])
 
     def __dealloc__(self):
         if self.port != NULL:
