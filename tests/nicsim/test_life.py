@@ -337,11 +337,13 @@ def test_extended_statistics_say_where_packets_went_since_they_were_cleared(host
 def test_a_name_whose_port_is_gone_is_refused_until_it_is_taken_out(eal: Any, way: str) -> None:
     name = f"net_nicsim{900 + len(way)}"
     nic = Nic.create(eal, name)
+    port = eal.port(name)
     if way == "closed":
-        eal.port(name).close()
+        port.close()
     else:
         nic.unplug()
     nic.close()
+    port.close()
     with pytest.raises(NicsimError, match=f"{name} is plugged in already") as caught:
         Nic.create(eal, name)
     assert "remove_vdev" in caught.value.hint

@@ -271,7 +271,8 @@ cdef class Device(Owned):
             rc = rte_eth_dev_close(self.id)
         self.forget_pools()
         self.lose_rules()
-        self.check(rc, "rte_eth_dev_close")
+        if rc != -ENODEV:                # pulled out: nothing is left to be closed
+            self.check(rc, "rte_eth_dev_close")
         if error is not None:
             self.abandon()
             raise error
