@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -13,6 +16,16 @@ hypothesis.settings.register_profile("explore", print_blob=True)
 hypothesis.settings.load_profile("explore" if os.environ.get("CTOFFLOAD_EXPLORE") == "1" else "fixed")
 
 pytest_plugins = ["eal_process"]
+
+
+@pytest.fixture
+def ovsdb(tmp_path: Path) -> Iterator[Any]:
+    """A real ovsdb-server with a row; ovsdb_lab.Server."""
+    from ovsdb_lab import single  # noqa: PLC0415 - few tests need it
+
+    server = single(tmp_path)
+    yield server
+    server.stop()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

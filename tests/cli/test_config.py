@@ -21,18 +21,6 @@ def lab(tmp_path):
     return str(path)
 
 
-@pytest.fixture
-def ovsdb(tmp_path):
-    import ovsdb_lab  # noqa: PLC0415 - few tests need it
-
-    try:
-        server = ovsdb_lab.single(tmp_path)
-    except ovsdb_lab.NoOvsdb as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
-
-
 def shown(capsys, *words):
     status = run(["config", "show", "--json", *words])
     return status, json.loads(capsys.readouterr().out)

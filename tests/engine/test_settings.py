@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ovsdb_lab import NoOvsdb, single, until
+from ovsdb_lab import until
 
 from ctoffload_dpdk.config import OvsdbSource, Watch
 from ctoffload_dpdk.settings import Settings
 
 pytestmark = pytest.mark.eal
-
-
-@pytest.fixture
-def ovsdb(tmp_path):
-    try:
-        server = single(tmp_path)
-    except NoOvsdb as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
 
 
 def test_ovs_vsctl_puts_live_connections_into_the_nic_and_takes_them_out(make_lab, ovsdb):
