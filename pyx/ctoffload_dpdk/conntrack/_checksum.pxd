@@ -30,25 +30,22 @@ cdef inline uint64_t sum_bytes(uint64_t total, const uint8_t *at, uint32_t size)
     return total
 
 
-# True where a sum that includes the checksum field proves it right.
-cdef inline bint sum_is_good(uint64_t total) noexcept nogil:
-    total = (total >> 32) + (total & 0xffffffffU)
-    total = (total >> 32) + (total & 0xffffffffU)
-    total = (total >> 16) + (total & 0xffff)
-    total = (total >> 16) + (total & 0xffff)
-    return total == 0xffff
-
-
-# What a pseudo-header adds: protocol and length, as their big-endian bytes lie in memory.
-cdef inline uint64_t sum_pseudo(uint8_t proto, uint32_t size) noexcept nogil:
-    return (<uint64_t> proto << 8) + ((size & 0xff) << 8) + (size >> 8 & 0xff)
-
-
+# A sum in 16 bits.
 cdef inline uint64_t folded(uint64_t total) noexcept nogil:
     total = (total >> 32) + (total & 0xffffffffU)
     total = (total >> 32) + (total & 0xffffffffU)
     total = (total >> 16) + (total & 0xffff)
     return (total >> 16) + (total & 0xffff)
+
+
+# True where a sum that includes the checksum field proves it right.
+cdef inline bint sum_is_good(uint64_t total) noexcept nogil:
+    return folded(total) == 0xffff
+
+
+# What a pseudo-header adds: protocol and length, as their big-endian bytes lie in memory.
+cdef inline uint64_t sum_pseudo(uint8_t proto, uint32_t size) noexcept nogil:
+    return (<uint64_t> proto << 8) + ((size & 0xff) << 8) + (size >> 8 & 0xff)
 
 
 # Writes new bytes over old ones; returns what that adds to a ones' complement sum over them.
