@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "config": ("ctoffload_dpdk.cli.config", "config", "Show and check settings: TOML files, OVSDB, flags."),
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
+    "doctor": ("ctoffload_dpdk.cli.doctor", "doctor", "Say whether this machine is fit, and what mends it."),
     "nicsim": ("ctoffload_dpdk.cli.nicsim", "nicsim", "Look into the emulated NICs of a running process."),
     "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
