@@ -35,10 +35,15 @@ class Lab:
         self.nics = [Nic.create(eal, name, **options) for name in PORTS]
         self.now_ms = 0
         self.start_ms = self.nics[0].now_ms()
-        self.engine = Engine(self.eal, settings, now_ms=0, events=EVENTS)
+        self.engine = self.make_engine(settings)
+
+    def make_engine(self, settings: Settings) -> Engine:
+        """The engine, with both ports."""
+        engine = Engine(self.eal, settings, now_ms=0, events=EVENTS)
         for name in PORTS:
-            self.engine.add_port(name, self.mempool)
-        self.engine.join(*PORTS)
+            engine.add_port(name, self.mempool)
+        engine.join(*PORTS)
+        return engine
 
     def advance_to(self, now_ms: int) -> None:
         """Moves the NIC's clock and the engine's to this time, and lets the engine do what became due."""

@@ -189,7 +189,15 @@ class Engine:
 
     def run_once(self, now_ms: int) -> int:
         """One turn of the loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""
+        self.review(now_ms)
         return self.loop.run_once(now_ms) + self.layer.run_workers(now_ms)
+
+    def review(self, now_ms: int) -> None:
+        """Asks drivers again that were too busy to say what they can; better plans take connections in. Costs nothing
+        where none was. To be called about every second where run_once is not.
+        """
+        if self.offload_class.review(now_ms):
+            self.layer.offer_again()
 
     def settle(self, now_ms: int) -> None:
         """Turns until nothing more is done at this time. Raises UsageError if that does not end."""

@@ -184,6 +184,7 @@ def choose(
     for plan, fate in candidates(pair.relation, override):
         missing = next(missing_of(pair, plan, fate, kind), None)
         if missing is None:
+            is_final = is_final and not refinement_is_open(pair, plan, fate)
             return PlanChoice(plan, fate, engine, last_used(pair, plan, fate), tuple(refusals), is_final)
         is_final = is_final and not missing.is_open
         refusal = Refusal(plan, Fate.NONE if missing.is_of_plan else fate, missing.why, missing.evidence)
@@ -282,6 +283,12 @@ def needs(plan: Plan, fate: Fate, kind: Kind, relation: Relation) -> Iterator[tu
                 yield Cap.CONNTRACK_REWRITE, domain
                 # What CONNTRACK lets go comes to software translated already.
                 yield Cap.ID, domain
+
+
+def refinement_is_open(pair: PortPair, plan: Plan, fate: Fate) -> bool:
+    """Whether a driver has yet to say what would make the plan's answers better, not the plan possible."""
+    cap = {Plan.CT: Cap.CONNTRACK_AGE, Plan.AGE: Cap.AGE_COUNT}.get(plan)
+    return cap is not None and any(port.find(cap, domain_of(fate)).has is None for port in pair.ports)
 
 
 def last_used(pair: PortPair, plan: Plan, fate: Fate) -> LastUsed:

@@ -106,7 +106,10 @@ class PortProbe:
 
     def end(self, domain: Domain) -> Action:
         """How a question's rule ends where that is not what is asked: in the next group where there is one."""
-        if self.findings[Cap.JUMP, domain].has:
+        jump = self.findings[Cap.JUMP, domain]
+        if jump.has is None:
+            raise questions.Open(jump.evidence)
+        if jump.has:
             return Jump(GROUP + 1)
         return Drop() if domain is Domain.TRANSFER else Queue(0)
 
@@ -150,6 +153,8 @@ def answered(cap: Cap, domain: Domain, question: Callable[[], questions.Yes]) ->
         yes = question()
     except questions.No as no:
         return Finding(cap, domain, False, str(no))
+    except questions.Open as unknown:
+        return Finding(cap, domain, None, str(unknown))
     except FlowError as error:
         return Finding(cap, domain, None if error.errno in BUSY else False, said(error))
     return Finding(cap, domain, True, yes.evidence, yes.how)

@@ -1,6 +1,7 @@
 """The questions a port is asked: one function each, which makes rules and says what it saw, or raises.
 
-FlowError means no, in the driver's words; No means no for a reason of ours. Addresses are reserved for documentation.
+FlowError means no, in the driver's words; No means no for a reason of ours, Open not yet. Addresses are reserved for
+documentation.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ctoffload_dpdk.dpdk.actions import (
 from ctoffload_dpdk.dpdk.items import Conntrack as ConntrackItem
 from ctoffload_dpdk.dpdk.items import Eth, Icmp, Ipv4, Ipv6, Item, Masked, Tcp, Udp, Vlan
 from ctoffload_dpdk.providers._rte_flow_probe import query_age, query_count
-from ctoffload_dpdk.providers.capability import Answered, Cap, Domain, Engine
+from ctoffload_dpdk.providers.capability import Answered, Cap, Domain, Engine, Finding
 from ctoffload_dpdk.providers.plan import Fate, Relation
 from ctoffload_dpdk.providers.rte_flow_prepare import BUSY, said
 from ctoffload_dpdk.providers.rte_flow_scratch import GROUP, Scratch, attr_of
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 
 class No(Exception):
     """The port cannot, and why."""
+
+
+class Open(Exception):
+    """What the question rests on is not known yet, and why: it is asked another time."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,14 @@ REWRITES: Mapping[Cap, list[tuple[tuple[Item, ...], Mapping[str, list[Action]]]]
 }
 
 
+def need(found: Finding, why: str = "") -> Finding:
+    """What a question rests on, which the port has to be able to do."""
+    if found.has:
+        return found
+    said_so = why or f"not asked: {found.evidence.removeprefix('not asked: ')}"
+    raise No(said_so) if found.has is False else Open(said_so)
+
+
 # Rules at all ---------------------------------------------------------------------------------------------------------
 
 
@@ -179,8 +192,7 @@ def first_of(*ways: Callable[[], Yes]) -> Yes:
 
 def rules(probe: PortProbe, domain: Domain) -> Yes:
     engine = probe.findings[Cap(probe.engine), Domain.PORT]
-    if not engine.has:
-        raise No(engine.evidence)
+    need(engine, engine.evidence)
     return first_of(lambda: plain_rule(probe, domain, GROUP), lambda: plain_rule(probe, domain, 0))
 
 
@@ -201,7 +213,8 @@ def to_software(probe: PortProbe, domain: Domain) -> Yes:
         try:
             s.rule(attr_of(domain, probe.group(domain), priority=1), probe.pattern(domain, Eth()), [fate])
         except FlowError as error:
-            if domain is Domain.TRANSFER and probe.info.driver.startswith(MISS_REACHES_SOFTWARE):
+            by_itself = domain is Domain.TRANSFER and probe.info.driver.startswith(MISS_REACHES_SOFTWARE)
+            if by_itself and error.errno not in BUSY:
                 return Yes(f"by its default, a miss goes to its port's host; PORT_REPRESENTOR: {said(error)}", BY_MISS)
             raise
     return Yes(
@@ -249,8 +262,7 @@ def survives(probe: PortProbe, domain: Domain) -> Yes:
         raise No("not asked: mlx5's switch takes no MARK, and META reaches software only with dv_xmeta_en")
     if not probe.prepared.rx_mark:
         raise No("the driver does not deliver marks")
-    if not probe.findings[Cap.JUMP, domain].has:
-        raise No("not asked: it needs a jump")
+    need(probe.findings[Cap.JUMP, domain], "not asked: it needs a jump")
     end = PortRepresentor(probe.port.id) if domain is Domain.TRANSFER else Queue(0)
     with probe.scratch(domain) as s:
         pattern = probe.pattern(domain, *CONNECTION)
@@ -324,6 +336,8 @@ def tracks(probe: PortProbe, domain: Domain) -> Yes:
         try:
             context.query()
         except FlowError as error:
+            if error.errno in BUSY:
+                raise
             return Yes(f"a context served both directions; reading it back: {said(error)}", "no-read")
     return Yes("a context served both directions and was read back")
 
@@ -338,14 +352,11 @@ def connection(probe: PortProbe, domain: Domain, s: Scratch, actions: list[Actio
 
 
 def require_groups(probe: PortProbe, domain: Domain) -> None:
-    if not probe.findings[Cap.JUMP, domain].has:
-        raise No("not asked: CONNTRACK needs a group above 0 and a jump")
+    need(probe.findings[Cap.JUMP, domain], "not asked: CONNTRACK needs a group above 0 and a jump")
 
 
 def require_contexts(probe: PortProbe, domain: Domain) -> None:
-    found = probe.findings[Cap.CONNTRACK, domain]
-    if not found.has:
-        raise No(f"not asked: {found.evidence.removeprefix('not asked: ')}")
+    need(probe.findings[Cap.CONNTRACK, domain])
 
 
 def tracks_and_counts(probe: PortProbe, domain: Domain) -> Yes:
@@ -369,9 +380,7 @@ def tracks_and_ages(probe: PortProbe, domain: Domain) -> Yes:
 def tracks_and_rewrites(probe: PortProbe, domain: Domain) -> Yes:
     """Software steering wants the rewrite first, hardware steering last."""
     require_contexts(probe, domain)
-    rewrite = probe.findings[Cap.REWRITE_IPV4, domain]
-    if not rewrite.has:
-        raise No(f"not asked: {rewrite.evidence.removeprefix('not asked: ')}")
+    rewrite = need(probe.findings[Cap.REWRITE_IPV4, domain])
     actions = REWRITES[Cap.REWRITE_IPV4][0][1][rewrite.how]
 
     def way(how: str) -> Yes:
@@ -412,8 +421,7 @@ def over_the_switch(first: PortProbe, second: PortProbe, relation: Relation) -> 
         raise No(f"not asked: {first.owner_said or second.owner_said}")
     for a, b in ((first, second), (second, first)):
         found = a.findings[Cap.RULES, Domain.TRANSFER]
-        if not found.has:
-            raise No(found.evidence)
+        need(found, found.evidence)
         with a.scratch(Domain.TRANSFER) as s:
             actions = [*last_used(a, Domain.TRANSFER), RepresentedPort(b.port.id)]
             s.rule(attr_of(Domain.TRANSFER, a.group(Domain.TRANSFER)), a.pattern(Domain.TRANSFER, *DATAGRAM), actions)

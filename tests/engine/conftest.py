@@ -24,8 +24,10 @@ def make_lab(eal: Any) -> Iterator[Labs]:
 
     labs: list[StoryLab] = []
 
-    def make(settings: Settings | None = None, **parameters: Any) -> StoryLab:
-        labs.append(StoryLab(eal, settings, **parameters))
+    def make(
+        settings: Settings | None = None, *args: Any, of: type[StoryLab] = StoryLab, **parameters: Any
+    ) -> StoryLab:
+        labs.append(of(eal, settings, *args, **parameters))
         return labs[-1]
 
     yield make

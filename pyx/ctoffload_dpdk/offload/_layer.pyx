@@ -424,6 +424,11 @@ cdef class OffloadLayer:
         shared_set(&self.control.active, mask)
         shared_add(&self.control.epoch, 1)
 
+    def offer_again(self) -> None:
+        """Has connections offered again that are in software: a provider may take them now. The epoch changes."""
+        self.check_open("offer_again")
+        shared_add(&self.control.epoch, 1)
+
     @property
     def epoch(self) -> int:
         """Bumped by each switching."""

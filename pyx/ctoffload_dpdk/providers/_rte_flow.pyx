@@ -37,7 +37,7 @@ from ctoffload_dpdk.providers._rte_flow_operation cimport op_flush, operate
 from ctoffload_dpdk.providers._rte_flow_pipeline cimport ZoneLine, pipeline_rules, zone_map_add
 from ctoffload_dpdk.providers._rte_flow_ports cimport (
     ethdev_of,
-    plan_of,
+    kind_of,
     port_add,
     port_del,
     port_of,
@@ -46,6 +46,7 @@ from ctoffload_dpdk.providers._rte_flow_ports cimport (
     ports_quit,
     pull_answers,
     push_all,
+    replan,
     retire_idle,
     retry_leaving,
 )
@@ -284,13 +285,19 @@ cdef class RteFlowProvider:
         engine.kind = ENGINE_ASYNC if is_queued else ENGINE_SYNC
         engine.n_queues, engine.queue_size, engine.n_rules = n_queues, queue_size, n_rules
 
+    def has_rules(self, ethdev: int) -> bool:
+        """Whether rules are in a port, or were a moment ago."""
+        return self.provider.engines[checked(ethdev)].is_open
+
     def set_plan(self, in_ethdev: int, out_ethdev: int, kind: tuple[int, int, bool], plan: Plan, fate: Fate,
-                 last_used: LastUsed, *, counts: bool = True, queue: int = 0, reason: int = 0) -> None:
+                 last_used: LastUsed, *, counts: bool = True, queue: int = 0, reason: int = 0) -> bool:
         """What is done with connections from one port to another. kind: protocol, family (by index), NAT or not.
 
         counts: COUNT stands beside AGE. queue: the hairpin's of in_ethdev. reason: why, where the plan is NONE.
+        Returns whether that is new. Connections that are in by what held before come out; they go on in software.
         """
         cdef PlanCell cell
+        cdef bint is_new
         proto, family, nat = kind
         if self.provider.ports[checked(in_ethdev)].plans == NULL:
             raise UsageError(f"port {in_ethdev} was not added", op="set_plan", port=str(in_ethdev))
@@ -306,8 +313,9 @@ cdef class RteFlowProvider:
         cell.does = (DOES_AGE if cell.source & LAST_USED_AGE else 0) | (DOES_COUNT if cell.source & LAST_USED_COUNT else 0)
         cell.does |= DOES_CONTEXT if plan == Plan.CT else DOES_MARK if plan == Plan.MARK else 0
         pthread_mutex_lock(&self.provider.lock)
-        plan_of(self.provider, in_ethdev, checked(out_ethdev), proto, family, nat)[0] = cell
+        is_new = replan(self.provider, in_ethdev, checked(out_ethdev), kind_of(proto, family, nat), &cell)
         pthread_mutex_unlock(&self.provider.lock)
+        return is_new
 
     def set_zone(self, ethdev: int, tags: tuple[int, ...], zone: int) -> None:
         """Packets of a port with these VLAN ids, outer first, are in a zone. Raises UsageError where they are in another,

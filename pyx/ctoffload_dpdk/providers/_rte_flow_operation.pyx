@@ -40,7 +40,7 @@ from ctoffload_dpdk.providers._rte_flow_pipeline cimport (
     pipeline_shape,
     pipeline_zone,
 )
-from ctoffload_dpdk.providers._rte_flow_ports cimport drain, ethdev_of, pipeline_of, plan_of, port_of
+from ctoffload_dpdk.providers._rte_flow_ports cimport drain, ethdev_of, kind_of, pipeline_of, plan_of, port_of
 from ctoffload_dpdk.providers._rte_flow_rule cimport (
     DOES_CONTEXT,
     DOMAIN_TRANSFER,
@@ -214,6 +214,7 @@ cdef int plan_entry(Provider *p, Entry *entry, ct_offload_op *op) noexcept nogil
         if not plan.is_planned:
             return refuse(op, EOPNOTSUPP, why_not(p, entry, plan, proto, family))
         entry.source = plan.source
+        entry.kind = kind_of(proto, family, (rewrites[0] | rewrites[1]) != 0)
         failed = place(p, entry, op, direction, plan, rewrites[direction])
         if failed:
             return failed

@@ -1,9 +1,9 @@
 # Ports that come and go, their engines and pipelines, and the plan for each pair of them.
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_port
 from ctoffload_dpdk.providers._rte_flow_pipeline cimport Pipeline
-from ctoffload_dpdk.providers._rte_flow_state cimport PlanCell, PortSlot, Provider
+from ctoffload_dpdk.providers._rte_flow_state cimport N_KINDS, PlanCell, PortSlot, Provider
 
 cdef int ports_open(Provider *p) noexcept nogil
 cdef void ports_close(Provider *p) noexcept nogil
@@ -11,9 +11,13 @@ cdef void ports_close(Provider *p) noexcept nogil
 cdef PortSlot *port_of(Provider *p, const ct_offload_port *port) noexcept nogil
 cdef inline uint16_t ethdev_of(Provider *p, const PortSlot *slot) noexcept nogil:
     return <uint16_t> (slot - p.ports)
+cdef inline uint8_t kind_of(int proto, int family, bint nat) noexcept nogil:
+    return <uint8_t> ((proto * 2 + family) * 2 + nat)
 cdef inline PlanCell *plan_of(Provider *p, uint16_t in_ethdev, uint16_t out_ethdev, int proto, int family,
                               bint nat) noexcept nogil:
-    return &p.ports[in_ethdev].plans[((out_ethdev * 3 + proto) * 2 + family) * 2 + nat]
+    return &p.ports[in_ethdev].plans[out_ethdev * N_KINDS + kind_of(proto, family, nat)]
+# Sets a plan. Whether it is another; then connections that are in by the old one come out, marked lost.
+cdef bint replan(Provider *p, uint16_t in_ethdev, uint16_t out_ethdev, uint8_t kind, const PlanCell *cell) noexcept nogil
 # n_queues: receive queues of software, 0: all. 0, ENODEV where DPDK has no port of this name, or ENOMEM.
 cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t n_queues) noexcept nogil
 # Takes out what leads from or to this port and marks it lost; its connections go on in software.

@@ -2,7 +2,7 @@
 from libc.errno cimport ENODEV, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.dpdk.librte_eal cimport RTE_MAX_ETHPORTS
@@ -34,10 +34,11 @@ from ctoffload_dpdk.providers._rte_flow_pipeline cimport (
     zone_map_free,
 )
 from ctoffload_dpdk.providers._rte_flow_queue cimport RuleResult
-from ctoffload_dpdk.providers._rte_flow_rule cimport DOMAIN_TRANSFER, N_FAMILIES, N_PROTOS
+from ctoffload_dpdk.providers._rte_flow_rule cimport DOMAIN_TRANSFER
 from ctoffload_dpdk.providers._rte_flow_state cimport (
     MAX_PORTS,
     N_DOMAINS,
+    N_KINDS,
     NO_ETHDEV,
     PENDING_EST,
     PENDING_NONE,
@@ -101,7 +102,7 @@ cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t 
         proxy = ethdev
     slot = &p.ports[ethdev]
     if slot.plans == NULL:
-        slot.plans = <PlanCell *> calloc(RTE_MAX_ETHPORTS * N_PROTOS * N_FAMILIES * 2, sizeof(PlanCell))
+        slot.plans = <PlanCell *> calloc(RTE_MAX_ETHPORTS * N_KINDS, sizeof(PlanCell))
         if slot.plans == NULL:
             return ENOMEM
     slot.used = True
@@ -117,12 +118,30 @@ cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t 
 
 cdef void forget_plans(Provider *p, uint16_t ethdev) noexcept nogil:
     """What was planned with this port may be different when a port of its number comes back."""
-    cdef size_t n = N_PROTOS * N_FAMILIES * 2
     cdef uint32_t i
-    memset(p.ports[ethdev].plans, 0, RTE_MAX_ETHPORTS * n * sizeof(PlanCell))
+    memset(p.ports[ethdev].plans, 0, RTE_MAX_ETHPORTS * N_KINDS * sizeof(PlanCell))
     for i in range(RTE_MAX_ETHPORTS):
         if p.ports[i].plans != NULL:
-            memset(&p.ports[i].plans[ethdev * n], 0, n * sizeof(PlanCell))
+            memset(&p.ports[i].plans[ethdev * N_KINDS], 0, N_KINDS * sizeof(PlanCell))
+
+
+cdef bint replan(Provider *p, uint16_t in_ethdev, uint16_t out_ethdev, uint8_t kind, const PlanCell *cell) noexcept nogil:
+    """Ports are planned for one way at a time, so what is in by the old plan of either direction comes out."""
+    cdef PlanCell *plan = &p.ports[in_ethdev].plans[out_ethdev * N_KINDS + kind]
+    cdef Entry *entry
+    cdef uint32_t i
+    if memcmp(plan, cell, sizeof(PlanCell)) == 0:
+        return False
+    plan[0] = cell[0]
+    p.is_on_worker = False
+    for i in range(p.n_entries):
+        entry = &p.entries[i]
+        if entry.in_use and entry.shape[0] != NULL and entry.kind == kind and (
+                (entry.ethdev[0] == in_ethdev and entry.ethdev[1] == out_ethdev)
+                or (entry.ethdev[0] == out_ethdev and entry.ethdev[1] == in_ethdev)):
+            evict(p, entry)
+    push_all(p)
+    return True
 
 
 cdef Pipeline *pipeline_of(Provider *p, uint16_t ethdev, int domain, int *failed) noexcept nogil:

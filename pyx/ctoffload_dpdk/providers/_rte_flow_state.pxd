@@ -24,6 +24,7 @@ cdef enum:
     NO_ETHDEV = 0xffff
     MESSAGE_BYTES = 160
     N_DOMAINS = 2
+    N_KINDS = 12             # protocol, family, NAT or not: kind_of()
 
 # Where a connection's packets go, by the plan for its ports, protocol, family and NAT. Zeroes: nowhere.
 cdef struct PlanCell:
@@ -42,7 +43,7 @@ cdef struct PortSlot:
     uint16_t proxy           # where rules of the switch that concern it live
     uint16_t n_queues        # of software
     bint misses_reach_software       # what no rule of the switch matches
-    PlanCell *plans          # [out ethdev][protocol][family][with NAT or not]
+    PlanCell *plans          # [out ethdev][kind]
     Pipeline pipelines[N_DOMAINS]
     bint has_pipeline[N_DOMAINS]
     ZoneMap zones
@@ -89,6 +90,7 @@ cdef struct Entry:
     uint8_t state[2]
     uint8_t pending
     uint8_t source           # LAST_USED_*
+    uint8_t kind             # kind_of() its plans
     uint8_t n_started        # directions whose rule was asked for
     uint8_t n_tries
     uint8_t in_use
