@@ -16,6 +16,7 @@ class PacketFlags(IntFlag):
     PKT_L4_GOOD = 4
     PKT_L4_BAD = 8
     PKT_TRANSLATED = 16
+    PKT_WHOLE = 32
 
 class Refusal(IntEnum):
     REFUSED_NOT = 0

@@ -29,7 +29,7 @@ from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.conntrack import states_text
 
 FIRST, MORE, LAST = 0x2000, 0x2000, 0
-WORDS = {1: "held", 2: "dropped"}
+WORDS = {1: "held", 2: "dropped", 3: "evicted"}
 
 
 class FragmentTracker(Tracker):
@@ -286,11 +286,52 @@ def test_a_fragment_beyond_the_end_of_any_datagram_is_an_overlap_to_ovs_alone() 
 # --- limits and time ---
 
 
-def test_no_more_are_held_than_allowed(tracker: FragmentTracker) -> None:
-    tracker.ct.set_fragments(4, max_held=3)
+def test_no_more_are_held_than_allowed_and_only_ovs_refuses_the_new_ones() -> None:
     frames = [v4(bytes(1200), 0, True, ident=i) for i in range(5)]
-    assert tracker.words(*frames) == ["held"] * 3 + ["inv|trk"] * 2
-    assert tracker.words(v6(bytes(1400), 8, True)) == ["inv|trk"]
+    ovs = FragmentTracker(ovs_compat=True)
+    ovs.ct.set_fragments(4, max_held=3)
+    assert ovs.words(*frames) == ["held"] * 3 + ["inv|trk"] * 2
+    assert ovs.words(v6(bytes(1400), 8, True)) == ["inv|trk"]
+    assert (ovs.ct.fragments()["v4_refused"], ovs.ct.fragments()["v6_refused"]) == (2, 1)
+    ours = FragmentTracker()
+    ours.ct.set_fragments(4, max_held=3)
+    assert ours.lines(*frames[:4])[3:] == [(3, 0, "evicted"), (3, 3, "held")]
+    assert ours.words(v6(bytes(1400), 8, True)) == ["evicted", "held"]
+    status = ours.ct.fragments()
+    assert (status["held"], status["v4_evicted"], status["v4_refused"]) == (3, 2, 0)
+
+
+def test_whole_datagrams_get_through_a_flood_of_first_fragments(tracker: FragmentTracker) -> None:
+    flood = iter(v4(bytes(1200), 0, True, ident=i) for i in range(100, 3000))
+    for ident in range(20):
+        first, last = cut(datagram(sport=1 + ident), v4, [1200], ident=ident)
+        assert tracker.words(first)[-1] == "held"
+        tracker.words(*(next(flood) for _ in range(100)))
+        assert tracker.words(last)[-2:] == ["new|trk", "new|trk"]
+    assert tracker.ct.fragments()["held"] == 998
+
+
+def test_a_datagram_makes_no_room_for_itself(tracker: FragmentTracker) -> None:
+    tracker.ct.set_fragments(4, max_held=2)
+    frames = cut(datagram(5000), v4, [1200, 1200, 1200])
+    assert tracker.words(*frames) == ["held", "held", "inv|trk", "inv|trk"]
+    tracker.ct.set_fragments(4, max_held=0)
+    assert tracker.words(v4(bytes(1200), 0, True, ident=9)) == ["inv|trk"]
+
+
+def test_a_fragment_that_is_not_taken_evicts_nobody(tracker: FragmentTracker) -> None:
+    tracker.ct.set_fragments(4, max_held=2)
+    first, _ = cut(datagram(), v4, [1200])
+    assert tracker.words(v4(bytes(1200), 0, True, ident=9), first, first) == ["held", "held", "inv|trk"]
+
+
+def test_how_long_a_datagram_waits_can_be_set(tracker: FragmentTracker) -> None:
+    tracker.ct.set_fragments(4, timeout_ms=2000)
+    first, last = cut(datagram(), v4, [1200])
+    tracker.words(first)
+    tracker.wait(2.001)
+    assert tracker.words(udp(CLIENT, 7, SERVER, 8)) == ["new|trk", "dropped"]
+    assert tracker.words(last) == ["held"]
 
 
 def test_a_list_holds_as_many_as_a_datagram_can_have(tracker: FragmentTracker) -> None:
@@ -337,7 +378,7 @@ def test_one_datagram_is_dropped_per_packet(tracker: FragmentTracker) -> None:
     assert [tracker.words(plain).count("dropped") for _ in range(4)] == [1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("values", [{"min_size": 399}, {"max_held": 5001}, {"max_held": -1}])
+@pytest.mark.parametrize("values", [{"min_size": 399}, {"max_held": 5001}, {"max_held": -1}, {"timeout_ms": 0}])
 def test_values_outside_the_bounds_are_refused(tracker: FragmentTracker, values: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         tracker.ct.set_fragments(4, **values)

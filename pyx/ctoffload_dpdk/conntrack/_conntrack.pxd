@@ -13,8 +13,6 @@ cdef void ct_burst(Shard *shard, const Packet *packets, uint32_t n, const Action
                    Verdict *verdicts) noexcept nogil
 # One slice of expiry, at most budget_us long. Returns how many connections were looked at.
 cdef uint32_t ct_expire(Shard *shard, int64_t now_ms, uint32_t budget_us) noexcept nogil
-# The action of a Nat.
-cdef NatAction make_nat(nat) except *
 # Tells the time. Notices of the offload layer are taken at the latest time told: call it, or ct_expire, before shard_turn.
 cdef void ct_now(Shard *shard, int64_t now_ms) noexcept nogil
 # Joins the shard with its shard of the offload layer, while no connection is there.
@@ -30,6 +28,8 @@ cdef class Conntrack:
     cdef readonly bint is_closed
     cdef object layer        # keeps the offload shard alive
     cdef readonly uint64_t n_tracked
+    cdef list borrowed       # (token of its first, Packets) whose fragments are held where they are
     cdef object __weakref__
     cdef Shard *opened(self) except NULL
     cdef Fragments *_fragments(self) except NULL
+    cdef object _give_back(self, Fragments *fragments)

@@ -12,12 +12,12 @@ cimport cython
 
 from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack.nat import Nat
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ctoffload_dpdk.conntrack._action cimport Ct
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
 from ctoffload_dpdk.conntrack._expect cimport expectations_free
 from ctoffload_dpdk.conntrack._fragments cimport (
@@ -27,9 +27,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
 from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
-from ctoffload_dpdk.conntrack._packet cimport (
-    HELPER_FTP, HELPER_TFTP, N_REFUSALS, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, NatAction, NatRange,
-)
+from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, SLOT_MASK, Conn, Port,
     Record, Zone,
@@ -79,8 +77,6 @@ REFUSAL_NAMES = (
     "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory", "nat",
     "helper",
 )
-
-HELPERS = {"": 0, "ftp": HELPER_FTP, "tftp": HELPER_TFTP}
 
 STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 
@@ -194,61 +190,6 @@ cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept no
 
 
 cdef int _ENOMEM = _errno.ENOMEM
-
-
-def helper_number(helper):
-    if helper not in HELPERS:
-        raise UsageError(f"process: no helper is named {helper!r}", errno=_errno.EINVAL, hint="helpers: ftp, tftp")
-    return HELPERS[helper]
-
-
-cdef NatRange make_range(end) except *:
-    cdef NatRange made
-    cdef bytes low, high
-    memset(&made, 0, sizeof(made))
-    made.port_low, made.port_high = end.ports or (0, 0)
-    if end.low is not None:
-        made.has_address = True
-        low, high = end.low.packed, end.high.packed
-        memcpy(made.low, <const uint8_t *> low, len(low))
-        memcpy(made.high, <const uint8_t *> high, len(high))
-    return made
-
-
-cdef NatAction make_nat(nat) except *:
-    cdef NatAction made
-    memset(&made, 0, sizeof(made))
-    if nat.src is not None:
-        made.what |= NAT_SRC
-        made.src = make_range(nat.src)
-    if nat.dst is not None:
-        made.what |= NAT_DST
-        made.dst = make_range(nat.dst)
-    made.choice = {"hash": 0, "random": NAT_RANDOM, "persistent": NAT_PERSISTENT}[nat.choice]
-    made.family = nat.family
-    return made
-
-
-cdef Action make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper) except *:
-    cdef Action action
-    action.nat = NULL
-    action.helper = helper_number(helper)
-    action.commit = commit
-    action.force = force
-    action.mark = mark & 0xffffffff
-    action.mark_mask = mark_mask & 0xffffffff
-    for i in range(2):
-        action.label[i] = label >> (64 * i) & 0xffffffffffffffff
-        action.label_mask[i] = label_mask >> (64 * i) & 0xffffffffffffffff
-    action.timeout_policy = timeout_policy
-    return action
-
-
-def must_be_writable(packets):
-    """Translation writes into the packets. Raises UsageError where that cannot be."""
-    if not packets.data.flags.writeable:
-        raise UsageError("process: the packets cannot be written to, as translation has to",
-                         hint="give packets.copy(), and read the translated packets from it")
 
 
 def _per_packet(value, n, dtype, what):
@@ -377,6 +318,7 @@ cdef class Conntrack:
         self.shard.ovs_compat = ovs_compat
         self.shard.establish_at_reply = establish_at_reply
         self.is_closed = False
+        self.borrowed = []
         if events:
             self._open_events(events)
         if layer is not None:
@@ -408,6 +350,7 @@ cdef class Conntrack:
             self.is_closed = True
             shard_close(self.shard)
             self.shard = NULL
+            self.borrowed = []
 
     def __enter__(self):
         self.opened()
@@ -418,25 +361,19 @@ cdef class Conntrack:
 
     # --- packets ---
 
-    def process(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
-                mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
-                flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
-                nat: Nat | None = None, helper: str = "", room: object = 0):
+    def process(self, packets: Packets, now_ms: object = None, *, zone: object = 0, flags: object = 0,
+                port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0, room: object = 0, **action):
         """Tracks packets in order under one ct() action; returns VERDICT[n].
 
         now_ms: one time, or one per packet (int64[n]); a time before the last one counts as the last one. zone, flags
-        (PacketFlags), port, port_generation: one for all or one per packet. mark, label: set under their masks. nat: new
-        connections are translated so, and packets of translated ones are rewritten in place. helper: "ftp" or "tftp", for
-        new connections; room: bytes from a packet's start that may be written, where a helper makes it longer (`grown` of
-        its verdict says by how much).
+        (PacketFlags), port, port_generation, room: one for all or one per packet. action: commit, force, timeout_policy;
+        mark, label: set under their masks; nat: new connections are translated so, and packets of translated ones are
+        rewritten in place; helper: "ftp" or "tftp", for new connections. room: bytes from a packet's start that may be
+        written, where a helper makes it longer (`grown` of its verdict says by how much).
         """
         cdef Shard *shard = self.opened()
-        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper)
-        cdef NatAction translation
-        if nat is not None:
-            must_be_writable(packets)
-            translation = make_nat(nat)
-            action.nat = &translation
+        cdef Ct ct = Ct(**action)
+        ct.may_write(packets)
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation, room)
         verdicts = np.zeros(burst_.n, VERDICT)
         if burst_.n == 0:
@@ -449,28 +386,24 @@ cdef class Conntrack:
         with nogil:
             while start < burst_.n:
                 n = burst_.take(start, some)
-                burst(shard, some, n, &action, burst_.now[start], verdict + start)
+                burst(shard, some, n, &ct.action, burst_.now[start], verdict + start)
                 start += n
         return verdicts
 
-    def track(self, packets: Packets, now_ms: object = None, *, commit: bool = True, force: bool = False, zone: object = 0,
-              mark: int = 0, mark_mask: int = 0, label: int = 0, label_mask: int = 0, timeout_policy: int = 0,
-              flags: object = 0, port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0,
-              nat: Nat | None = None, helper: str = "", room: object = 0):
+    def track(self, packets: Packets, now_ms: object = None, *, zone: object = 0, flags: object = 0,
+              port: object = CT_OFFLOAD_NO_PORT, port_generation: object = 0, room: object = 0, **action):
         """As `process`, with fragments put together first; returns LINE[], in order.
 
         number: index of the packet that brought the line about; about: the packet the line is about, counted from 0 over
         all calls; kind 0: a verdict, and a fragment that was held is let go with its datagram's; 1: held; 2: dropped, its
-        datagram never became whole.
+        datagram never became whole; 3: dropped, more are held than may be. With nat, fragments are rewritten where they
+        came in: packets are kept, and have to stay as they are, until theirs are let go.
         """
         cdef Shard *shard = self.opened()
         cdef Fragments *fragments = self._fragments()
-        cdef Action action = make_action(commit, force, mark, mark_mask, label, label_mask, timeout_policy, helper)
-        cdef NatAction translation
-        if nat is not None:
-            must_be_writable(packets)
-            translation = make_nat(nat)
-            action.nat = &translation
+        cdef Ct ct = Ct(**action)
+        ct.may_write(packets)
+        fragments.borrows = ct.action.nat != NULL
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation, room)
         cdef uint32_t start = 0
         cdef uint32_t filled = 0
@@ -478,13 +411,17 @@ cdef class Conntrack:
         part = np.zeros(MAX_LINES + MANY_LINES, LINE)
         cdef uint8_t[::1] out = part.view(np.uint8)
         cdef Line *lines = <Line *> &out[0]
+        if fragments.borrows:
+            self.borrowed.append((self.n_tracked, packets))
         while start < burst_.n:
             with nogil:
                 while start < burst_.n and filled < MANY_LINES - BURST:
-                    filled += track_some(shard, fragments, burst_, &start, &action, self.n_tracked, lines + filled)
+                    filled += track_some(shard, fragments, burst_, &start, &ct.action, self.n_tracked, lines + filled)
             parts.append(part[:filled].copy())
             filled = 0
         self.n_tracked += burst_.n
+        if self.borrowed:
+            self._give_back(fragments)
         return np.concatenate(parts) if parts else np.zeros(0, LINE)
 
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int:
@@ -640,6 +577,18 @@ cdef class Conntrack:
 
     # --- fragments ---
 
+    @property
+    def n_borrowed(self) -> int:
+        """Calls of `track` with nat whose packets are still needed: fragments of theirs are held."""
+        return len(self.borrowed)
+
+    cdef object _give_back(self, Fragments *fragments):
+        """Forgets the packets of earlier calls of which no fragment is held any more."""
+        held = [fragments.held[i].token for i in range(MAX_HELD)
+                if fragments.held[i].frame != NULL and not fragments.held[i].is_copy]
+        self.borrowed = [(first, packets) for first, packets in self.borrowed
+                         if any(first <= token < first + len(packets) for token in held)]
+
     cdef Fragments *_fragments(self) except NULL:
         cdef Shard *shard = self.opened()
         if not ct_hold_fragments(shard):
@@ -647,9 +596,10 @@ cdef class Conntrack:
         return <Fragments *> shard.fragments
 
     def set_fragments(self, family: int, *, enabled: bool | None = None, min_size: int | None = None,
-                      max_held: int | None = None) -> None:
+                      max_held: int | None = None, timeout_ms: int | None = None) -> None:
         """Putting together of one family (4 or 6) on or off, and the size in bytes below which only a last fragment is
-        taken; max_held is for both families. Raises UsageError EPERM for values outside OVS's bounds."""
+        taken. For both families: max_held, how many are held at most, and timeout_ms, how long a datagram may take to
+        become whole. Raises UsageError EPERM for values outside OVS's bounds."""
         cdef Fragments *fragments = self._fragments()
         if family not in (4, 6):
             raise UsageError(f"set_fragments: family {family} is neither 4 nor 6", errno=_errno.EINVAL)
@@ -658,6 +608,8 @@ cdef class Conntrack:
                              errno=_errno.EPERM)
         if max_held is not None and not 0 <= max_held <= MAX_HELD:
             raise UsageError(f"set_fragments: max_held {max_held} is not between 0 and {MAX_HELD}", errno=_errno.EPERM)
+        if timeout_ms is not None and not 1 <= timeout_ms <= 0xffffffff:
+            raise UsageError(f"set_fragments: timeout_ms {timeout_ms} is not between 1 and {0xffffffff}", errno=_errno.EPERM)
         cdef int which = 0 if family == 4 else 1
         if enabled is not None:
             fragments.enabled[which] = enabled
@@ -665,12 +617,14 @@ cdef class Conntrack:
             fragments.min_size[which] = min_size
         if max_held is not None:
             fragments.max_held = max_held
+        if timeout_ms is not None:
+            fragments.lifetime_ms = timeout_ms
 
     def fragments(self) -> dict[str, int]:
-        """Settings and counters of fragments, by name: held, max_held, and v4_ and v6_ enabled, min_size, accepted,
-        completed, expired, too_small, overlapped."""
+        """Settings and counters of fragments, by name: held, max_held, timeout_ms, and v4_ and v6_ enabled, min_size,
+        accepted, completed, expired, too_small, overlapped, refused (as many are held as may be), evicted (made room)."""
         cdef Fragments *fragments = self._fragments()
-        status = {"held": fragments.n_held, "max_held": fragments.max_held}
+        status = {"held": fragments.n_held, "max_held": fragments.max_held, "timeout_ms": fragments.lifetime_ms}
         cdef int i
         for i in range(2):
             family = f"v{4 + 2 * i}"
@@ -681,6 +635,8 @@ cdef class Conntrack:
             status[f"{family}_expired"] = fragments.counters[i].expired
             status[f"{family}_too_small"] = fragments.counters[i].too_small
             status[f"{family}_overlapped"] = fragments.counters[i].overlapped
+            status[f"{family}_refused"] = fragments.counters[i].refused
+            status[f"{family}_evicted"] = fragments.counters[i].evicted
         return status
 
     # --- limits, timeouts, settings ---

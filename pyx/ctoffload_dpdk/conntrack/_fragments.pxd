@@ -7,6 +7,7 @@ from ctoffload_dpdk.conntrack._state cimport Shard
 cdef enum:
     MAX_HELD = 5000          # what max_held can be set to
     DEFAULT_HELD = 1000
+    DEFAULT_LIFETIME_MS = 15000
     MIN_SIZE_LOWEST = 400
     N_CHAINS = 1024
     WHOLE_SIZE = 65536 + 64  # room for the frame of a whole datagram
@@ -23,6 +24,8 @@ cdef struct FragmentCounters:
     uint64_t expired
     uint64_t too_small
     uint64_t overlapped
+    uint64_t refused         # as many are held as may be
+    uint64_t evicted         # made room for others
 
 cdef struct DatagramKey:
     uint8_t src[16]
@@ -32,11 +35,12 @@ cdef struct DatagramKey:
     uint8_t family
     uint8_t proto            # IPv4 only
 
-# One fragment that waits: a copy of its frame, and what the caller knows it by.
+# One fragment that waits, and what the caller knows it by.
 cdef struct Held:
-    uint8_t *frame
+    uint8_t *frame           # a copy, or the caller's own where it keeps that until the fragment is let go
     uint64_t token
     uint32_t length
+    bint is_copy
     uint32_t l3              # offset of the IP header
     uint32_t data            # offset of what it carries
     uint32_t size            # of what it carries
@@ -72,8 +76,10 @@ cdef struct Fragments:
     uint32_t last_complete
     uint32_t n_held
     uint32_t max_held
+    uint32_t lifetime_ms
     uint32_t min_size[2]
     bint enabled[2]
+    bint borrows             # frames stay where they are until let go, and are rewritten there; else they are copied
     FragmentCounters counters[2]
     uint8_t whole[WHOLE_SIZE]
 
@@ -81,6 +87,7 @@ cdef enum LineKind:
     LINE_VERDICT = 0         # judged; a fragment that was held is let go with it
     LINE_HELD = 1            # waits; no verdict yet
     LINE_DROPPED = 2         # its datagram never became whole: free it
+    LINE_EVICTED = 3         # dropped because too many are held, and its datagram was the oldest
 
 # One thing that is to be done with a packet.
 cdef struct Line:
@@ -90,14 +97,19 @@ cdef struct Line:
     uint8_t kind             # LineKind
 
 cdef enum:
-    # lines that one packet can bring about: those of its datagram, and those of one that is dropped
+    # lines that one packet can bring about: its own, and those of whatever is let go or dropped with it
     MAX_LINES = 2 * MAX_HELD + 1
+
+# Whether a fragment is among those that are asked for; `which` is the asker's.
+ctypedef bint (*Matches)(uint64_t token, const void *which) noexcept nogil
 
 cdef Fragments *fragments_new() noexcept nogil
 cdef void fragments_free(Fragments *fragments) noexcept nogil
 # Drops at most so many datagrams whose time is up; writes a line for each fragment.
 cdef uint32_t fragments_expire(Fragments *fragments, int64_t now_ms, uint32_t at_most, uint32_t index,
                                Line *lines) noexcept nogil
+# Drops every datagram of which a fragment matches, whole or not.
+cdef uint32_t fragments_drop(Fragments *fragments, Matches matches, const void *which, Line *lines) noexcept nogil
 # One packet through fragments and engine: returns the number of lines, at most MAX_LINES.
 cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token, uint32_t index, const Action *action,
                               int64_t now_ms, Line *lines) noexcept nogil

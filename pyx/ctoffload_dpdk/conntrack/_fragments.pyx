@@ -5,10 +5,10 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst
-from ctoffload_dpdk.conntrack._checksum cimport load16, load32, sum_bytes, sum_is_good
+from ctoffload_dpdk.conntrack._checksum cimport adjust, load16, load32, replace, sum_bytes, sum_is_good
 from ctoffload_dpdk.conntrack._key cimport fold
 from ctoffload_dpdk.conntrack._packet cimport (
-    CS_INVALID, CS_TRACKED, PKT_L3_BAD, PKT_L3_GOOD, REFUSED_FRAGMENT, REFUSED_NOT, Action, Packet, Verdict,
+    CS_INVALID, CS_TRACKED, PKT_L3_BAD, PKT_L3_GOOD, PKT_WHOLE, REFUSED_FRAGMENT, REFUSED_NOT, Action, Packet, Verdict,
 )
 from ctoffload_dpdk.conntrack._parse cimport Layers, find_l3, skip_extensions
 from ctoffload_dpdk.conntrack._state cimport Shard
@@ -16,7 +16,6 @@ from ctoffload_dpdk.conntrack._state cimport Shard
 cdef enum:
     V4 = 0
     V6 = 1
-    LIFETIME_MS = 15000
     MIN_SIZE_V4 = 1200
     MIN_SIZE_V6 = 1280
     IPV4_HEADER = 20
@@ -64,6 +63,7 @@ cdef Fragments *fragments_new() noexcept nogil:
         fragments.datagrams[i].chain = i + 2 if i + 1 < MAX_HELD else 0
     fragments.free_held = fragments.free_datagram = 1
     fragments.max_held = DEFAULT_HELD
+    fragments.lifetime_ms = DEFAULT_LIFETIME_MS
     fragments.min_size[V4] = MIN_SIZE_V4
     fragments.min_size[V6] = MIN_SIZE_V6
     fragments.enabled[V4] = fragments.enabled[V6] = True
@@ -75,14 +75,17 @@ cdef void fragments_free(Fragments *fragments) noexcept nogil:
     if fragments == NULL:
         return
     for i in range(MAX_HELD):
-        free(fragments.held[i].frame)
+        if fragments.held[i].is_copy:
+            free(fragments.held[i].frame)
     free(fragments)
 
 
 cdef void held_give(Fragments *fragments, uint32_t at) noexcept nogil:
     cdef Held *held = &fragments.held[at - 1]
-    free(held.frame)
+    if held.is_copy:
+        free(held.frame)
     held.frame = NULL
+    held.is_copy = False
     held.next = fragments.free_held
     fragments.free_held = at
     fragments.n_held -= 1
@@ -140,7 +143,7 @@ cdef uint32_t datagram_begin(Fragments *fragments, const DatagramKey *key, uint3
     memset(datagram, 0, sizeof(Datagram))
     datagram.key = key[0]
     datagram.hash = hash
-    datagram.expires_ms = now_ms + LIFETIME_MS
+    datagram.expires_ms = now_ms + fragments.lifetime_ms
     datagram.chain = chain[0]
     chain[0] = at
     queue_put(fragments, at, &fragments.oldest, &fragments.newest)
@@ -296,7 +299,7 @@ cdef bint is_full(const Fragments *fragments, const Datagram *datagram, int whic
     return datagram.n >= (MAX_DATAGRAM - MAX_IPV4_HEADER + room - 1) // room
 
 
-# Keeps a copy of the frame, in order of offset; False without memory.
+# Keeps the frame or a copy of it, in order of offset; False without memory.
 cdef bint keep(Fragments *fragments, Datagram *datagram, const Packet *packet, uint64_t token, const Piece *piece) noexcept nogil:
     cdef uint32_t at = fragments.free_held
     cdef uint32_t *link = &datagram.head
@@ -304,12 +307,15 @@ cdef bint keep(Fragments *fragments, Datagram *datagram, const Packet *packet, u
     if not at:
         return False
     held = &fragments.held[at - 1]
-    held.frame = <uint8_t *> malloc(packet.length)
+    held.is_copy = not fragments.borrows
+    held.frame = <uint8_t *> malloc(packet.length) if held.is_copy else <uint8_t *> packet.data
     if held.frame == NULL:
+        held.is_copy = False
         return False
     fragments.free_held = held.next
     fragments.n_held += 1
-    memcpy(held.frame, packet.data, packet.length)
+    if held.is_copy:
+        memcpy(held.frame, packet.data, packet.length)
     held.token = token
     held.length = packet.length
     held.l3 = piece.l3
@@ -383,16 +389,38 @@ cdef uint32_t put_together(Fragments *fragments, const Datagram *datagram, bint 
     return at
 
 
-cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint ovs_compat, int64_t now_ms,
-                uint32_t *datagram_at) noexcept nogil:
+# Room for one more of the datagram at `keep_at`. The oldest datagram makes way: what a flood leaves behind is never
+# completed, what somebody waits for is, and soon. OVS refuses the new one, so that a few a second lock everybody out.
+cdef bint make_room(Fragments *fragments, uint32_t keep_at, uint32_t index, Line *lines, uint32_t *n_lines) noexcept nogil:
+    cdef uint32_t at = fragments.oldest
+    if fragments.n_held < fragments.max_held:
+        return True
+    if at and at == keep_at:
+        at = fragments.datagrams[at - 1].newer
+    if not at or not fragments.max_held:
+        return False
+    counters_of(fragments, at).evicted += fragments.datagrams[at - 1].n
+    n_lines[0] = let_go(fragments, at, LINE_EVICTED, MAX_HELD, index, lines)
+    return fragments.n_held < fragments.max_held
+
+
+cdef Taken refuse(Fragments *fragments, const Piece *piece) noexcept nogil:
+    fragments.counters[piece.which].refused += 1
+    return TAKEN_NOT
+
+
+cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint ovs_compat, int64_t now_ms, uint32_t index,
+                uint32_t *datagram_at, Line *lines, uint32_t *n_lines) noexcept nogil:
     cdef Piece piece
     cdef Datagram *datagram
     cdef uint32_t hash, at
     cdef Taken taken = read_piece(fragments, packet, ovs_compat, &piece)
     if taken != TAKEN_HELD:
         return taken
-    if not fragments.enabled[piece.which] or fragments.n_held >= fragments.max_held:
+    if not fragments.enabled[piece.which]:
         return TAKEN_NOT
+    if ovs_compat and fragments.n_held >= fragments.max_held:
+        return refuse(fragments, &piece)
     hash = hash_of(&piece.key)
     at = datagram_find(fragments, &piece.key, hash)
     if at and (fragments.datagrams[at - 1].state != LIST_INCOMPLETE or is_full(fragments, &fragments.datagrams[at - 1], piece.which)):
@@ -400,6 +428,8 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
     if at and overlaps(fragments, &fragments.datagrams[at - 1], &piece, ovs_compat):
         fragments.counters[piece.which].overlapped += 1
         return TAKEN_INVALID
+    if not make_room(fragments, at, index, lines, n_lines):
+        return refuse(fragments, &piece)
     if not at:
         at = datagram_begin(fragments, &piece.key, hash, now_ms)
     if not at:
@@ -456,23 +486,72 @@ cdef uint32_t fragments_let_go(Fragments *fragments, const Packet *packet, uint3
     return n
 
 
+cdef inline FragmentCounters *counters_of(Fragments *fragments, uint32_t at) noexcept nogil:
+    return &fragments.counters[<int> (V4 if fragments.datagrams[at - 1].key.family == 4 else V6)]
+
+
 cdef uint32_t fragments_expire(Fragments *fragments, int64_t now_ms, uint32_t at_most, uint32_t index,
                                Line *lines) noexcept nogil:
     cdef uint32_t n = 0
     cdef uint32_t at
-    cdef int which
     while at_most and fragments.oldest and n < MAX_HELD:
         at = fragments.oldest
         if now_ms <= fragments.datagrams[at - 1].expires_ms:
             break
-        which = V4 if fragments.datagrams[at - 1].key.family == 4 else V6
-        fragments.counters[which].expired += fragments.datagrams[at - 1].n
+        counters_of(fragments, at).expired += fragments.datagrams[at - 1].n
         n += let_go(fragments, at, LINE_DROPPED, MAX_HELD, index, lines + n)
         at_most -= 1
     return n
 
 
+cdef bint has_match(const Fragments *fragments, const Datagram *datagram, Matches matches, const void *which) noexcept nogil:
+    cdef uint32_t at = datagram.head
+    while at:
+        if matches(fragments.held[at - 1].token, which):
+            return True
+        at = fragments.held[at - 1].next
+    return False
+
+
+cdef uint32_t fragments_drop(Fragments *fragments, Matches matches, const void *which, Line *lines) noexcept nogil:
+    cdef uint32_t queues[2]
+    cdef uint32_t at, newer
+    cdef uint32_t n = 0
+    cdef int i
+    queues[0] = fragments.oldest
+    queues[1] = fragments.first_complete
+    for i in range(2):
+        at = queues[i]
+        while at:
+            newer = fragments.datagrams[at - 1].newer
+            if has_match(fragments, &fragments.datagrams[at - 1], matches, which):
+                n += let_go(fragments, at, LINE_DROPPED, MAX_HELD, 0, lines + n)
+            at = newer
+    return n
+
+
 # --- one packet ------------------------------------------------------------------------------------------------------
+
+# What translation changed, put back into the fragments: what they carry by its place, and both addresses. Any of them
+# may hold a transport header, since headers of IPv6 may fill the first.
+cdef void write_back(Fragments *fragments, const Datagram *datagram) noexcept nogil:
+    cdef const Held *held = &fragments.held[datagram.head - 1]
+    cdef bint v4 = datagram.key.family == 4
+    cdef const uint8_t *whole = fragments.whole + held.l3
+    cdef const uint8_t *payload = whole + (held.data - held.l3 if v4 else IPV6_HEADER)
+    cdef uint32_t at = datagram.head
+    cdef uint8_t *ip
+    while at:
+        held = &fragments.held[at - 1]
+        ip = held.frame + held.l3
+        memcpy(held.frame + held.data, payload + held.first, held.size)
+        if v4:
+            adjust(ip + 10, replace(ip + 12, whole + 12, 8))
+        else:
+            memcpy(ip + 8, whole + 8, 32)
+        at = held.next
+
+
 
 # Judges a whole datagram; False where it is too long to be one.
 cdef bint judge_whole(Shard *shard, const Packet *packet, uint32_t at, const Action *action, int64_t now_ms) noexcept nogil:
@@ -482,12 +561,14 @@ cdef bint judge_whole(Shard *shard, const Packet *packet, uint32_t at, const Act
     whole.data = fragments.whole
     whole.length = put_together(fragments, datagram, shard.ovs_compat)
     # its header was rewritten here; the transport checksum covers all of it and was seen by nobody yet
-    whole.flags = PKT_L3_GOOD
+    whole.flags = PKT_L3_GOOD | PKT_WHOLE
     if not whole.length:
         datagram.state = LIST_FAILED
         return False
     burst(shard, &whole, 1, action, now_ms, &datagram.verdict)
-    fragments.counters[V4 if datagram.key.family == 4 else V6].completed += datagram.n
+    if action.nat != NULL and datagram.verdict.conn_id:
+        write_back(fragments, datagram)
+    counters_of(fragments, at).completed += datagram.n
     queue_remove(fragments, at, &fragments.oldest, &fragments.newest)
     datagram.state = LIST_COMPLETE
     queue_put(fragments, at, &fragments.first_complete, &fragments.last_complete)
@@ -502,29 +583,37 @@ cdef void say_invalid(Shard *shard, Verdict *verdict) noexcept nogil:
     shard.counters.refused[<int> REFUSED_FRAGMENT] += 1
 
 
+# The line of a packet that completes nothing.
+cdef void say(Shard *shard, const Packet *packet, Taken taken, uint64_t token, uint32_t index, const Action *action,
+              int64_t now_ms, Line *line) noexcept nogil:
+    memset(line, 0, sizeof(Line))
+    line.token = token
+    line.index = index
+    if taken == TAKEN_NOT:
+        burst(shard, packet, 1, action, now_ms, &line.verdict)
+    elif taken == TAKEN_INVALID:
+        say_invalid(shard, &line.verdict)
+    else:
+        line.kind = LINE_HELD
+
+
 cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token, uint32_t index, const Action *action,
                               int64_t now_ms, Line *lines) noexcept nogil:
     cdef Fragments *fragments = <Fragments *> shard.fragments
     cdef uint32_t at = 0
     cdef uint32_t n = 0
+    cdef uint32_t n_sent = 0
     cdef Taken taken
     now_ms = max(now_ms, shard.now_ms)
     shard.now_ms = now_ms
-    taken = take(fragments, packet, token, shard.ovs_compat, now_ms, &at)
+    taken = take(fragments, packet, token, shard.ovs_compat, now_ms, index, &at, lines, &n)
     if taken != TAKEN_WHOLE or not judge_whole(shard, packet, at, action, now_ms):
-        memset(lines, 0, sizeof(Line))
-        lines.token = token
-        lines.index = index
-        n = 1
-        if taken == TAKEN_NOT:
-            burst(shard, packet, 1, action, now_ms, &lines.verdict)
-        elif taken == TAKEN_INVALID:
-            say_invalid(shard, &lines.verdict)
-        else:
-            lines.kind = LINE_HELD
+        say(shard, packet, taken, token, index, action, now_ms, &lines[n])
+        n_sent = lines[n].kind == LINE_VERDICT
+        n += 1
+    elif not shard.ovs_compat:
+        n += let_go(fragments, at, LINE_VERDICT, MAX_HELD, index, lines + n)
     if shard.ovs_compat:
-        n += fragments_let_go(fragments, packet, 1 if n and lines.kind == LINE_VERDICT else 0, index, lines + n)
-    elif not n:
-        n = let_go(fragments, at, LINE_VERDICT, MAX_HELD, index, lines)
+        n += fragments_let_go(fragments, packet, n_sent, index, lines + n)
     # as late as OVS does it: one datagram a packet, after the packet
     return n + fragments_expire(fragments, now_ms, 1, index, lines + n)

@@ -13,7 +13,7 @@ from ctoffload_dpdk.conntrack._ftp cimport (
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._packet cimport (
-    CS_INVALID, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_SRC, REFUSED_HELPER, Action, Packet, Verdict,
+    CS_INVALID, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_SRC, PKT_WHOLE, REFUSED_HELPER, Action, Packet, Verdict,
 )
 from ctoffload_dpdk.conntrack._parse cimport Layers, find_l3
 from ctoffload_dpdk.conntrack._state cimport (
@@ -161,7 +161,8 @@ cdef int32_t rewrite(Shard *shard, const Packet *packet, Parsed *parsed, const F
     cdef uint32_t end, tail
     find_l3(packet, &layers)
     end = <uint32_t> (parsed.l4 - packet.data) + parsed.l4_size
-    if end + longer > max(packet.room, packet.length) or end - layers.l3 + longer > 65535:
+    if (end + longer > max(packet.room, packet.length) or end - layers.l3 + longer > 65535
+            or (longer and packet.flags & PKT_WHOLE)):
         shard.counters.no_room += 1
         return 0
     tail = parsed.l4_size - <uint32_t> (at + line.address_size - parsed.l4)

@@ -20,6 +20,7 @@ cpdef enum PacketFlags:
     PKT_L4_GOOD = 4
     PKT_L4_BAD = 8
     PKT_TRANSLATED = 16        # the NIC put the addresses of the connection's other side in already
+    PKT_WHOLE = 32             # put together from fragments: its length cannot change
 
 # Why a packet is invalid, or why no connection was made for it.
 cpdef enum Refusal:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.conntrack import Nat
 
+from ctoffload_dpdk.conntrack._action cimport make_nat
 from ctoffload_dpdk.conntrack._conntrack cimport (
     CS_INVALID,
     PKT_L3_BAD,
@@ -21,7 +22,6 @@ from ctoffload_dpdk.conntrack._conntrack cimport (
     ct_burst,
     ct_expire,
     ct_now,
-    make_nat,
 )
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (

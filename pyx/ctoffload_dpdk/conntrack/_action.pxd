@@ -1,0 +1,12 @@
+# The ct() action of a burst, as Python says it.
+from ctoffload_dpdk.conntrack._packet cimport Action, NatAction
+
+# The ranges of a Nat.
+cdef NatAction make_nat(nat) except *
+
+
+cdef class Ct:
+    cdef Action action
+    cdef NatAction translation
+    # Raises UsageError where packets that are to be translated cannot be written to.
+    cdef object may_write(self, packets)
