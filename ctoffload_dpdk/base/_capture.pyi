@@ -45,6 +45,16 @@ def to_ethernet(
     link_type: NDArray[np.uint16],
     out: NDArray[np.uint8],
 ) -> int: ...
+def put_blocks(
+    data: NDArray[np.uint8],
+    offset: NDArray[np.uint64],
+    length: NDArray[np.uint32],
+    time_ns: NDArray[np.int64],
+    wire_length: NDArray[np.uint32],
+    interface: NDArray[np.uint32],
+    comment: NDArray[np.uint32],
+    comments: list[bytes],
+) -> bytearray: ...
 def put_records(
     data: NDArray[np.uint8],
     offset: NDArray[np.uint64],

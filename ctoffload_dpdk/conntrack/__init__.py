@@ -3,6 +3,7 @@
 from ctoffload_dpdk.conntrack._conntrack import (
     CONNECTION,
     LINE,
+    REFUSAL_NAMES,
     TIMEOUT_NAMES,
     VERDICT,
     Conntrack,
@@ -16,6 +17,7 @@ from ctoffload_dpdk.conntrack.text import ovs_lines
 __all__ = [
     "CONNECTION",
     "LINE",
+    "REFUSAL_NAMES",
     "TIMEOUT_NAMES",
     "VERDICT",
     "Conntrack",

@@ -2,9 +2,11 @@
 
 from ctoffload_dpdk.dpdk import Eal
 from ctoffload_dpdk.engine._loop import Loop, LoopStats
+from ctoffload_dpdk.engine._tap import PacketTap
 from ctoffload_dpdk.engine.account import Account, Audit, ConnectionAccount, PacketAccount, RuleAccount
 from ctoffload_dpdk.engine.engine import Engine, EnginePort
 from ctoffload_dpdk.engine.sides import sides
+from ctoffload_dpdk.engine.tap import blocks as pcapng_blocks
 from ctoffload_dpdk.settings import Settings
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "Loop",
     "LoopStats",
     "PacketAccount",
+    "PacketTap",
     "RuleAccount",
     "Settings",
+    "pcapng_blocks",
     "sides",
 ]

@@ -3,6 +3,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint16_t, uint3
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+from array import array
+
 cdef extern from *:
     """
     typedef unsigned __int128 ctoffload_u128;
@@ -58,6 +60,8 @@ cdef enum:
     BLOCK_OLD_PACKET = 2
     BLOCK_SIMPLE_PACKET = 3
     BLOCK_PACKET = 6
+    PACKET_BLOCK = 32        # a packet block without its bytes and options
+    OPTION_COMMENT = 1
     OPTION_END = 0
     OPTION_RESOLUTION = 9
     OPTION_OFFSET = 14
@@ -593,3 +597,69 @@ def put_records(const uint8_t[::1] data not None, const uint64_t[::1] offset not
     if not fits:
         raise ValueError("put_records: a packet does not fit")
     return used
+
+
+cdef inline uint32_t padded(uint32_t n) noexcept nogil:
+    return (n + 3) & <uint32_t> ~3
+
+
+cdef uint8_t *put_block(uint8_t *to, const uint8_t *packet, uint32_t length, uint32_t wire, uint64_t stamp,
+                        uint32_t interface, const uint8_t *comment, uint32_t comment_length) noexcept nogil:
+    """An Enhanced Packet Block, with a comment where there is one. Returns where it ends."""
+    cdef uint32_t options = padded(comment_length) + 8 if comment_length else 0
+    cdef uint32_t total = PACKET_BLOCK + padded(length) + options
+    cdef uint32_t[7] head
+    cdef uint16_t[2] option
+    head[0], head[1], head[2] = BLOCK_PACKET, total, interface
+    head[3], head[4] = <uint32_t> (stamp >> 32), <uint32_t> stamp
+    head[5], head[6] = length, wire
+    memset(to, 0, total)
+    memcpy(to, head, sizeof(head))
+    if length:
+        memcpy(to + sizeof(head), packet, length)
+    if options:
+        option[0], option[1] = OPTION_COMMENT, <uint16_t> comment_length
+        memcpy(to + sizeof(head) + padded(length), option, 4)
+        memcpy(to + sizeof(head) + padded(length) + 4, comment, comment_length)
+    memcpy(to + total - 4, &total, 4)
+    return to + total
+
+
+def put_blocks(const uint8_t[::1] data not None, const uint64_t[::1] offset not None,
+               const uint32_t[::1] length not None, const int64_t[::1] time_ns not None,
+               const uint32_t[::1] wire_length not None, const uint32_t[::1] interface not None,
+               const uint32_t[::1] comment not None, list comments not None) -> bytearray:
+    """pcapng packet blocks (this machine's byte order, ns). comment: index into comments, each at most 65535 bytes, a packet."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t n = offset.shape[0]
+    cdef Py_ssize_t n_comments = len(comments)
+    cdef uint64_t size = data.shape[0]
+    cdef uint64_t room = 0
+    cdef bint fits = True
+    cdef uint32_t[::1] sizes = array("I", [len(text) for text in comments] or [0])
+    cdef uint64_t[::1] starts = array("Q", [sum(len(text) for text in comments[:i]) for i in range(n_comments)] or [0])
+    cdef const uint8_t[::1] texts = b"".join(comments) + b"\0"
+    cdef uint8_t *to
+    if not (length.shape[0] == time_ns.shape[0] == wire_length.shape[0] == interface.shape[0] == comment.shape[0] == n):
+        raise ValueError("put_blocks: the arrays differ in size")
+    if any(len(text) > 65535 for text in comments):
+        raise ValueError("put_blocks: a comment has at most 65535 bytes")
+    for i in range(n):
+        fits = (fits and offset[i] <= size and length[i] <= size - offset[i] and length[i] <= MAX_PACKET and time_ns[i] >= 0
+                and comment[i] < n_comments)
+        if fits:
+            room += PACKET_BLOCK + padded(length[i]) + padded(sizes[comment[i]]) + 8
+    if not fits:
+        raise ValueError("put_blocks: a packet, its time or its comment does not fit")
+    out = bytearray(room + 1)
+    cdef uint8_t[::1] raw = out
+    with nogil:
+        to = &raw[0]
+        for i in range(n):
+            to = put_block(to, &data[offset[i]] if length[i] else NULL, length[i], wire_length[i], <uint64_t> time_ns[i],
+                           interface[i], &texts[starts[comment[i]]], sizes[comment[i]])
+        room = <uint64_t> (to - &raw[0])
+    # The view has to go before the bytearray may shrink.
+    raw = None
+    del out[room:]
+    return out

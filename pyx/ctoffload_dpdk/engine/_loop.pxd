@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._conntrack cimport Action, NatAction, Shard
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
+from ctoffload_dpdk.engine._tap cimport PacketTap, Tap
 from ctoffload_dpdk.engine._zones cimport PortZones
 from ctoffload_dpdk.offload._shard cimport OffloadShard
 
@@ -47,6 +48,8 @@ cdef class Loop:
     cdef bint drop_invalid
     cdef uint32_t expire_budget_us
     cdef LoopCounts counts
+    cdef Tap *tap               # NULL: nobody captures
+    cdef PacketTap tapped       # keeps it alive
     cdef object conntrack       # keeps the shard alive
     cdef object layer
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil

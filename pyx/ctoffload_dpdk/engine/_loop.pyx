@@ -37,6 +37,7 @@ from ctoffload_dpdk.dpdk.librte_mbuf cimport (
     rte_pktmbuf_mtod,
 )
 from ctoffload_dpdk.engine._classify cimport TRACKED, classify
+from ctoffload_dpdk.engine._tap cimport PacketTap, tap_burst
 from ctoffload_dpdk.engine._zones cimport MAX_TAGS, N_VLANS, NO_ZONE, PairZone, zone_of
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport shard_turn
@@ -166,6 +167,16 @@ cdef class Loop:
         self.ends[index].nat = make_nat(nat)
         self.translates = True
 
+    def set_tap(self, tap: PacketTap | None) -> None:
+        """Copies of what is sent on and dropped go there from now on; None: nowhere. One tap at a time.
+
+        Where a thread runs the loop, between two of its turns only.
+        """
+        if tap is not None and self.tap != NULL:
+            raise UsageError("a capture is running already", op="set_tap", hint="end that one first")
+        self.tap = &(<PacketTap> tap).tap if tap is not None else NULL
+        self.tapped = tap
+
     def remove_port(self, index: int) -> None:
         """Serves this port no more; its number is not used again."""
         if not 0 <= index < self.n_ends:
@@ -243,6 +254,8 @@ cdef class Loop:
                 mbufs[tracked_at[i]].pkt_len += verdicts[i].grown
                 if self.drop_invalid and verdicts[i].state & CS_INVALID:
                     drop[tracked_at[i]] = DROP_INVALID + 1
+        if self.tap != NULL:
+            tap_burst(self.tap, self.shard, <uint8_t> (end - self.ends), mbufs, n, tracked_at, n_tracked, verdicts, drop, now_ms)
         self.send(end, mbufs, n, drop)
 
     cdef void send(self, End *end, rte_mbuf **mbufs, uint16_t n, const uint8_t *drop) noexcept nogil:
