@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,18 +14,24 @@ from ctoffload_dpdk._version import __version__
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError, errno_name
 from ctoffload_dpdk.cli.output import output_options, show_error
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 # name: (module, command object, what it does); a module is imported only when its command runs.
 COMMANDS = {
+    "bench": ("ctoffload_dpdk.cli.bench", "bench", "Measure the rates of this machine, with the emulated NIC."),
     "capabilities": (
         "ctoffload_dpdk.cli.capabilities",
         "capabilities",
         "Say what ports can do for offload, and which plan follows.",
     ),
+    "completion": ("ctoffload_dpdk.cli.completion", "completion", "Print the script that makes a shell complete this."),
     "config": ("ctoffload_dpdk.cli.config", "config", "Show and check settings: TOML files, OVSDB, flags."),
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),
     "doctor": ("ctoffload_dpdk.cli.doctor", "doctor", "Say whether this machine is fit, and what mends it."),
+    "man": ("ctoffload_dpdk.cli.man", "man", "Print the manual page."),
     "nicsim": ("ctoffload_dpdk.cli.nicsim", "nicsim", "Look into the emulated NICs of a running process."),
     "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
@@ -45,6 +52,13 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - --help does without
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=COMMANDS[name][2]) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
