@@ -10,14 +10,17 @@ from ctoffload_dpdk.conntrack._conntrack import (
     Counters,
     states_text,
 )
+from ctoffload_dpdk.conntrack._lines import conntrack_text, json_rows, ovs_lines, ovs_text
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
 from ctoffload_dpdk.conntrack.nat import Nat, NatRange
-from ctoffload_dpdk.conntrack.text import ovs_lines
+from ctoffload_dpdk.conntrack.text import PROTOCOLS, TCP_STATES
 
 __all__ = [
     "CONNECTION",
     "LINE",
+    "PROTOCOLS",
     "REFUSAL_NAMES",
+    "TCP_STATES",
     "TIMEOUT_NAMES",
     "VERDICT",
     "Conntrack",
@@ -27,6 +30,9 @@ __all__ = [
     "NatRange",
     "PacketFlags",
     "Refusal",
+    "conntrack_text",
+    "json_rows",
     "ovs_lines",
+    "ovs_text",
     "states_text",
 ]

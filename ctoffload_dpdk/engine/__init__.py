@@ -1,5 +1,14 @@
 """The running system: ports, loops, workers and policy."""
 
+from ctoffload_dpdk.conntrack import (
+    PROTOCOLS,
+    TCP_STATES,
+    Conntrack,
+    conntrack_text,
+    json_rows,
+    ovs_lines,
+    ovs_text,
+)
 from ctoffload_dpdk.dpdk import Eal
 from ctoffload_dpdk.engine._loop import Loop, LoopStats
 from ctoffload_dpdk.engine._tap import PacketTap
@@ -10,9 +19,12 @@ from ctoffload_dpdk.engine.tap import blocks as pcapng_blocks
 from ctoffload_dpdk.settings import Settings
 
 __all__ = [
+    "PROTOCOLS",
+    "TCP_STATES",
     "Account",
     "Audit",
     "ConnectionAccount",
+    "Conntrack",
     "Eal",
     "Engine",
     "EnginePort",
@@ -22,6 +34,10 @@ __all__ = [
     "PacketTap",
     "RuleAccount",
     "Settings",
+    "conntrack_text",
+    "json_rows",
+    "ovs_lines",
+    "ovs_text",
     "pcapng_blocks",
     "sides",
 ]

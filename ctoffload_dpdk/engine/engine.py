@@ -223,6 +223,11 @@ class Engine:
         s = self.provider.stats()
         return RuleAccount(s.contexts_created, s.contexts_destroyed, s.contexts_lost, s.contexts_live)
 
+    @property
+    def trackers(self) -> list[Conntrack]:
+        """The trackers of all loops, by shard."""
+        return [self.conntrack]
+
     def packets(self) -> LoopStats:
         """The loop's part of the account."""
         return self.loop.stats()

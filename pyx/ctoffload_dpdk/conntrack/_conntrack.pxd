@@ -29,6 +29,7 @@ cdef class Conntrack:
     cdef object layer        # keeps the offload shard alive
     cdef readonly uint64_t n_tracked
     cdef list borrowed       # (token of its first, Packets) whose fragments are held where they are
+    cdef uint32_t n_holds    # by the one visitor, who may hold what it holds already
     cdef object __weakref__
     cdef Shard *opened(self) except NULL
     cdef Fragments *_fragments(self) except NULL

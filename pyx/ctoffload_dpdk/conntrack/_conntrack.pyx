@@ -1,5 +1,6 @@
 """The software connection tracker: one shard, and Python's view of it."""
 
+import contextlib
 import errno as _errno
 import ipaddress
 import os
@@ -24,6 +25,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     MAX_HELD, MAX_LINES, MIN_SIZE_LOWEST, Fragments, Line, fragments_expire, fragments_free, fragments_let_go,
     fragments_new, fragments_track, is_fragment,
 )
+from ctoffload_dpdk.conntrack._gate cimport gate_give, gate_take
 from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
@@ -40,6 +42,8 @@ from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_P
 
 cdef enum:
     MAX_CAPACITY = 0x7ffffffe
+    HOLD_LIMIT_US = 5000000
+    ROWS_BEYOND = 64
     MANY_LINES = 65536       # lines taken at a time, besides what one packet can bring about
     DEFAULT_UNCONFIRMED_RST_MS = 900000
 
@@ -192,65 +196,7 @@ cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept no
 cdef int _ENOMEM = _errno.ENOMEM
 
 
-def _per_packet(value, n, dtype, what):
-    """One value per packet: an array as it is, a number for all."""
-    array = np.asarray(value, dtype)
-    if array.ndim == 0:
-        return np.full(n, array, dtype)
-    if array.shape != (n,):
-        raise UsageError(f"process: {array.size} values of {what} for {n} packets")
-    return np.ascontiguousarray(array)
-
-
-def _monotonic_ms():
-    return time.monotonic_ns() // 1_000_000
-
-
-cdef class Burst:
-    """Packets with what was said of each, as the engine takes them."""
-
-    cdef readonly uint32_t n
-    cdef const uint8_t[::1] data
-    cdef const uint64_t[::1] offset
-    cdef const uint32_t[::1] length
-    cdef const int64_t[::1] now
-    cdef const uint16_t[::1] zone
-    cdef const uint32_t[::1] flags
-    cdef const uint32_t[::1] port
-    cdef const uint32_t[::1] generation
-    cdef const uint32_t[::1] room
-
-    def __cinit__(self, packets, now_ms, zone, flags, port, port_generation, room):
-        n = len(packets)
-        self.n = n
-        self.data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
-        self.offset = np.ascontiguousarray(packets.offset)
-        self.length = np.ascontiguousarray(packets.length)
-        self.now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
-        self.zone = _per_packet(zone, n, np.uint16, "zone")
-        self.flags = _per_packet(flags, n, np.uint32, "flags")
-        self.port = _per_packet(port, n, np.uint32, "port")
-        self.generation = _per_packet(port_generation, n, np.uint32, "port_generation")
-        self.room = _per_packet(room, n, np.uint32, "room")
-        if n and int((packets.offset + np.asarray(self.room)).max()) > len(packets.data):
-            raise UsageError("process: the room of a packet lies outside its buffer")
-
-    cdef void fill(self, uint32_t at, Packet *packet) noexcept nogil:
-        packet.data = &self.data[0] + self.offset[at]
-        packet.length = self.length[at]
-        packet.flags = self.flags[at]
-        packet.port_id = self.port[at]
-        packet.port_generation = self.generation[at]
-        packet.room = self.room[at]
-        packet.zone = self.zone[at]
-
-    cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
-        """The packets of one time from `start` on, at most a burst."""
-        cdef uint32_t i = 0
-        while i < BURST and start + i < self.n and self.now[start + i] == self.now[start]:
-            self.fill(start + i, &packets[i])
-            i += 1
-        return i
+include "conntrack_arguments.pxi"
 
 
 # A run of packets that are no fragments, or one fragment; start is moved on. Returns how many lines were written.
@@ -320,7 +266,7 @@ cdef class Conntrack:
         self.is_closed = False
         self.borrowed = []
         if events:
-            self._open_events(events)
+            self.keep_events(events)
         if layer is not None:
             self._join(layer)
 
@@ -332,12 +278,20 @@ cdef class Conntrack:
             raise ClosedError("Conntrack: it is closed")
         return self.shard
 
-    def _open_events(self, size):
+    def keep_events(self, size: int) -> None:
+        """Keeps events of so many connections between two calls of `events` from now on; 0: none."""
+        cdef Shard *shard = self.opened()
         cdef uint64_t n = size
-        self.shard.events.ring = <Record *> calloc(n, sizeof(Record))
-        if self.shard.events.ring == NULL:
+        cdef Record *ring = <Record *> calloc(n, sizeof(Record)) if n else NULL
+        cdef Record *old
+        if n and ring == NULL:
             raise MemoryError
-        self.shard.events.size = n
+        with self.held():
+            old = shard.events.ring
+            shard.events.ring = ring
+            shard.events.size = n
+            shard.events.head = shard.events.tail = 0
+        free(old)
 
     def _join(self, OffloadLayer layer not None):
         self.shard.number = layer.add_shard(self.shard.capacity + 1)
@@ -358,6 +312,42 @@ cdef class Conntrack:
 
     def __exit__(self, *exception):
         self.close()
+
+    # --- a visitor, while a thread runs it ---
+
+    def hold(self, limit_ms: int = 5000) -> None:
+        """Waits for the end of the turn that its thread is in, and keeps it there until `release`; may be repeated.
+
+        For one visiting thread at a time. Needs nothing where no thread runs it. Raises CtoffloadError ETIMEDOUT.
+        """
+        cdef Shard *shard = self.opened()
+        cdef uint32_t limit_us = min(limit_ms, 3_600_000) * 1000
+        cdef bint is_held = self.n_holds > 0
+        if not is_held:
+            with nogil:
+                is_held = gate_take(&shard.gate, limit_us)
+        if not is_held:
+            raise CtoffloadError(f"the loop of shard {shard.number} did not end its turn within {limit_ms} ms",
+                                 errno=_errno.ETIMEDOUT, hint="a driver may not come back from a call; see its log")
+        self.n_holds += 1
+
+    def release(self) -> None:
+        """Lets its thread go on."""
+        cdef Shard *shard = self.opened()
+        if not self.n_holds:
+            raise UsageError("release: it is not held", errno=_errno.EINVAL)
+        self.n_holds -= 1
+        if not self.n_holds:
+            gate_give(&shard.gate)
+
+    @contextlib.contextmanager
+    def held(self):
+        """`with tracker.held():` what is done inside happens between two turns of its thread. Keep it short."""
+        self.hold()
+        try:
+            yield self
+        finally:
+            self.release()
 
     # --- packets ---
 
@@ -451,12 +441,20 @@ cdef class Conntrack:
         return self.opened().now_ms
 
     def iterate(self, chunk: int = 65536):
-        """Yields CONNECTION[] arrays of the live connections, a slice of the table at a time."""
+        """Yields CONNECTION[] arrays of the live connections, a slice of the table at a time.
+
+        A thread that runs it goes on between the slices: what comes and goes meanwhile is in or not.
+        """
+        for rows in self.slices(chunk):
+            if len(rows):
+                yield rows
+
+    def slices(self, chunk: int = 65536):
+        """As `iterate`, with an array for each `chunk` slots looked at, also where no connection is there."""
         start = 1
         while start:
             rows, start = self._rows(start, chunk)
-            if len(rows):
-                yield rows
+            yield rows
 
     def connections(self, zone: int | None = None):
         """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms."""
@@ -467,18 +465,30 @@ cdef class Conntrack:
     def _rows(self, first, chunk):
         cdef Shard *shard = self.opened()
         cdef uint32_t slot = first
-        cdef uint32_t end = min(<uint64_t> first + chunk, shard.slot_top)
+        cdef uint32_t end = min(<uint64_t> first + chunk, shard.capacity + 1)
+        cdef uint32_t top = 0
         cdef uint32_t n = 0
-        rows = np.zeros(max(end - slot, 1), CONNECTION)
+        cdef bint is_held = self.n_holds > 0
+        # Where a thread makes connections meanwhile, the table may have more of them than a moment ago.
+        rows = np.empty(max(min(end, shard.slot_top + ROWS_BEYOND) - slot, 1), CONNECTION)
         cdef uint8_t[::1] raw = rows.view(np.uint8)
         cdef Record *record = <Record *> &raw[0]
+        cdef uint32_t room = len(rows)
         with nogil:
-            while slot < end:
-                if shard.conns[slot].flags & CONN_LIVE and is_visible(shard, slot, shard.now_ms):
-                    conn_record(shard, slot, shard.now_ms, record + n)
-                    n += 1
-                slot += 1
-        return rows[:n], (slot if slot < shard.slot_top else 0)
+            if is_held or gate_take(&shard.gate, HOLD_LIMIT_US):
+                top = shard.slot_top
+                end = min(end, top, slot + room)
+                while slot < end:
+                    if shard.conns[slot].flags & CONN_LIVE and is_visible(shard, slot, shard.now_ms):
+                        conn_record(shard, slot, shard.now_ms, record + n)
+                        n += 1
+                    slot += 1
+                if not is_held:
+                    gate_give(&shard.gate)
+        if not top:
+            self.hold(0)     # says what is wrong
+            self.release()
+        return rows[:n], (slot if slot < top else 0)
 
     def find(self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0):
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0].
@@ -493,6 +503,22 @@ cdef class Conntrack:
             raw = rows.view(np.uint8)
             conn_record(shard, slot, shard.now_ms, <Record *> &raw[0])
         return rows
+
+    def find_id(self, conn_id: int):
+        """The connection of an id, as a dump gives it, as CONNECTION[1], or CONNECTION[0] where it is no more."""
+        cdef Shard *shard = self.opened()
+        cdef uint64_t wanted = conn_id
+        cdef uint32_t slot = <uint32_t> wanted
+        rows = np.zeros(1, CONNECTION)
+        cdef uint8_t[::1] raw = rows.view(np.uint8)
+        cdef bint is_there
+        with self.held():
+            is_there = (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
+                        and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == wanted
+                        and is_visible(shard, slot, shard.now_ms))
+            if is_there:
+                conn_record(shard, slot, shard.now_ms, <Record *> &raw[0])
+        return rows[:1 if is_there else 0]
 
     def _slot_of(self, src, dst, proto, src_port, dst_port, zone):
         cdef Shard *shard = self.opened()
@@ -528,15 +554,17 @@ cdef class Conntrack:
     def flush_ids(self, conn_ids) -> int:
         """Ends the connections of these ids, as a filtered dump gives them; returns how many were still there."""
         cdef Shard *shard = self.opened()
-        cdef uint64_t conn_id
+        cdef const uint64_t[::1] ids = np.ascontiguousarray(conn_ids, np.uint64)
         cdef uint32_t slot
         cdef uint32_t ended = 0
-        for conn_id in np.asarray(conn_ids, np.uint64).tolist():
-            slot = <uint32_t> conn_id
-            if (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
-                    and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == conn_id):
-                conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
-                ended += 1
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(ids.shape[0]):
+                slot = <uint32_t> ids[i]
+                if (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
+                        and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == ids[i]):
+                    conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
+                    ended += 1
         return ended
 
     # --- counters and events ---
@@ -565,14 +593,16 @@ cdef class Conntrack:
         Kept for `events` connections (an argument of the constructor); what did not fit is counted as events_lost.
         """
         cdef Shard *shard = self.opened()
-        cdef uint64_t n = shard.events.head - shard.events.tail
-        cdef uint64_t i
-        rows = np.zeros(n, CONNECTION)
-        cdef uint8_t[::1] raw = rows.view(np.uint8) if n else np.zeros(1, np.uint8)
-        for i in range(n):
-            memcpy(&raw[<size_t> i * sizeof(Record)], &shard.events.ring[(shard.events.tail + i) % shard.events.size],
-                   sizeof(Record))
-        shard.events.tail += n
+        cdef uint64_t n, i
+        cdef uint8_t[::1] raw
+        with self.held():
+            n = shard.events.head - shard.events.tail
+            rows = np.zeros(n, CONNECTION)
+            raw = rows.view(np.uint8) if n else np.zeros(1, np.uint8)
+            for i in range(n):
+                memcpy(&raw[<size_t> i * sizeof(Record)], &shard.events.ring[(shard.events.tail + i) % shard.events.size],
+                       sizeof(Record))
+            shard.events.tail += n
         return rows
 
     # --- fragments ---
@@ -805,34 +835,3 @@ def _zone(zone):
     if not 0 <= zone < N_ZONES:
         raise UsageError(f"zone {zone} is not between 0 and {N_ZONES - 1}", errno=_errno.EINVAL)
     return zone
-
-
-cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:
-    cdef Key key
-    cdef bytes low, high
-    try:
-        source, target = ipaddress.ip_address(src), ipaddress.ip_address(dst)
-    except ValueError as error:
-        raise UsageError(f"not an address: {error}", errno=_errno.EINVAL) from None
-    if source.version != target.version:
-        raise UsageError(f"{src} and {dst} are of different families", errno=_errno.EINVAL)
-    memset(&key, 0, sizeof(Key))
-    key.zone = zone
-    key.proto = proto
-    key.family = source.version
-    low, high = source.packed, target.packed
-    cdef uint16_t low_port = dst_port >> 8 if is_icmp(&key) else src_port
-    cdef uint16_t high_port = icmp_answer(key.family, dst_port >> 8) if is_icmp(&key) else dst_port
-    # the order of _parse.pyx: words as they lie in memory, then ports
-    words = [int.from_bytes(part[i:i + 8], "little") for part in (low, high) for i in range(0, len(part), 8)]
-    half = len(words) // 2
-    if (words[:half], low_port) > (words[half:], high_port):
-        low, high, low_port, high_port = high, low, high_port, low_port
-    memcpy(key.a, <const uint8_t *> low, len(low))
-    memcpy(key.b, <const uint8_t *> high, len(high))
-    key.a_port = low_port
-    key.b_port = high_port
-    if is_icmp(&key):
-        key.b_port = low_port << 8
-        key.a_port = src_port
-    return key

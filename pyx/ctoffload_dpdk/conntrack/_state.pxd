@@ -1,6 +1,7 @@
 # What a shard holds: the records of connections, and everything around them.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.conntrack._gate cimport Gate
 from ctoffload_dpdk.conntrack._key cimport Key, Seed
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
 from ctoffload_dpdk.offload._shard cimport OffloadShard
@@ -275,6 +276,7 @@ cdef struct Events:
     uint64_t lost
 
 cdef struct Shard:
+    Gate gate
     Area conn_area
     Area hardware_area
     Area label_area

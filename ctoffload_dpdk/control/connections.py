@@ -1,0 +1,149 @@
+"""Commands about connections: dump, count, get, del, flush."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
+from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, Parts, Steps
+from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, protocol
+from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.engine import conntrack_text, json_rows, ovs_text
+
+Rows = NDArray[np.void]
+
+FORMATS = ("ovs", "conntrack", "json")
+FORMAT = Parameter(
+    "format", str, "ovs: lines as ovs-appctl prints them; conntrack: as conntrack(8) does", choices=FORMATS
+)
+
+
+def part_of(rows: Rows, form: str, *, more: bool = False, statistics: bool = False) -> Part:
+    """Connections as one part of an answer."""
+    if not len(rows):
+        return Part()
+    if form == "json":
+        return Part(len(rows), rows=json_rows(rows))
+    if form == "conntrack":
+        return Part(len(rows), text=conntrack_text(rows))
+    return Part(len(rows), text=ovs_text(rows, more=more, statistics=statistics))
+
+
+def dump(system: System, format: str = "ovs", more: bool = False, statistics: bool = False, **filters: Any) -> Parts:
+    """The connections that fit."""
+    for rows in system.slices(Filter.of(**filters)):
+        yield part_of(rows, format, more=more, statistics=statistics)
+
+
+def count(system: System, **filters: Any) -> Steps:
+    """How many connections fit; a number that is at hand where there is no filter."""
+    wanted = Filter.of(**filters)
+    found = system.count() if wanted.is_empty else 0
+    for rows in () if wanted.is_empty else system.slices(wanted):
+        found += len(rows)
+        yield
+    return {"connections": found}
+
+
+TUPLE_PARAMETERS = (
+    Parameter("src", str, "source address of one direction", required=True),
+    Parameter("dst", str, "destination address of that direction", required=True),
+    Parameter("proto", str, "IP protocol, by name or number", required=True),
+    Parameter("sport", int, "source port; ICMP: the identifier", maximum=65535),
+    Parameter("dport", int, "destination port; ICMP: type * 256 + code", maximum=65535),
+    Parameter("zone", int, "conntrack zone, default 0", maximum=65535),
+)
+ID_PARAMETER = Parameter("id", str, "the connection's id, as a dump in JSON gives it")
+
+
+def one(
+    system: System,
+    *,
+    id: str | None = None,
+    src: str | None = None,
+    dst: str | None = None,
+    proto: str | None = None,
+    sport: int = 0,
+    dport: int = 0,
+    zone: int = 0,
+) -> Rows:
+    """The connection of an id or a tuple as CONNECTION[1]. Raises CtoffloadError ENOENT, UsageError."""
+    if id is not None:
+        rows = system.find_id(number_of(id))
+    elif src is None or dst is None or proto is None:
+        raise UsageError(
+            "a connection is named by its id, or by src, dst and proto",
+            errno=errno.EINVAL,
+            hint="TCP and UDP need sport and dport as well",
+        )
+    else:
+        rows = system.find(src, dst, protocol(proto), sport=sport, dport=dport, zone=zone)
+    if not len(rows):
+        raise CtoffloadError(
+            "there is no such connection", errno=errno.ENOENT, hint="dump lists the connections that are there"
+        )
+    return rows
+
+
+def number_of(text: str) -> int:
+    """The number of a connection's id: hexadecimal with 0x, or decimal."""
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**64 or len(text) > 20:
+        raise UsageError(f"id cannot be {text[:60]!r}", errno=errno.EINVAL, hint="a number, as a dump in JSON gives it")
+    return number
+
+
+def get(system: System, format: str = "json", **which: Any) -> Parts:
+    """One connection."""
+    return iter([part_of(one(system, **which), format)])
+
+
+def delete(system: System, **which: Any) -> Document:
+    """Ends one connection."""
+    return {"deleted": system.end(one(system, **which))}
+
+
+def flush(system: System, **filters: Any) -> Steps:
+    """Ends the connections that fit, a slice at a time."""
+    ended = 0
+    for rows in system.slices(Filter.of(**filters)):
+        ended += system.end(rows)
+        yield
+    return {"flushed": ended}
+
+
+NAMED = tuple(Parameter(p.name, p.kind, p.doc, maximum=p.maximum) for p in TUPLE_PARAMETERS)
+
+CONNECTION_COMMANDS = (
+    Command(
+        "dump",
+        "The connections, each with its offload state and reason.",
+        Answers.ROWS,
+        dump,
+        (
+            FORMAT,
+            Parameter("more", bool, "as -m of ovs-appctl: both peers' states, window scales, ids"),
+            Parameter("statistics", bool, "as -s of ovs-appctl: what is left of the timeout"),
+            *FILTER_PARAMETERS,
+        ),
+        "a slice of the table at a time: what comes and goes meanwhile is in or not",
+    ),
+    Command("count", "How many connections there are.", Answers.DOCUMENT, count, FILTER_PARAMETERS),
+    Command("get", "One connection.", Answers.ROWS, get, (ID_PARAMETER, *NAMED, FORMAT)),
+    Command("del", "End one connection.", Answers.DOCUMENT, delete, (ID_PARAMETER, *NAMED)),
+    Command(
+        "flush",
+        "End the connections that fit, or all.",
+        Answers.DOCUMENT,
+        flush,
+        FILTER_PARAMETERS,
+        "a slice of the table at a time: what comes meanwhile may stay",
+    ),
+)

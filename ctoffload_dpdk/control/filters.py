@@ -1,0 +1,175 @@
+"""Which connections a command is about: the filters of conntrack(8), over arrays of connections."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.control.command import Parameter
+from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES
+
+Rows = NDArray[np.void]
+Mask = NDArray[np.bool_]
+
+OFFLOAD_STATES = ("no", "pending", "yes")
+# As the kernel's tools name them.
+STATE_ALIASES = {"CLOSE": "CLOSED", "FIN_WAIT": "FIN_WAIT_1"}
+
+FILTER_PARAMETERS = (
+    Parameter("proto", str, "IP protocol, by name or number: tcp, udp, icmp, 47"),
+    Parameter("src", str, "source address of the original direction, or a prefix: 10.0.0.0/8"),
+    Parameter("dst", str, "destination address of the original direction, or a prefix"),
+    Parameter("sport", int, "source port of the original direction", maximum=65535),
+    Parameter("dport", int, "destination port of the original direction", maximum=65535),
+    Parameter("reply-src", str, "source address of the replies, or a prefix"),
+    Parameter("reply-dst", str, "destination address of the replies, or a prefix"),
+    Parameter("zone", int, "conntrack zone", maximum=65535),
+    Parameter("mark", str, "mark, or mark/mask: 0x10/0xf0"),
+    Parameter("state", str, "TCP state of either peer, as a dump shows it: ESTABLISHED"),
+    Parameter("offloaded", str, "whether it is in hardware", choices=OFFLOAD_STATES),
+    Parameter("reason", str, "why it is not in hardware: not-established, port-pair, ..."),
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Conditions that all hold; None: no condition. `of` makes one of a command's arguments."""
+
+    proto: int | None = None
+    src: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    dst: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    sport: int | None = None
+    dport: int | None = None
+    reply_src: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    reply_dst: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    zone: int | None = None
+    mark: tuple[int, int] | None = None
+    state: int | None = None
+    offloaded: int | None = None
+    reason: int | None = None
+
+    @staticmethod
+    def of(
+        *,
+        proto: str | None = None,
+        src: str | None = None,
+        dst: str | None = None,
+        mark: str | None = None,
+        state: str | None = None,
+        offloaded: str | None = None,
+        reason: str | None = None,
+        **same: Any,
+    ) -> Filter:
+        """A filter of FILTER_PARAMETERS. Raises UsageError for text that is none of what is allowed."""
+        return Filter(
+            proto=None if proto is None else protocol(proto),
+            src=network("src", src),
+            dst=network("dst", dst),
+            reply_src=network("reply-src", same.pop("reply_src", None)),
+            reply_dst=network("reply-dst", same.pop("reply_dst", None)),
+            mark=None if mark is None else masked(mark),
+            state=None if state is None else tcp_state(state),
+            offloaded=None if offloaded is None else OFFLOAD_STATES.index(offloaded),
+            reason=None if reason is None else reason_number(reason),
+            **same,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """True where every connection fits."""
+        return self == Filter()
+
+    def fits(self, rows: Rows) -> Mask:
+        """bool[n]: which of these CONNECTION rows fit."""
+        found = np.ones(len(rows), np.bool_)
+        for name, value in (
+            ("proto", self.proto),
+            ("zone", self.zone),
+            ("offload", self.offloaded),
+            ("reason", self.reason),
+            ("src_port", self.sport),
+            ("dst_port", self.dport),
+        ):
+            if value is not None:
+                found &= rows[name] == value
+        if self.sport is not None or self.dport is not None:
+            found &= (rows["proto"] != socket.IPPROTO_ICMP) & (rows["proto"] != socket.IPPROTO_ICMPV6)
+        if self.mark is not None:
+            found &= (rows["mark"] & self.mark[1]) == self.mark[0]
+        if self.state is not None:
+            found &= (rows["proto"] == socket.IPPROTO_TCP) & (rows["tcp_state"] == self.state).any(axis=1)
+        for name, wanted in (
+            ("src", self.src),
+            ("dst", self.dst),
+            ("reply_src", self.reply_src),
+            ("reply_dst", self.reply_dst),
+        ):
+            if wanted is not None:
+                found &= within(rows, name, wanted)
+        return found
+
+
+def within(rows: Rows, name: str, wanted: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Mask:
+    """bool[n]: whose address is in a network."""
+    size = 4 if wanted.version == 4 else 16
+    mask = np.frombuffer(wanted.netmask.packed, np.uint8)
+    address = np.frombuffer(wanted.network_address.packed, np.uint8)
+    inside: Mask = (rows["family"] == wanted.version) & ((rows[name][:, :size] & mask) == address).all(axis=1)
+    return inside
+
+
+def wrong(name: str, value: str, hint: str) -> UsageError:
+    shown = repr(value) if len(value) <= 60 else f"{value[:56]!r} ..."
+    return UsageError(f"{name} cannot be {shown}", errno=errno.EINVAL, hint=hint)
+
+
+def network(name: str, text: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    if text is None:
+        return None
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise wrong(name, text, "an address or a prefix: 10.0.0.1, 10.0.0.0/8, 2001:db8::/32") from None
+
+
+def protocol(text: str) -> int:
+    """The number of a protocol."""
+    numbers = {word: number for number, word in PROTOCOLS.items()}
+    if text.lower() in numbers:
+        return numbers[text.lower()]
+    if text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255:
+        return int(text)
+    raise wrong("proto", text, f"{', '.join(sorted(numbers))}, or a number from 0 to 255")
+
+
+def masked(text: str) -> tuple[int, int]:
+    """The mark and its mask; what lies outside the mask does not count."""
+    found = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
+    value, mask = (int(found[1], 0), int(found[2] or "0xffffffff", 0)) if found else (-1, 0)
+    if not 0 <= value < 2**32 or not 0 <= mask < 2**32:
+        raise wrong("mark", text, "a number, or number/mask, 32 bits each: 16, 0x10/0xf0")
+    return value & mask, mask
+
+
+def tcp_state(text: str) -> int:
+    """The number of a TCP state."""
+    word = STATE_ALIASES.get(text.upper(), text.upper())
+    if word not in TCP_STATES:
+        raise wrong("state", text, f"one of {', '.join(TCP_STATES)}")
+    return TCP_STATES.index(word)
+
+
+def reason_number(text: str) -> int:
+    found = {reason.text: int(reason) for reason in Reason}
+    if text not in found:
+        raise wrong("reason", text, f"one of {', '.join(list(found)[1:])}")
+    return found[text]

@@ -1,0 +1,93 @@
+# Of _conntrack.pyx: packets and tuples as Python gives them, as the engine takes them.
+
+
+def _per_packet(value, n, dtype, what):
+    """One value per packet: an array as it is, a number for all."""
+    array = np.asarray(value, dtype)
+    if array.ndim == 0:
+        return np.full(n, array, dtype)
+    if array.shape != (n,):
+        raise UsageError(f"process: {array.size} values of {what} for {n} packets")
+    return np.ascontiguousarray(array)
+
+
+def _monotonic_ms():
+    return time.monotonic_ns() // 1_000_000
+
+
+cdef class Burst:
+    """Packets with what was said of each, as the engine takes them."""
+
+    cdef readonly uint32_t n
+    cdef const uint8_t[::1] data
+    cdef const uint64_t[::1] offset
+    cdef const uint32_t[::1] length
+    cdef const int64_t[::1] now
+    cdef const uint16_t[::1] zone
+    cdef const uint32_t[::1] flags
+    cdef const uint32_t[::1] port
+    cdef const uint32_t[::1] generation
+    cdef const uint32_t[::1] room
+
+    def __cinit__(self, packets, now_ms, zone, flags, port, port_generation, room):
+        n = len(packets)
+        self.n = n
+        self.data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
+        self.offset = np.ascontiguousarray(packets.offset)
+        self.length = np.ascontiguousarray(packets.length)
+        self.now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+        self.zone = _per_packet(zone, n, np.uint16, "zone")
+        self.flags = _per_packet(flags, n, np.uint32, "flags")
+        self.port = _per_packet(port, n, np.uint32, "port")
+        self.generation = _per_packet(port_generation, n, np.uint32, "port_generation")
+        self.room = _per_packet(room, n, np.uint32, "room")
+        if n and int((packets.offset + np.asarray(self.room)).max()) > len(packets.data):
+            raise UsageError("process: the room of a packet lies outside its buffer")
+
+    cdef void fill(self, uint32_t at, Packet *packet) noexcept nogil:
+        packet.data = &self.data[0] + self.offset[at]
+        packet.length = self.length[at]
+        packet.flags = self.flags[at]
+        packet.port_id = self.port[at]
+        packet.port_generation = self.generation[at]
+        packet.room = self.room[at]
+        packet.zone = self.zone[at]
+
+    cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
+        """The packets of one time from `start` on, at most a burst."""
+        cdef uint32_t i = 0
+        while i < BURST and start + i < self.n and self.now[start + i] == self.now[start]:
+            self.fill(start + i, &packets[i])
+            i += 1
+        return i
+
+
+cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:
+    cdef Key key
+    cdef bytes low, high
+    try:
+        source, target = ipaddress.ip_address(src), ipaddress.ip_address(dst)
+    except ValueError as error:
+        raise UsageError(f"not an address: {error}", errno=_errno.EINVAL) from None
+    if source.version != target.version:
+        raise UsageError(f"{src} and {dst} are of different families", errno=_errno.EINVAL)
+    memset(&key, 0, sizeof(Key))
+    key.zone = zone
+    key.proto = proto
+    key.family = source.version
+    low, high = source.packed, target.packed
+    cdef uint16_t low_port = dst_port >> 8 if is_icmp(&key) else src_port
+    cdef uint16_t high_port = icmp_answer(key.family, dst_port >> 8) if is_icmp(&key) else dst_port
+    # the order of _parse.pyx: words as they lie in memory, then ports
+    words = [int.from_bytes(part[i:i + 8], "little") for part in (low, high) for i in range(0, len(part), 8)]
+    half = len(words) // 2
+    if (words[:half], low_port) > (words[half:], high_port):
+        low, high, low_port, high_port = high, low, high_port, low_port
+    memcpy(key.a, <const uint8_t *> low, len(low))
+    memcpy(key.b, <const uint8_t *> high, len(high))
+    key.a_port = low_port
+    key.b_port = high_port
+    if is_icmp(&key):
+        key.b_port = low_port << 8
+        key.a_port = src_port
+    return key

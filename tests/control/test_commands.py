@@ -1,0 +1,217 @@
+"""The commands, over an engine that is stepped by hand on emulated ports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ctoffload_dpdk.base.errors import CtoffloadError, SettingsError, UsageError
+from ctoffload_dpdk.control import commands
+from ctoffload_dpdk.control.command import Part
+from ctoffload_dpdk.control.system import System
+
+pytestmark = pytest.mark.eal
+
+
+@pytest.fixture
+def system(lab):
+    return System(lab.engine)
+
+
+def parts(system, name, /, **given):
+    return list(commands.begin(system, name, {key.replace("_", "-"): value for key, value in given.items()}))
+
+
+def rows(system, name="dump", /, **given):
+    joined = b",".join(part.rows for part in parts(system, name, format="json", **given) if part.rows)
+    return json.loads(b"[" + joined + b"]")
+
+
+def text(system, **given):
+    return "".join(part.text for part in parts(system, "dump", **given))
+
+
+def test_a_dump_in_each_form_says_where_a_connection_is(lab, system):
+    lab.tcp(sport=40_001)
+    assert text(system) == (
+        "tcp,orig=(src=198.51.100.1,dst=198.51.100.254,sport=40001,dport=80,packets=2,bytes=108),"
+        "reply=(src=198.51.100.254,dst=198.51.100.1,sport=80,dport=40001,packets=1,bytes=54),"
+        "protoinfo=(state=ESTABLISHED),offloaded=yes\n"
+    )
+    assert text(system, format="conntrack") == (
+        "tcp      6 86400 ESTABLISHED src=198.51.100.1 dst=198.51.100.254 sport=40001 dport=80 packets=2 bytes=108 "
+        "src=198.51.100.254 dst=198.51.100.1 sport=80 dport=40001 packets=1 bytes=54 [HW_OFFLOAD] mark=0 use=1 "
+        "offloaded=yes\n"
+    )
+    (row,) = rows(system)
+    assert row["orig"] == {
+        "src": "198.51.100.1", "dst": "198.51.100.254", "sport": 40001, "dport": 80, "packets": 2, "bytes": 108
+    }  # fmt: skip
+    assert row["offload"] == {"state": "yes"}
+    assert (row["proto"], row["state"], row["tcp"]["reply"]) == ("tcp", "ESTABLISHED", "ESTABLISHED")
+
+
+def test_each_filter_leaves_what_fits(lab, system):
+    lab.tcp(sport=40_001)
+    lab.udp(sport=50_001, ipv6=True)
+    for given, expected in (
+        ({}, {40_001, 50_001}),
+        ({"proto": "tcp"}, {40_001}),
+        ({"proto": "17"}, {50_001}),
+        ({"src": "198.51.100.0/24"}, {40_001}),
+        ({"dst": "2001:db8::/32"}, {50_001}),
+        ({"src": "10.0.0.0/8"}, set()),
+        ({"reply_src": "198.51.100.254"}, {40_001}),
+        ({"sport": 50_001}, {50_001}),
+        ({"dport": 80}, {40_001}),
+        ({"zone": 0}, {40_001, 50_001}),
+        ({"zone": 1}, set()),
+        ({"mark": "0/0xff"}, {40_001, 50_001}),
+        ({"mark": "1"}, set()),
+        ({"state": "established"}, {40_001}),
+        ({"offloaded": "yes"}, {40_001, 50_001}),
+        ({"offloaded": "no"}, set()),
+        ({"reason": "closing"}, set()),
+    ):
+        assert {row["orig"]["sport"] for row in rows(system, **given)} == expected, given
+        assert commands.document(system, "count", **given) == {"connections": len(expected)}, given
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("dum", {}, "there is no command 'dum'"),
+        ("dump", {"zone": "5"}, "zone cannot be '5'"),
+        ("dump", {"zone": True}, "zone cannot be True"),
+        ("dump", {"zone": 65536}, "zone cannot be 65536"),
+        ("dump", {"zones": 5}, "dump has no parameter 'zones'"),
+        ("dump", {"format": "xml"}, "format cannot be 'xml'"),
+        ("dump", {"proto": "tpc"}, "proto cannot be 'tpc'"),
+        ("dump", {"proto": "256"}, "proto cannot be '256'"),
+        ("dump", {"src": "10.0.0"}, "src cannot be '10.0.0'"),
+        ("dump", {"mark": "1/x"}, "mark cannot be '1/x'"),
+        ("dump", {"mark": "99999999999"}, "mark cannot be '99999999999'"),
+        ("dump", {"state": "OPEN"}, "state cannot be 'OPEN'"),
+        ("dump", {"offloaded": "maybe"}, "offloaded cannot be 'maybe'"),
+        ("dump", {"reason": "because"}, "reason cannot be 'because'"),
+        ("get", {}, "a connection is named by its id, or by src, dst and proto"),
+        ("get", {"id": "0x"}, "id cannot be '0x'"),
+        ("get", {"id": "7"}, "there is no such connection"),
+        ("del", {"src": "10.0.0.1", "dst": "fe80::1", "proto": "tcp"}, "10.0.0.1 and fe80::1 are of different"),
+        ("del", {"src": "10.0.0.1", "dst": "10.0.0.2", "proto": "tcp"}, "there is no such connection"),
+        ("offload", {"action": "away"}, "action cannot be 'away'"),
+        ("offload", {"port": "eth9"}, "no port eth9"),
+        ("offload", {"provider": "nobody"}, "provider nobody is not registered"),
+        ("offload", {"provider": "dpdk", "port": "net_nicsim0"}, "the switch is of a provider or of a port"),
+        ("config", {}, "this engine has no configuration"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_words(system, name, given, said):
+    with pytest.raises(CtoffloadError) as refused:
+        answer = commands.begin(system, name, given)
+        assert isinstance(answer, dict) or list(answer) is None
+    assert refused.value.message.startswith(said)
+
+
+def test_get_and_del_find_a_connection_by_tuple_and_by_id(lab, system):
+    lab.udp(sport=50_001)
+    (row,) = rows(system)
+    by_id = rows(system, "get", id=row["id"])
+    ends = {
+        "src": "198.51.100.254",
+        "dst": "198.51.100.1",
+        "proto": "udp",
+        "sport": row["orig"]["dport"],
+        "dport": 50_001,
+    }
+    assert rows(system, "get", **ends) == by_id == [row]
+    assert commands.document(system, "del", id=row["id"]) == {"deleted": 1}
+    lab.engine.settle(lab.now_ms)
+    with pytest.raises(CtoffloadError, match="there is no such connection"):
+        commands.document(system, "del", id=row["id"])
+    assert commands.document(system, "count") == {"connections": 0}
+
+
+def test_flush_ends_what_fits_and_takes_it_out_of_the_nic(lab, system):
+    lab.tcp(sport=40_001)
+    lab.udp(sport=50_001)
+    assert commands.document(system, "flush", proto="udp") == {"flushed": 1}
+    lab.engine.settle(lab.now_ms)
+    assert [row["proto"] for row in rows(system)] == ["tcp"]
+    assert commands.document(system, "flush") == {"flushed": 1}
+    lab.engine.settle(lab.now_ms)
+    assert lab.rules == 0
+    assert lab.engine.connections().flushed == 2
+
+
+def test_a_listener_hears_what_happens_to_connections_that_fit(lab, system):
+    heard = commands.begin(system, "events", {"proto": "udp"})
+    assert next(heard) == Part()
+    lab.tcp(sport=40_001)
+    lab.udp(sport=50_001)
+    commands.document(system, "flush")
+    said = [json.loads(b"[" + part.rows + b"]") for part in (next(heard) for _ in range(4)) if part.n]
+    (events,) = said
+    assert events[0]["event"] == "new"
+    assert events[-1]["event"] == "destroy"
+    assert events[-1]["cause"] == "flushed"
+    assert {event["orig"]["sport"] for event in events} == {50_001}
+    heard.close()
+
+
+def test_the_switch_of_a_port_and_of_a_provider_takes_connections_out_and_lets_them_in(lab, system):
+    lab.tcp(sport=40_001)
+    for which, reason in (({"provider": "dpdk"}, "no-provider"), ({"port": "net_nicsim0"}, "disabled")):
+        commands.document(system, "offload", action="off", **which)
+        lab.engine.settle(lab.now_ms)
+        assert rows(system)[0]["offload"] == {"state": "no", "reason": reason}
+        said = commands.document(system, "offload", action="on", **which)
+        assert all(one["enabled"] for one in said["providers"] + said["ports"])
+        lab.engine.settle(lab.now_ms)
+        assert rows(system)[0]["offload"] == {"state": "yes"}
+
+
+def test_stats_add_up_and_say_what_commands_there_are(lab, system):
+    lab.tcp()
+    found = commands.document(system, "stats")
+    assert found["connections"]["created"] == found["connections"]["live"] == 1
+    assert found["rules"]["live"] >= 2
+    assert found["offload"]["providers"][0]["name"] == "dpdk"
+    named = [one["name"] for one in commands.document(system, "commands")["commands"]]
+    assert named == list(commands.COMMANDS)
+    assert json.dumps(commands.document(system, "status"))
+
+
+class Fixed:
+    """A configuration that notes what it is told."""
+
+    def __init__(self):
+        self.given = []
+
+    def values(self):
+        return {"hw-offload": (True, "default")}
+
+    def set(self, name, value, where):
+        if name != "hw-offload":
+            raise SettingsError(f"there is no setting {name}")
+        self.given.append((name, value, where))
+        return ()
+
+    def problems(self):
+        return []
+
+
+def test_run_time_commands_reach_the_configuration(lab):
+    fixed = Fixed()
+    system = System(lab.engine, fixed)
+    commands.document(system, "offload", action="off")
+    commands.document(system, "config", name="hw-offload", value="true")
+    assert fixed.given == [("hw-offload", False, "ctoffload offload"), ("hw-offload", "true", "ctoffload config")]
+    assert commands.document(system, "config", name="hw-offload")["settings"] == {
+        "hw-offload": {"value": True, "origin": "default"}
+    }
+    with pytest.raises(UsageError):
+        commands.document(system, "dump")
+    with pytest.raises(SettingsError, match="did you mean hw-offload"):
+        commands.document(system, "config", name="hw-ofload")

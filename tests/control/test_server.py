@@ -1,0 +1,279 @@
+"""The stream socket, driven as clients drive it: well, badly, and with bad intent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import random
+import resource
+import socket
+import stat
+import threading
+
+import pytest
+
+from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
+from ctoffload_dpdk.control import protocol
+from ctoffload_dpdk.control.client import Client
+from ctoffload_dpdk.control.server import Server
+from ctoffload_dpdk.control.system import System
+
+pytestmark = pytest.mark.eal
+
+
+class Serving:
+    """A server in a thread of its own, over an engine that nobody steps meanwhile."""
+
+    def __init__(self, system, path):
+        self.server = Server(system, path)
+        self.path = path
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._up.wait(10)
+
+    async def _serve(self):
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        await self.server.start()
+        self._up.set()
+        await self._stop.wait()
+        await self.server.close()
+
+    def close(self):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+
+@pytest.fixture
+def serving(lab, tmp_path):
+    serving = Serving(System(lab.engine), tmp_path / "control.sock")
+    yield serving
+    serving.close()
+    assert not serving.path.exists()
+
+
+@contextlib.contextmanager
+def connected(path, timeout_s=20):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout_s)
+        client.connect(str(path))
+        yield client
+
+
+def exchange(path, data, *, half_close=True):
+    """What comes back for these bytes, until the server closes."""
+    with connected(path) as client:
+        client.sendall(data)
+        if half_close:
+            client.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := client.recv(65536):
+            received += chunk
+    return [json.loads(line) for line in received.splitlines()]
+
+
+def still_serves(serving):
+    with Client(serving.path) as client:
+        return client.call("count")["connections"] >= 0
+
+
+def test_documents_rows_and_errors_come_back_under_the_requests_id(lab, serving):
+    lab.tcp(sport=40_001)
+    with Client(serving.path) as client:
+        assert client.call("count") == {"connections": 1}
+        (row,) = client.rows("dump")
+        assert row["orig"]["sport"] == 40_001
+        (text,) = client.texts("dump")
+        assert text.startswith("tcp,orig=(src=198.51.100.1,")
+        with pytest.raises(UsageError) as refused:
+            client.call("dump", zones=5)
+        assert (refused.value.message, refused.value.errno) == ("dump has no parameter 'zones'", errno.EINVAL)
+        assert client.call("count") == {"connections": 1}
+    (answer,) = exchange(serving.path, b'{"id": "mine", "command": "count"}\n')
+    assert answer == {"id": "mine", "schema": 1, "result": {"connections": 1}}
+
+
+def test_requests_sent_at_once_and_a_half_closed_connection_are_answered_in_order(serving):
+    asked = b"".join(b'{"id": %d, "command": "count"}\n' % i for i in range(200))
+    assert [answer["id"] for answer in exchange(serving.path, asked)] == list(range(200))
+    # the last line without its end
+    assert exchange(serving.path, asked[:-1])[-1]["id"] == 199
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"hello",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"command": 5}',
+        b'{"command": "count", "parameters": []}',
+        b'{"id": [1], "command": "count"}',
+        b'{"id": true, "command": "count"}',
+        b'{"id": "' + b"x" * 100 + b'", "command": "count"}',
+        b'{"command": "count", "parameters": {"zone": 1e400}}',
+        b'{"command": "count", "parameters": {"zone": null, "mark": {"a": 1}}}',
+        b"\xff\xfe\x00",
+        b"[" * 30000,
+        b'{"command": "\\ud800"}',
+        b'{"command": "get", "parameters": {"id": "' + b"9" * 5000 + b'"}}',
+        b'{"command": "get", "parameters": {"id": "1_0"}}',
+        b'{"command": "dump", "parameters": {"src": "' + b"1" * 60000 + b'"}}',
+    ],
+)
+def test_a_wrong_request_is_refused_and_the_next_one_answered(serving, line):
+    refused, answered = exchange(serving.path, line + b'\n{"id": 2, "command": "count"}\n')
+    assert set(refused) == {"id", "schema", "error"}
+    assert refused["error"]["message"]
+    assert "bug" not in refused["error"]["message"]
+    assert answered["id"] == 2
+
+
+def test_an_endless_line_is_cut_with_a_reason(serving):
+    with connected(serving.path) as client:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(100):
+                client.sendall(b"x" * 65536)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            received = client.recv(65536)
+    if received:
+        assert json.loads(received)["error"]["errno"] == errno.EMSGSIZE
+    assert serving.server.turned_away["line-too-long"] == 1
+    assert still_serves(serving)
+
+
+def test_random_bytes_never_end_the_server(serving):
+    dice = random.Random(1)
+    words = [
+        b'{"id": 1, ',
+        b'"command": ',
+        b'"dump"',
+        b'"count"',
+        b"}",
+        b"\n",
+        b"\x00",
+        b"[",
+        b'"',
+        b'"parameters": {',
+        b"1e9",
+    ]
+    for _ in range(150):
+        junk = b"".join(dice.choice([*words, dice.randbytes(dice.randint(1, 40))]) for _ in range(dice.randint(1, 60)))
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            exchange(serving.path, junk)
+    assert still_serves(serving)
+
+
+def test_a_thousand_clients_are_served_or_told_that_there_are_too_many(serving):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, most), most))
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(1000):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            client.connect(str(serving.path))
+            client.settimeout(20)
+            clients.append(client)
+        served = refused = 0
+        for client in clients:
+            with contextlib.suppress(ConnectionError):
+                client.sendall(b'{"id": 1, "command": "count"}\n')
+            answer = json.loads(client.recv(65536).splitlines()[0])
+            served += "result" in answer
+            refused += "error" in answer and answer["error"]["errno"] == errno.EAGAIN
+    assert served + refused == 1000
+    assert served == protocol.MAX_CLIENTS
+    assert still_serves(serving)
+
+
+def test_a_client_that_reads_nothing_is_cut_and_holds_up_nobody(lab, serving, monkeypatch):
+    monkeypatch.setattr(protocol, "READ_LIMIT_S", 0.5)
+    for port in range(20):
+        lab.udp(sport=50_000 + port)
+    with connected(serving.path) as slow:
+        asked = b'{"id": 1, "command": "dump", "parameters": {"format": "json"}}\n' * 200
+        slow.sendall(asked)
+        assert still_serves(serving)
+        until = threading.Event()
+        for _ in range(100):
+            if serving.server.turned_away["slow"]:
+                break
+            until.wait(0.1)
+    assert serving.server.turned_away["slow"] == 1
+    assert still_serves(serving)
+
+
+def test_an_idle_client_is_told_why_it_is_let_go(serving, monkeypatch):
+    monkeypatch.setattr(protocol, "IDLE_LIMIT_S", 0.2)
+    (told,) = exchange(serving.path, b"", half_close=False)
+    assert told["error"]["message"].startswith("nothing was asked for")
+
+
+def test_the_socket_is_its_owners_alone(serving):
+    assert stat.S_IMODE(serving.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try it as somebody else")
+def test_another_user_is_refused_by_permissions(serving, tmp_path):
+    tmp_path.chmod(0o755)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            Client(serving.path)
+            os.write(writer, b"0")
+        except CtoffloadError as error:
+            os.write(writer, str(error.errno).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reader, 16)) == errno.EACCES
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_second_daemon_is_refused_and_a_killed_ones_socket_taken_over(serving, lab, tmp_path):
+    with pytest.raises(UsageError, match=f"a daemon serves this socket already .process {os.getpid()}"):
+        asyncio.run(Server(System(lab.engine), serving.path).start())
+    left = tmp_path / "left.sock"
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    dead.bind(str(left))
+    dead.close()
+    again = Serving(System(lab.engine), left)
+    assert still_serves(again)
+    again.close()
+
+
+def test_no_daemon_is_said_with_what_to_do(tmp_path):
+    with pytest.raises(CtoffloadError, match="no daemon can be reached at") as missing:
+        Client(tmp_path / "nothing")
+    assert missing.value.errno == errno.ENOENT
+    assert "ctoffload run" in missing.value.hint
+    with pytest.raises(UsageError, match="the path of a socket has 107 bytes at most"):
+        Client(tmp_path / ("x" * 200))
+
+
+def test_other_threads_run_functions_on_the_control_thread(serving):
+    assert serving.server.call(lambda: threading.current_thread() is serving._thread)
+    with pytest.raises(UsageError):
+        serving.server.call(lambda: serving.server.system.setting("hw-offload", True, "a test"))
+
+
+def test_a_stream_goes_on_until_the_client_leaves(lab, serving):
+    with connected(serving.path) as listening:
+        listening.sendall(b'{"id": 1, "command": "events"}\n')
+        with Client(serving.path) as client:
+            while not client.call("status")["listeners"]:
+                pass
+        lab.udp(sport=50_001)
+        line = json.loads(listening.makefile("rb").readline())
+    assert line["rows"][0]["event"] == "new"
+    with Client(serving.path) as client:
+        while client.call("status")["listeners"]:
+            pass
