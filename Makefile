@@ -21,7 +21,8 @@ test: build             ## every test that ends within minutes
 	@$(BIN)/pytest
 
 test-all: export CTOFFLOAD_EXPLORE = 1
-test-all: test sanitize bench  ## test with fresh random examples, sanitize and bench
+test-all: export CTOFFLOAD_ALL = 1
+test-all: test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -64,7 +65,7 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	    --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib --parallel $(JOBS)
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    $(BIN)/pytest --ignore=tests/house
+	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs
 
 lint: build             ## ruff, mypy and clang-format, as the tests run them
 	@$(BIN)/pytest tests/house

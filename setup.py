@@ -6,6 +6,8 @@ CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base build
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +16,18 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from build_support import dpdk, driver  # noqa: E402
+from build_support import dpdk, dpdk_source, driver  # noqa: E402
 
 PYX = ROOT / "pyx" / "ctoffload_dpdk"
 INCLUDE = ROOT / "ctoffload_dpdk" / "include"
 # A wheel has no modules that only tests and benchmarks use.
 FOR_USERS = "bdist_wheel" in sys.argv
+NOT_FOR_USERS = re.compile(r"_(\w+_)?(test|bench|fuzz)\w*")
 SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
 
 # Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
@@ -64,7 +68,7 @@ def modules() -> list[tuple[str, Path]]:
     found = []
     for source in sorted(PYX.glob("*/_*.pyx")):
         room = source.parent.name
-        if FOR_USERS and source.stem.startswith(("_test", "_bench")):
+        if FOR_USERS and NOT_FOR_USERS.fullmatch(source.stem):
             continue
         if not rooms or room in rooms:
             found.append((f"ctoffload_dpdk.{room}.{source.stem}", source))
@@ -109,8 +113,42 @@ class Build(build_ext):
         return [] if driver.is_driver(ext.name) else super().get_export_symbols(ext)
 
 
+class Modules(build_py):
+    """build_py that puts declarations and their headers beside the modules, and leaves out what users do not need."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for source in declarations():
+            target = Path(self.build_lib, source.relative_to(ROOT / "pyx"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        for stub in Path(self.build_lib).rglob("_*.pyi") if FOR_USERS else ():
+            if NOT_FOR_USERS.fullmatch(stub.stem):
+                stub.unlink()
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *(str(path.relative_to(ROOT)) for path in declarations())]
+
+
+def declarations() -> list[Path]:
+    """What a Cython module of somebody else may cimport: .pxd files, and the headers of ours that they name."""
+    found = [path for path in sorted(PYX.rglob("*.pxd")) if not NOT_FOR_USERS.fullmatch(path.stem)]
+    named = {name for path in found for name in re.findall(r'extern from "(\w+\.h)"', path.read_text())}
+    return found + [path for path in sorted(PYX.rglob("*.h")) if path.name in named]
+
+
+def fetch_driver_headers() -> None:
+    """A wheel is to have the emulated NIC, so its build fetches the headers itself; without them it has all else."""
+    said, why_not = dpdk_source.ensure(dpdk_source.Layout(ROOT, dpdk.version()))
+    print(f"dpdk source: {said}" if said else f"dpdk source: {why_not}\n{dpdk_source.WITHOUT}", flush=True)
+
+
 def main() -> None:
     try:
+        if FOR_USERS and not os.environ.get("CTOFFLOAD_ROOMS"):
+            fetch_driver_headers()
         extensions = [extension(name, source) for name, source in modules()]
         drivers = driver.extensions(ROOT, SANITIZE_ARGS if SANITIZE else [])
     except (dpdk.Missing, subprocess.CalledProcessError) as error:
@@ -127,7 +165,7 @@ def main() -> None:
             ),
             *drivers,
         ],
-        cmdclass={"build_ext": Build},
+        cmdclass={"build_ext": Build, "build_py": Modules},
     )
 
 

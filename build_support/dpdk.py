@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 OLDEST = (22, 11)
+INSTALL = "apt-get install {} (in the source tree: make packages)"
 
 
 class Missing(Exception):
@@ -40,9 +41,9 @@ def pkg_config(*args: str) -> list[str]:
     try:
         done = subprocess.run(["pkg-config", *args, "libdpdk"], check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise Missing("pkg-config is not installed; run: make packages") from None
+        raise Missing(f"pkg-config is not installed: {INSTALL.format('pkg-config')}") from None
     except subprocess.CalledProcessError:
-        raise Missing("DPDK's development files are not installed; run: make packages") from None
+        raise Missing(f"DPDK's development files are not installed: {INSTALL.format('libdpdk-dev')}") from None
     return shlex.split(done.stdout)
 
 

@@ -28,6 +28,14 @@ def ovsdb(tmp_path: Path) -> Iterator[Any]:
     server.stop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes is run by `make test-all`."""
+    if os.environ.get("CTOFFLOAD_ALL") != "1":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; make test-all runs it"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Always says how many tests were skipped; -ra prints why."""
     if not terminalreporter.config.getoption("--eal-report"):

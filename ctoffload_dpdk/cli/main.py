@@ -132,10 +132,10 @@ def not_loaded(error: ImportError) -> dict[str, str | int]:
             "message": f"{error.name} is not built",
             "hint": "in the source tree, run: make build",
         }
-    if "librte_" in str(error):
-        hint = "install the DPDK this was built with, or build it anew: make build"
-        return {"error": "NoDpdk", "message": f"DPDK cannot be loaded: {error}", "hint": hint}
-    return {}
+    from ctoffload_dpdk.base.libraries import missing  # noqa: PLC0415 - seldom needed, and --help is to be quick
+
+    said = missing(error)
+    return said.as_dict() if said else {}
 
 
 def bug(error: BaseException) -> dict[str, str | int]:

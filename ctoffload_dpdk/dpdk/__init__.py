@@ -6,6 +6,9 @@
 Items and actions of rules are in `items` and `actions`. Everything owns what it made, and can be closed.
 """
 
+from ctoffload_dpdk.dpdk import libraries  # noqa: F401 - first: says what is missing
+
+# isort: split
 from ctoffload_dpdk.dpdk import actions, items
 from ctoffload_dpdk.dpdk._eal import Eal
 from ctoffload_dpdk.dpdk._events import Subscription

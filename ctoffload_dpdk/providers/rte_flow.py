@@ -8,6 +8,7 @@ from itertools import product
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.dpdk import libraries  # noqa: F401 - says what is missing
 from ctoffload_dpdk.offload import DpifOffloadClass, Port
 from ctoffload_dpdk.providers._rte_flow import RteFlowProvider
 from ctoffload_dpdk.providers.capability import Cap, Domain, Engine

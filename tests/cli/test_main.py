@@ -18,10 +18,10 @@ import pytest
 
 from ctoffload_dpdk._version import __version__
 from ctoffload_dpdk.base.errors import CaptureError, UsageError
+from ctoffload_dpdk.base.libraries import missing
 from ctoffload_dpdk.cli import main
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output
 
-NO_DPDK_HINT = "install the DPDK this was built with, or build it anew: make build"
 PROGRAM = str(Path(sys.executable).parent / "ctoffload")
 
 
@@ -175,7 +175,7 @@ def test_an_error_is_message_and_hint_or_one_json_object(act, capsys):
         (
             ImportError("librte_eal.so.23: no such file"),
             1,
-            f"ctoffload: DPDK cannot be loaded: librte_eal.so.23: no such file\n  hint: {NO_DPDK_HINT}\n",
+            f"ctoffload: {missing(ImportError('librte_eal.so.23: no such file'))}\n",
         ),
         (
             ModuleNotFoundError("No module", name="ctoffload_dpdk.base._capture"),

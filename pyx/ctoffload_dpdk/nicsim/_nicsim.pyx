@@ -68,7 +68,9 @@ def driver_path():
     if not path.is_file():
         raise NicsimError(
             f"the emulated NIC's driver is not built: there is no {path}",
-            hint="fetch DPDK's driver headers (python -m build_support.dpdk_source), then build again (make build)",
+            hint="its build needs DPDK's driver headers: in the source tree, make build fetches them; "
+            "for a package, build it from its source archive again where Debian's source packages can be reached, "
+            "or with DPDK_SOURCE=dir",
         )
     return path
 
@@ -108,7 +110,7 @@ cdef const nicsim_ctl *controls_of(void *handle) except NULL:
     if found == NULL:
         raise NicsimError(
             f"the emulated NIC's driver was built for {built_for.decode()}, this process runs {running.decode()}",
-            hint="build it again against the DPDK that runs (make build)",
+            hint="build it again against the DPDK that runs: make build, or pip install of the source archive",
         )
     return found
 

@@ -1,0 +1,109 @@
+"""The pages a user reads, and how one is followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from doc_blocks import Block, Command, blocks_of, notes_of
+from doc_shell import Shell
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = Path(sys.executable).parent
+ALL = os.environ.get("CTOFFLOAD_ALL") == "1"
+LIMIT_S, LONG_LIMIT_S = 100, 1500
+
+
+def pages() -> list[Path]:
+    """Every Markdown page of the repository, but the one that lists changes."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    found = sorted(ROOT / name for name in listed) or sorted([*ROOT.glob("*.md"), *ROOT.glob("[dh]*/**/*.md")])
+    return [page for page in found if page.name != "CHANGELOG.md" and page.is_file()]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def prepare(page: Path, directory: Path) -> None:
+    """An empty directory, or a copy of the source tree as it stands, with what was built."""
+    directory.mkdir(exist_ok=True)
+    if "clone" not in notes_of(page):
+        return
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    built = [str(path.relative_to(ROOT)) for path in ROOT.glob("ctoffload_dpdk/**/*.so")]
+    for name in filter(None, [*names, *built]):
+        if (ROOT / name).is_file():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
+    (directory / ".venv").symlink_to(PROGRAMS.parent)
+    (directory / "build").mkdir()
+    for fetched in ("dpdk-source", "ovs", "standin", "apt"):
+        if (ROOT / "build" / fetched).is_dir():
+            (directory / "build" / fetched).symlink_to(ROOT / "build" / fetched)
+
+
+def lacks(page: Path) -> str | None:
+    """What a page needs and this machine does not have, in words; None where nothing is missing."""
+    for note in notes_of(page):
+        if note == "needs emulated NIC" and not list(ROOT.glob("ctoffload_dpdk/nicsim/librte_net_nicsim.so")):
+            return "the emulated NIC's driver is not built here (python -m build_support.dpdk_source, then make build)"
+        if note == "needs Open vSwitch's tools" and not (ROOT / "build" / "ovs").is_dir():
+            return "Open vSwitch's schema and ovs-vsctl were not fetched here (python -m build_support.ovs_tools)"
+    return None
+
+
+def follow_page(page: Path, directory: Path, programs: Path) -> int:
+    """Does in that directory what a page says, as a reader would. Returns how many commands that were."""
+    prepare(page, directory)
+    shell = Shell(directory, programs)
+    script = Script(directory)
+    try:
+        return sum(
+            follow(block, shell, script)
+            for block in blocks_of(page)
+            if block.why_not_run is None and (ALL or not block.is_long)
+        )
+    finally:
+        shell.close()
+
+
+@dataclass
+class Script:
+    """The Python of a page: a block runs by itself, or after the text of those that it continues."""
+
+    directory: Path
+    text: str = ""
+
+    def command(self, block: Block) -> Command:
+        self.text = self.text + block.text if block.note("continues") is not None else block.text
+        path = self.directory / f"line_{block.line}.py"
+        path.write_text(self.text)
+        return Command(block.line, f"python {path.name}")
+
+
+def follow(block: Block, shell: Shell, script: Script) -> int:
+    commands = block.commands
+    if name := block.note("file"):
+        (script.directory / name).write_text(block.text)
+    elif block.kind == "python":
+        commands = [script.command(block)]
+    for command in commands:
+        carry_out(command, block, shell)
+    return len(commands)
+
+
+def carry_out(command: Command, block: Block, shell: Shell) -> None:
+    where = f"{name_of(block.page)} line {command.line}: {command.text}"
+    status, printed = shell.run(command.text, LONG_LIMIT_S if block.is_long else LIMIT_S)
+    wanted = command.status
+    assert wanted in {None, status}, f"{where}\nended with {status}, not {wanted}; it printed:\n{printed[-4000:]}"
+    missing = command.missing_from(printed)
+    assert missing is None, f"{where}\ndid not print, in this order: {missing}\nbut:\n{printed[-4000:]}"

@@ -1,0 +1,157 @@
+"""Every command in the documentation is run, page by page, as a reader would; what needs hardware is marked so."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from doc_blocks import Block, Command, blocks_of
+from doc_pages import ALL, LIMIT_S, LONG_LIMIT_S, PROGRAMS, ROOT, follow_page, lacks, name_of, pages
+from doc_shell import Shell
+
+from ctoffload_dpdk.cli import main
+
+# What stands in a block. Commands stand in `console` alone, where they are run.
+KINDS = {"console", "python", "c", "cython", "toml", "yaml", "json", "text", "ini", "dockerfile"}
+NOTES = {"file", "status", "all", "hardware", "shown", "continues", "clone", "needs"}
+STARTS_A_COMMAND = re.compile(
+    r"^\s*[$#>]?\s*(?:sudo |\./|\.venv/bin/)?"
+    r"(?:ctoffload|make|pytest|pip|python3?|apt-get|podman|docker|dpdk-\w+|ovs-\w+)(?:\s|$)",
+    re.MULTILINE,
+)
+INLINE = re.compile(r"(?<!`)`((?:\.venv/bin/)?(?:ctoffload|make) [^`]+)`(?!`)")
+
+
+def cases() -> list[object]:
+    """Each page that has something to do; where some of it takes minutes, that part is for `make test-all`."""
+    limit = pytest.mark.timeout(LONG_LIMIT_S + 300 if ALL else 3 * LIMIT_S)
+    return [pytest.param(page, id=name_of(page), marks=limit) for page in pages() if any(map(is_run, blocks_of(page)))]
+
+
+def is_run(block: Block) -> bool:
+    does_something = bool(block.commands) or block.kind == "python"
+    return does_something and block.why_not_run is None and (ALL or not block.is_long)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Not below /tmp: DPDK takes no driver from below a directory that everybody may write to."""
+    parent = ROOT / "build" / "pages"
+    parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="page-", dir=parent))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.mark.parametrize("page", cases())
+def test_a_page_does_what_it_says(page: Path, scratch: Path) -> None:
+    if missing := lacks(page):
+        pytest.skip(missing)
+    assert follow_page(page, scratch, PROGRAMS) > 0
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_a_page_has_its_commands_where_they_are_run(page: Path) -> None:
+    for block in blocks_of(page):
+        where = f"{name_of(page)} line {block.line}"
+        assert block.kind in KINDS, (
+            f"{where}: a block of kind {block.kind or '(none)'}; commands go into console, else text"
+        )
+        if block.kind == "console":
+            assert block.commands, f"{where}: a console block without a line that begins with '$ '"
+        elif block.kind == "text":
+            found = STARTS_A_COMMAND.search(block.text)
+            assert not found, f"{where}: a command in a text block, which nobody runs: {found and found[0]}"
+        for note in block.notes:
+            known = note.split(":")[0].split(" ")[0] in NOTES
+            assert known, f"{where}: unknown note: {note}"
+        if block.why_not_run is not None:
+            assert len(block.why_not_run) > 5, f"{where}: say in words why it is not run"
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_a_page_has_no_indented_blocks(page: Path) -> None:
+    """Four spaces make a block that says neither what it is nor whether it is run."""
+    before = ""
+    is_fenced = is_list = False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if line.strip().startswith(("```", "~~~")):
+            is_fenced = not is_fenced
+        if line and not line[0].isspace():
+            is_list = bool(re.match(r"[-*+]|\d+\.", line))
+        indented = line.startswith("    ") and not before.strip() and not is_fenced and not is_list
+        assert not indented, (
+            f"{name_of(page)} line {number}: an indented block; write ```console with '$ ' before commands"
+        )
+        before = line
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def unknown_in(text: str) -> str:
+    """What of a command that is named in a sentence does not exist: the target, the sub-command, an option."""
+    words = text.removeprefix(".venv/bin/").replace("|", " ").split()
+    if words[0] == "make":
+        named = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
+        return next((word for word in named if word not in targets()), "")
+    command: click.Command = main.cli
+    context = click.Context(command, info_name="ctoffload")
+    for word in words[1:]:
+        if word.startswith("-"):
+            if word.partition("=")[0] not in options_of(command, context):
+                return word
+        elif isinstance(command, click.Group) and word not in {"...", "\\"} and not word.isupper():
+            found = command.get_command(context, word)
+            if found is None:
+                return word
+            if not isinstance(found, click.Group) and "|" in text:
+                continue
+            command = found
+    return ""
+
+
+def options_of(command: click.Command, context: click.Context) -> set[str]:
+    listed = {
+        name for parameter in command.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    everywhere = {name for parameter in main.cli.get_params(context) for name in parameter.opts}
+    return listed | everywhere | {"--help", "-h"}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_commands_that_are_named_in_a_sentence_exist(page: Path) -> None:
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        for text in INLINE.findall(line):
+            wrong = unknown_in(text.replace("\\|", " | "))
+            assert not wrong, f"{name_of(page)} line {number}: `{text}`: there is no {wrong}"
+
+
+def test_what_does_not_exist_is_found() -> None:
+    assert unknown_in("make no-such-target") == "no-such-target"
+    assert unknown_in("ctoffload no-such-command") == "no-such-command"
+    assert unknown_in("ctoffload demo --no-such-option") == "--no-such-option"
+    assert unknown_in("ctoffload demo --pcap FILE") == ""
+    assert unknown_in("ctoffload config show") == ""
+
+
+def test_a_wrong_status_and_a_wrong_line_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ printf 'one\\ntwo 22 x\\n'\none\ntwo ... x\n$ false\n```\n")
+    (block,) = blocks_of(page)
+    shell = Shell(tmp_path, PROGRAMS)
+    try:
+        good, bad = block.commands
+        assert good.missing_from(shell.run(good.text, 10)[1]) is None
+        assert Command(1, "", 0, ["two", "one"]).missing_from("one\ntwo\n") == "one"
+        assert shell.run(bad.text, 10)[0] == 1
+        with pytest.raises(TimeoutError):
+            shell.run("sleep 5", 0.1)
+    finally:
+        shell.close()
