@@ -77,6 +77,7 @@ class Lab:
             host_rx=software.host_rx,
             host_tx=software.host_tx,
             sw_dropped=software.sw_dropped,
+            sw_held=software.held,
         )
 
     def account(self) -> Account:

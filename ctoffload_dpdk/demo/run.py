@@ -53,7 +53,7 @@ class Demo:
             self.show(phase)
 
     def age(self) -> None:
-        """Lets time go by until every connection has ended and every rule is gone; faster where nothing happens."""
+        """Lets time go by until every connection has ended and nothing else is left; faster where nothing happens."""
         step_ms = STEP_MS
         before = self.left()
         limit_ms = self.lab.now_ms + self.longest_ms()
@@ -64,9 +64,10 @@ class Demo:
             before = left
             self.show("ageing")
 
-    def left(self) -> tuple[int, int]:
-        """Connections and rules that are still there."""
-        return self.lab.engine.connections().live, self.lab.engine.rules().live
+    def left(self) -> tuple[int, int, int]:
+        """Connections, rules and held fragments that are still there."""
+        engine = self.lab.engine
+        return engine.connections().live, engine.rules().live, engine.packets().held
 
     def longest_ms(self) -> int:
         """By when the last connection must have ended: twice the longest timeout, since a sample may restart it."""

@@ -10,7 +10,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class PacketAccount:
-    """Packets. wire_in = nic_forwarded + sum(nic_dropped) + host_rx; host_rx = host_tx + sum(sw_dropped)."""
+    """Packets. wire_in = nic_forwarded + sum(nic_dropped) + host_rx; host_rx = host_tx + sum(sw_dropped) + sw_held.
+
+    sw_held: fragments that wait for the rest of their datagram; 0 once all is over.
+    """
 
     wire_in: int = 0
     nic_forwarded: int = 0
@@ -18,13 +21,14 @@ class PacketAccount:
     host_rx: int = 0
     host_tx: int = 0
     sw_dropped: dict[str, int] = field(default_factory=dict)
+    sw_held: int = 0
 
     def problems(self) -> list[str]:
         in_nic = self.nic_forwarded + sum(self.nic_dropped.values()) + self.host_rx
-        in_software = self.host_tx + sum(self.sw_dropped.values())
+        in_software = self.host_tx + sum(self.sw_dropped.values()) + self.sw_held
         return [
             *differs("packets.wire_in", self.wire_in, "nic_forwarded + nic_dropped + host_rx", in_nic),
-            *differs("packets.host_rx", self.host_rx, "host_tx + sw_dropped", in_software),
+            *differs("packets.host_rx", self.host_rx, "host_tx + sw_dropped + sw_held", in_software),
         ]
 
 

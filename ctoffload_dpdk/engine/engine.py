@@ -9,7 +9,7 @@ from types import TracebackType
 from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
 from ctoffload_dpdk.conntrack import Conntrack, Nat
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
-from ctoffload_dpdk.engine._loop import Loop, LoopStats
+from ctoffload_dpdk.engine._loop import FragmentPolicy, Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
@@ -26,16 +26,24 @@ RX_CHECKSUMS = 0x2 | 0x4 | 0x8
 SETTLE_TURNS = 100_000
 # What a turn makes the worker do is seen in the turn after it.
 IDLE_TURNS = 2
+# Fragments that wait are packet buffers that nobody receives into: so much of the smallest pool at most.
+POOL_SHARE = 4
+FRAGMENT_POLICIES = {
+    "track": FragmentPolicy.FRAGMENTS_TRACK,
+    "pass": FragmentPolicy.FRAGMENTS_PASS,
+    "drop": FragmentPolicy.FRAGMENTS_DROP,
+}
 
 
 @dataclass(frozen=True)
 class EnginePort:
-    """One port of the engine: DPDK's object, its number in the loop, its identity in the layer."""
+    """One port of the engine: DPDK's object, its number in the loop, its identity in the layer, its pool's size."""
 
     name: str
     port: Port
     index: int
     layer_port: LayerPort
+    n_mbufs: int
 
 
 class Engine:
@@ -97,9 +105,23 @@ class Engine:
         self.conntrack.strict_windows = settings.ct_offload_strict_windows
         self.layer.window_reads_per_s = settings.ct_offload_context_read_budget
         self.loop.configure(
-            drop_invalid=settings.ct_offload_invalid == "drop", expire_budget_us=settings.ct_offload_sweep_budget
+            drop_invalid=settings.ct_offload_invalid == "drop",
+            expire_budget_us=settings.ct_offload_sweep_budget,
+            fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
         )
+        self._apply_fragments()
         self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
+
+    def _apply_fragments(self) -> None:
+        """What holds for fragments, by the settings and by the pools of the ports that are in."""
+        settings = self.settings
+        pools = [taken.n_mbufs // POOL_SHARE for taken in self.ports.values()]
+        held = min([settings.ct_offload_fragment_max_held, *pools])
+        timeout_ms = settings.ct_offload_fragment_timeout * 1000
+        self.conntrack.set_fragments(
+            4, min_size=settings.ct_offload_fragment_min_size_ipv4, max_held=held, timeout_ms=timeout_ms
+        )
+        self.conntrack.set_fragments(6, min_size=settings.ct_offload_fragment_min_size_ipv6)
 
     def add_port(self, name: str, mempool: Mempool, *, peer: str = "") -> EnginePort:
         """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in.
@@ -129,7 +151,8 @@ class Engine:
         self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
         index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
-        self.ports[name] = EnginePort(name, port, index, layer_port)
+        self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size)
+        self._apply_fragments()
         return self.ports[name]
 
     def _prepare(self, port: Port, mempool: Mempool, peer: str) -> Prepared:
@@ -185,6 +208,7 @@ class Engine:
         self.layer.port_del(taken.layer_port)
         self.run_once(now_ms)
         del self.ports[name]
+        self._apply_fragments()
         taken.port.close()
 
     def run_once(self, now_ms: int) -> int:
@@ -247,6 +271,7 @@ class Engine:
         if self.is_closed:
             return
         self.is_closed = True
+        self.loop.close()
         self.layer.close()
         for taken in reversed(self.ports.values()):  # the port that owns a switch comes first and goes last
             taken.port.close()

@@ -126,6 +126,20 @@ class Settings:
 
     ct_offload_invalid: str = _choice(("drop", "pass"), "what becomes of a packet that is invalid to the tracker")
 
+    ct_offload_fragments: str = _choice(
+        ("track", "pass", "drop"), "fragments are held until whole and tracked; pass untracked; are dropped"
+    )
+    ct_offload_fragment_min_size_ipv4: int = _number(
+        1200, 400, 65535, "bytes", "an IPv4 fragment but the last, at least"
+    )
+    ct_offload_fragment_min_size_ipv6: int = _number(
+        1280, 400, 65535, "bytes", "an IPv6 fragment but the last, at least"
+    )
+    ct_offload_fragment_max_held: int = _number(
+        1000, 0, 5000, "fragments", "held at most, and never more than a quarter of a pool of packet buffers"
+    )
+    ct_offload_fragment_timeout: int = _number(15, 1, 255, "s", "for a datagram to become whole")
+
     ct_offload_after_packets: int = _number(0, 0, 2**32 - 1, "packets", "install a connection only after so many")
     ct_offload_rate: int = _number(0, 0, 2**31 - 1, "connections/s", "install at most so many; 0: no limit")
     ct_offload_burst: int = _number(1000, 1, 2**31 - 1, "connections", "of which so many at once")

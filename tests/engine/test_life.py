@@ -135,25 +135,6 @@ def test_neighbours_and_link_local_multicast_pass_untracked(lab: Any) -> None:
     assert lab.engine.connections().created == 0
 
 
-@pytest.mark.parametrize("ipv6", [False, True])
-def test_fragments_pass_untracked_also_those_of_a_connection_in_hardware(lab: Any, ipv6: bool) -> None:
-    import scapy.all as scapy  # noqa: PLC0415
-
-    conn = lab.udp(ipv6=ipv6)
-    sent = lab.packets().host_tx
-    l4 = scapy.UDP(sport=conn.sport, dport=conn.port) / (b"x" * 2400)
-    if ipv6:
-        parts = scapy.fragment6(conn.frame(A, scapy.IPv6ExtHdrFragment() / l4), 1300)
-    else:
-        parts = scapy.fragment(conn.frame(A, l4), 1200)
-    for part in parts:
-        lab.packet(A, part)
-    assert len(parts) > 1
-    assert lab.engine.packets().untracked["fragment"] == len(parts)
-    assert lab.packets().host_tx == sent + len(parts)
-    assert conn.in_hardware
-
-
 def test_the_settings_reach_the_layer(make_lab: Any) -> None:
     lab = make_lab(replace(Settings(), ct_offload_after_packets=5))
     conn = lab.udp()

@@ -393,6 +393,9 @@ cdef class Conntrack:
         cdef Fragments *fragments = self._fragments()
         cdef Ct ct = Ct(**action)
         ct.may_write(packets)
+        if fragments.in_loop:
+            raise UsageError("track: a loop of the engine holds fragments in this tracker", errno=_errno.EBUSY,
+                             hint="send packets to the engine's ports, or give them to process()")
         fragments.borrows = ct.action.nat != NULL
         cdef Burst burst_ = Burst(packets, now_ms, zone, flags, port, port_generation, room)
         cdef uint32_t start = 0

@@ -80,6 +80,7 @@ cdef struct Fragments:
     uint32_t min_size[2]
     bint enabled[2]
     bint borrows             # frames stay where they are until let go, and are rewritten there; else they are copied
+    bint in_loop             # tokens are a loop's
     FragmentCounters counters[2]
     uint8_t whole[WHOLE_SIZE]
 

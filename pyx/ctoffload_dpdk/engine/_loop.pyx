@@ -21,7 +21,18 @@ from ctoffload_dpdk.conntrack._conntrack cimport (
     Verdict,
     ct_burst,
     ct_expire,
+    ct_hold_fragments,
     ct_now,
+)
+from ctoffload_dpdk.conntrack._fragments cimport (
+    LINE_EVICTED,
+    LINE_HELD,
+    LINE_VERDICT,
+    MAX_LINES,
+    fragments_drop,
+    fragments_expire,
+    fragments_track,
+    is_fragment,
 )
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
@@ -36,7 +47,7 @@ from ctoffload_dpdk.dpdk.librte_mbuf cimport (
     rte_pktmbuf_linearize,
     rte_pktmbuf_mtod,
 )
-from ctoffload_dpdk.engine._classify cimport TRACKED, classify
+from ctoffload_dpdk.engine._classify cimport TRACKED, UNTRACKED_FRAGMENT, classify
 from ctoffload_dpdk.engine._tap cimport PacketTap, tap_burst
 from ctoffload_dpdk.engine._zones cimport MAX_TAGS, N_VLANS, NO_ZONE, PairZone, zone_of
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
@@ -46,20 +57,24 @@ from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
 
 @dataclass(frozen=True)
 class LoopStats:
-    """Packets since the loop was made. host_rx = host_tx + sum(sw_dropped).
+    """Packets since the loop was made. host_rx = host_tx + sum(sw_dropped) + held.
 
-    sw_dropped by reason: invalid, tx-full, no-peer, not-linear; untracked by reason: packets that passed untracked,
-    a part of host_rx.
+    held: fragments that wait for the rest of their datagram now; sw_dropped by reason: invalid, tx-full, no-peer,
+    not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
+    room for others); untracked by reason: packets that passed untracked, a part of host_rx.
     """
 
     host_rx: int
     host_tx: int
+    held: int
     tracked: int
     sw_dropped: dict[str, int]
     untracked: dict[str, int]
 
 
-DROP_NAMES = ("invalid", "tx-full", "no-peer", "not-linear")
+DROP_NAMES = (
+    "invalid", "tx-full", "no-peer", "not-linear", "fragment", "fragment-incomplete", "fragment-evicted",
+)
 UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
 
 
@@ -77,6 +92,27 @@ cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
     elif l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD:
         flags |= PKT_L4_BAD
     return flags
+
+
+cdef inline void fill(const End *end, const rte_mbuf *mbuf, const uint16_t *tags, int n_tags, Packet *packet) noexcept nogil:
+    """A received packet as the tracker wants it."""
+    cdef int32_t zone = zone_of(&end.zones, tags, n_tags)
+    packet.data = rte_pktmbuf_mtod(mbuf)
+    packet.length = mbuf.data_len
+    packet.flags = checksum_flags(mbuf.ol_flags)
+    # Tags without a zone are no way of the NIC's: their connections stay where their packets are.
+    packet.port_id = end.port_id if zone != NO_ZONE else CT_OFFLOAD_NO_PORT
+    packet.port_generation = end.port_generation
+    packet.room = mbuf.buf_len - mbuf.data_off
+    packet.zone = <uint16_t> zone if zone != NO_ZONE else 0
+
+
+cdef bint every(uint64_t token, const void *which) noexcept nogil:
+    return True
+
+
+cdef bint came_by(uint64_t token, const void *ethdev) noexcept nogil:
+    return (<rte_mbuf *> token).port == (<const uint16_t *> ethdev)[0]
 
 
 cdef int set_zone(End *end, tuple tags, int zone) except -1:
@@ -114,10 +150,21 @@ cdef class Loop:
         self.offload = (<OffloadLayer> layer).shard(conntrack.shard_number) if layer is not None else NULL
         self.configure(drop_invalid=True, expire_budget_us=200)
         self.action.commit = True
+        self.lines = <Line *> malloc(MAX_LINES * sizeof(Line))
+        if self.lines == NULL or not ct_hold_fragments(self.shard):
+            raise MemoryError
+        self.fragments = <Fragments *> self.shard.fragments
+        self.fragments.borrows = self.fragments.in_loop = True
 
-    def configure(self, *, drop_invalid: bool, expire_budget_us: int) -> None:
-        """What becomes of invalid packets, and how long one slice of expiry may take; from the next turn on."""
+    def configure(
+        self, *, drop_invalid: bool, expire_budget_us: int, fragments: FragmentPolicy = FRAGMENTS_TRACK
+    ) -> None:
+        """What becomes of invalid packets and of fragments, how long one slice of expiry may take; from the next turn on.
+
+        Fragments that are held stay so until their datagram is whole or their time is up.
+        """
         self.drop_invalid = drop_invalid
+        self.fragment_policy = fragments
         self.expire_budget_us = expire_budget_us
 
     def add_port(self, ethdev: int, port_id: int, generation: int, queue: int = 0) -> int:
@@ -147,6 +194,13 @@ cdef class Loop:
         for i in range(self.n_ends):
             free(self.ends[i].zones.single)
             free(self.ends[i].zones.pairs)
+        free(self.lines)
+
+    def close(self) -> None:
+        """Drops what it holds, while the pools of those packets are there and the tracker is open. Idempotent."""
+        if self.fragments != NULL:
+            self.let_go(fragments_drop(self.fragments, every, NULL, self.lines), self.shard.now_ms)
+            self.fragments = NULL
 
     def set_zone(self, index: int, tags: tuple[int, ...], zone: int) -> None:
         """Packets of a port with these VLAN ids, outer first, are in a zone; without tags, zone 0 where nothing is said.
@@ -178,10 +232,11 @@ cdef class Loop:
         self.tapped = tap
 
     def remove_port(self, index: int) -> None:
-        """Serves this port no more; its number is not used again."""
+        """Serves this port no more; its number is not used again. Fragments from it are dropped."""
         if not 0 <= index < self.n_ends:
             raise UsageError(f"no such port in this loop: {index}", op="remove_port")
         self.ends[index].up = False
+        self.let_go(fragments_drop(self.fragments, came_by, &self.ends[index].ethdev, self.lines), self.shard.now_ms)
 
     def run_once(self, now_ms: int) -> int:
         """One turn: a burst from each port, a turn of the layer, a slice of expiry.
@@ -197,6 +252,7 @@ cdef class Loop:
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil:
         cdef rte_mbuf *mbufs[BURST]
         cdef uint32_t done = 0
+        cdef uint32_t n_lines
         cdef uint16_t n
         cdef int i
         ct_now(self.shard, now_ms)       # notices of the layer are judged by this turn's time
@@ -209,54 +265,115 @@ cdef class Loop:
                 self.burst(&self.ends[i], mbufs, n, now_ms)
         if self.offload != NULL:
             done += shard_turn(self.offload, now_ms)
+        n_lines = fragments_expire(self.fragments, now_ms, DATAGRAMS, 0, self.lines)
+        self.let_go(n_lines, now_ms)
+        done += n_lines
         ct_expire(self.shard, now_ms, self.expire_budget_us)
         return done
 
     cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil:
-        """Judges a burst and sends it on in the order it came."""
-        cdef Packet packets[BURST]
-        cdef Verdict verdicts[BURST]
-        cdef Action action = self.action
-        cdef uint8_t drop[BURST]
-        cdef uint8_t tracked_at[BURST]
-        cdef uint32_t n_tracked = 0
+        """Judges a burst and sends it on in the order it came: what lies between fragments together, each of them alone."""
+        cdef Work work
+        cdef Packet packet
         cdef uint16_t tags[MAX_TAGS]
         cdef uint16_t i
+        cdef uint16_t first = 0          # of those that were not judged yet
         cdef int kind, n_tags = 0
-        cdef int32_t zone
         self.counts.host_rx += n
+        work.n_tracked = 0
         for i in range(n):
-            drop[i] = 0
+            work.drop[i - first] = 0
             if mbufs[i].nb_segs > 1 and rte_pktmbuf_linearize(mbufs[i]) != 0:
-                drop[i] = DROP_NOT_LINEAR + 1
+                work.drop[i - first] = DROP_NOT_LINEAR + 1
                 continue
             kind = classify(rte_pktmbuf_mtod(mbufs[i]), mbufs[i].data_len, tags, &n_tags)
+            if kind == UNTRACKED_FRAGMENT:
+                fill(end, mbufs[i], tags, n_tags, &packet)
+                if not is_fragment(&packet):
+                    kind = TRACKED
+                elif self.fragment_policy == FRAGMENTS_DROP:
+                    work.drop[i - first] = DROP_FRAGMENT + 1
+                    continue
+                elif self.fragment_policy == FRAGMENTS_TRACK:
+                    self.judge(end, mbufs + first, i - first, &work, now_ms)
+                    self.fragment(end, mbufs[i], &packet, now_ms)
+                    first = i + 1
+                    continue
             if kind != TRACKED:
                 self.counts.untracked[kind] += 1
                 continue
-            packets[n_tracked].data = rte_pktmbuf_mtod(mbufs[i])
-            packets[n_tracked].length = mbufs[i].data_len
-            packets[n_tracked].flags = checksum_flags(mbufs[i].ol_flags)
-            zone = zone_of(&end.zones, tags, n_tags)
-            # Tags without a zone are no way of the NIC's: their connections stay where their packets are.
-            packets[n_tracked].port_id = end.port_id if zone != NO_ZONE else CT_OFFLOAD_NO_PORT
-            packets[n_tracked].port_generation = end.port_generation
-            packets[n_tracked].room = mbufs[i].buf_len - mbufs[i].data_off
-            packets[n_tracked].zone = <uint16_t> zone if zone != NO_ZONE else 0
-            tracked_at[n_tracked] = <uint8_t> i
-            n_tracked += 1
-        if n_tracked:
-            self.counts.tracked += n_tracked
+            fill(end, mbufs[i], tags, n_tags, &work.packets[work.n_tracked])
+            work.tracked_at[work.n_tracked] = <uint8_t> (i - first)
+            work.n_tracked += 1
+        self.judge(end, mbufs + first, n - first, &work, now_ms)
+
+    cdef void judge(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil:
+        """Tracks what is to be tracked of these packets, and sends all of them on."""
+        cdef Action action = self.action
+        cdef uint32_t i
+        cdef rte_mbuf *mbuf
+        if work.n_tracked:
+            self.counts.tracked += work.n_tracked
             action.nat = &end.nat if self.translates else NULL
-            ct_burst(self.shard, packets, n_tracked, &action, now_ms, verdicts)
-            for i in range(n_tracked):
-                mbufs[tracked_at[i]].data_len += verdicts[i].grown
-                mbufs[tracked_at[i]].pkt_len += verdicts[i].grown
-                if self.drop_invalid and verdicts[i].state & CS_INVALID:
-                    drop[tracked_at[i]] = DROP_INVALID + 1
+            ct_burst(self.shard, work.packets, work.n_tracked, &action, now_ms, work.verdicts)
+            for i in range(work.n_tracked):
+                mbuf = mbufs[work.tracked_at[i]]
+                mbuf.data_len += work.verdicts[i].grown
+                mbuf.pkt_len += work.verdicts[i].grown
+                if self.drop_invalid and work.verdicts[i].state & CS_INVALID:
+                    work.drop[work.tracked_at[i]] = DROP_INVALID + 1
+        self.finish(end, mbufs, n, work, now_ms)
+
+    cdef void finish(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil:
+        """Shows to the tap what was judged, and sends it on."""
         if self.tap != NULL:
-            tap_burst(self.tap, self.shard, <uint8_t> (end - self.ends), mbufs, n, tracked_at, n_tracked, verdicts, drop, now_ms)
-        self.send(end, mbufs, n, drop)
+            tap_burst(self.tap, self.shard, <uint8_t> (end - self.ends), mbufs, n, work.tracked_at, work.n_tracked,
+                      work.verdicts, work.drop, now_ms)
+        self.send(end, mbufs, n, work.drop)
+        work.n_tracked = 0
+
+    cdef void fragment(self, End *end, rte_mbuf *mbuf, const Packet *packet, int64_t now_ms) noexcept nogil:
+        """Holds a fragment, or sends on all of its datagram."""
+        cdef Action action = self.action
+        self.counts.tracked += 1
+        action.nat = &end.nat if self.translates else NULL
+        mbuf.port = end.ethdev           # says where it goes once it is let go; not every driver does
+        self.let_go(fragments_track(self.shard, packet, <uint64_t> mbuf, 0, &action, now_ms, self.lines), now_ms)
+
+    cdef void let_go(self, uint32_t n, int64_t now_ms) noexcept nogil:
+        """Sends on or drops what the fragment tracker says, each by the other side of the port it came by."""
+        cdef rte_mbuf *mbufs[BURST]
+        cdef Work work
+        cdef uint32_t i
+        work.n_tracked = 0
+        for i in range(n):
+            if self.lines[i].kind == LINE_HELD:
+                continue
+            if work.n_tracked == BURST or (work.n_tracked and mbufs[0].port != (<rte_mbuf *> self.lines[i].token).port):
+                self.finish(self.end_of(mbufs[0].port), mbufs, work.n_tracked, &work, now_ms)
+            mbufs[work.n_tracked] = <rte_mbuf *> self.lines[i].token
+            work.tracked_at[work.n_tracked] = <uint8_t> work.n_tracked
+            work.verdicts[work.n_tracked] = self.lines[i].verdict
+            work.drop[work.n_tracked] = self.drop_of(&self.lines[i])
+            work.n_tracked += 1
+        if work.n_tracked:
+            self.finish(self.end_of(mbufs[0].port), mbufs, work.n_tracked, &work, now_ms)
+
+    cdef uint8_t drop_of(self, const Line *line) noexcept nogil:
+        """Drop + 1 of what the fragment tracker says, 0 where it is sent on."""
+        if line.kind == LINE_EVICTED:
+            return DROP_EVICTED + 1
+        if line.kind != LINE_VERDICT:
+            return DROP_INCOMPLETE + 1
+        return DROP_INVALID + 1 if self.drop_invalid and line.verdict.state & CS_INVALID else 0
+
+    cdef End *end_of(self, uint16_t ethdev) noexcept nogil:
+        """The port of that number that was taken in last."""
+        cdef int i
+        for i in range(self.n_ends - 1, 0, -1):
+            if self.ends[i].ethdev == ethdev:
+                return &self.ends[i]
+        return &self.ends[0]
 
     cdef void send(self, End *end, rte_mbuf **mbufs, uint16_t n, const uint8_t *drop) noexcept nogil:
         cdef rte_mbuf *out[BURST]
@@ -284,6 +401,7 @@ cdef class Loop:
         return LoopStats(
             host_rx=self.counts.host_rx,
             host_tx=self.counts.host_tx,
+            held=self.fragments.n_held if self.fragments != NULL else 0,
             tracked=self.counts.tracked,
             sw_dropped={name: self.counts.dropped[i] for i, name in enumerate(DROP_NAMES)},
             untracked={name: self.counts.untracked[i] for i, name in enumerate(UNTRACKED_NAMES) if name},
