@@ -11,9 +11,10 @@ from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.dpdk import libraries  # noqa: F401 - says what is missing
 from ctoffload_dpdk.offload import DpifOffloadClass, Port
 from ctoffload_dpdk.providers._rte_flow import RteFlowProvider
-from ctoffload_dpdk.providers.capability import Cap, Domain, Engine
+from ctoffload_dpdk.providers.capability import Cap, Domain, Engine, PortCapabilities
 from ctoffload_dpdk.providers.plan import Family, Fate, Override, Plan, PlanChoice, PortPair, Proto, choose, engine_of
 from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, pair_of
+from ctoffload_dpdk.providers.rte_flow_questions import WITH_COUNT
 from ctoffload_dpdk.providers.rte_flow_types import RteFlowStats
 
 __all__ = ["PortProbe", "RteFlowClass", "RteFlowProvider", "RteFlowStats"]
@@ -162,10 +163,17 @@ class RteFlowClass(DpifOffloadClass):
             choice.plan,
             choice.fate,
             choice.last_used,
-            counts=choice.plan is not Plan.CT and all(p.has(Cap.AGE_COUNT, domain) for p in pair.ports),
+            counts=all(counts_beside_age(port, choice.plan, domain) for port in pair.ports),
             queue=probes[0].prepared.hairpin_queue or 0,
             reason=reason_of(choice),
         )
+
+
+def counts_beside_age(port: PortCapabilities, plan: Plan, domain: Domain) -> bool:
+    """Whether the port's rules have COUNT as well where AGE tells their last use."""
+    if plan is Plan.CT:
+        return port.find(Cap.CONNTRACK_AGE, domain).how == WITH_COUNT
+    return port.has(Cap.AGE_COUNT, domain)
 
 
 def software_queues(probe: PortProbe | None) -> int:

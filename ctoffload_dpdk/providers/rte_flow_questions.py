@@ -7,7 +7,7 @@ documentation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ctoffload_dpdk.base.errors import FlowError
@@ -69,6 +69,7 @@ GROUP_0 = "group-0"
 BY_MISS, BY_PORT_REPRESENTOR, BY_QUEUE = "miss", "port-representor", "queue"
 BY_MARK = "mark"
 BY_MODIFY_FIELD, BY_SET = "modify-field", "set"
+WITH_COUNT = "with-count"
 REWRITE_FIRST, REWRITE_LAST = "rewrite-first", "rewrite-last"
 
 # Switches of these drivers hand a packet that no rule matches to the host of the port it came by.
@@ -179,15 +180,17 @@ def plain_rule(probe: PortProbe, domain: Domain, group: int, engine: Engine | No
 
 def first_of(*ways: Callable[[], Yes]) -> Yes:
     """The first way that the driver takes; with none, what it said to each."""
-    refused: list[FlowError] = []
+    refused: list[str] = []
     for way in ways:
         try:
             return way()
+        except No as no:
+            refused.append(str(no))
         except FlowError as error:
             if error.errno in BUSY:
                 raise
-            refused.append(error)
-    raise No("; ".join(dict.fromkeys(said(error) for error in refused)))
+            refused.append(said(error))
+    raise No("; ".join(dict.fromkeys(refused)))
 
 
 def rules(probe: PortProbe, domain: Domain) -> Yes:
@@ -368,13 +371,20 @@ def tracks_and_counts(probe: PortProbe, domain: Domain) -> Yes:
 
 
 def tracks_and_ages(probe: PortProbe, domain: Domain) -> Yes:
+    """With COUNT as well where that can be: then it is known what the connection carried."""
     if probe.is_mlx5 and not probe.is_hardware_steering:
         raise No("not asked: mlx5 supports no AGE beside CONNTRACK with software steering, and may crash when queried")
     require_contexts(probe, domain)
-    with probe.scratch(domain) as s:
-        actions = [Age(LONGEST_AGE_S), Indirect(s.context(domain), Conntrack), Jump(GROUP + 1)]
-        rule = s.rule(attr_of(domain, GROUP), probe.pattern(domain, *CONNECTION), actions)
-        return told(query_age(rule), "AGE")
+
+    def way(counts: list[Action], how: str) -> Yes:
+        with probe.scratch(domain) as s:
+            actions = [*counts, Age(LONGEST_AGE_S), Indirect(s.context(domain), Conntrack), Jump(GROUP + 1)]
+            rule = s.rule(attr_of(domain, GROUP), probe.pattern(domain, *CONNECTION), actions)
+            if counts:
+                told(query_count(rule), "COUNT")
+            return replace(told(query_age(rule), "AGE"), how=how)
+
+    return first_of(lambda: way([Count()], WITH_COUNT), lambda: way([], ""))
 
 
 def tracks_and_rewrites(probe: PortProbe, domain: Domain) -> Yes:

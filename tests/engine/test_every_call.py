@@ -25,6 +25,7 @@ CALLS = {
 }
 PLANS = [(plan, engine) for plan in ("ct", "age", "count") for engine in CALLS]
 MOST = 40
+MOST_PULLS = 8  # as many as a replacement has; there are more while nothing happens
 
 
 def assert_undone_or_done(lab: Any, conns: list[Any]) -> None:
@@ -113,3 +114,31 @@ def test_a_fault_at_each_call_that_asks_keeps_the_connection(make_lab: Any, plan
         assert not conn.is_live
         assert lab.rules == 0
         lab.assert_audit_matches()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EAGAIN])
+@pytest.mark.parametrize("engine", CALLS)
+def test_a_fault_at_each_call_of_a_replacement(make_lab: Any, engine: str, error: int) -> None:
+    """A rule that aged out while its connection is used the other way is replaced; if that fails, both or none stay."""
+    lab = make_lab(with_plan("age", engine, udp_multiple=5, udp_single=5, udp_first=5), ageing="final")
+    for call in ("create", "destroy") if engine == "sync" else ("async_create", "async_destroy", "pull"):
+        for nth in range(2 if call == "pull" else 1, MOST_PULLS):  # where no pull works, each waits for its limit
+            conn = lab.udp()
+            replaced = lab.engine.provider.stats().reinstalls
+            for turn in range(17):
+                if turn == 15:  # it ages out next
+                    fail_nth(lab, call, nth, error)
+                lab.advance(4.2, step_s=2.1)
+                conn.server_sends()
+            failed = sum(nic.failed(call) for nic in lab.nics)
+            for nic in lab.nics:
+                nic.clear_faults()
+            lab.advance(4)
+            conn.server_sends()
+            assert_undone_or_done(lab, [conn])
+            assert failed or lab.engine.provider.stats().reinstalls > replaced
+            lab.engine.conntrack.flush()
+            lab.advance(12)
+            assert lab.rules == 0
+            if not failed:
+                break

@@ -26,7 +26,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     fragments_new, fragments_track, is_fragment,
 )
 from ctoffload_dpdk.conntrack._gate cimport gate_give, gate_take
-from ctoffload_dpdk.conntrack._hardware cimport hardware_attach, hardware_detach, is_visible
+from ctoffload_dpdk.conntrack._hardware cimport hardware_ask, hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
@@ -224,6 +224,15 @@ cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint
     start[0] += run
     n = run + fragments_let_go(fragments, some, run, start[0] - 1, lines + run)
     return n + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + n)
+
+
+cdef uint32_t live_slot(const Shard *shard, uint64_t conn_id) noexcept nogil:
+    """The slot of a connection that still is, by its id; 0 where it ended."""
+    cdef uint32_t slot = <uint32_t> conn_id
+    if (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
+            and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == conn_id):
+        return slot
+    return 0
 
 
 @cython.no_gc_clear
@@ -531,6 +540,29 @@ cdef class Conntrack:
 
     # --- flush ---
 
+    def ask(self, conn_ids=None) -> int:
+        """Asks the NIC of these connections, or of all: when they were used, and what it carried. Returns how many are asked.
+
+        The answers come with later turns of the layer: then packets and bytes of a connection include what its rules
+        forwarded. A NIC's own count may be a second old.
+        """
+        cdef Shard *shard = self.opened()
+        cdef const uint64_t[::1] ids = np.ascontiguousarray([] if conn_ids is None else conn_ids, np.uint64)
+        cdef bint all_of_them = conn_ids is None
+        cdef uint32_t slot
+        cdef uint32_t asked = 0
+        cdef Py_ssize_t i
+        with nogil:
+            if all_of_them:
+                for slot in range(1, shard.slot_top):
+                    if shard.conns[slot].flags & CONN_LIVE:
+                        asked += hardware_ask(shard, slot)
+            for i in range(ids.shape[0]):
+                slot = live_slot(shard, ids[i])
+                if slot:
+                    asked += hardware_ask(shard, slot)
+        return asked
+
     def flush(self, zone: int | None = None) -> int:
         """Ends all connections, or those of a zone, at once; returns how many."""
         cdef Shard *shard = self.opened()
@@ -563,9 +595,8 @@ cdef class Conntrack:
         cdef Py_ssize_t i
         with nogil:
             for i in range(ids.shape[0]):
-                slot = <uint32_t> ids[i]
-                if (0 < slot < shard.slot_top and shard.conns[slot].flags & CONN_LIVE
-                        and CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot) == ids[i]):
+                slot = live_slot(shard, ids[i])
+                if slot:
                     conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
                     ended += 1
         return ended

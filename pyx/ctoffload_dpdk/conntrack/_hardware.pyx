@@ -316,11 +316,13 @@ cdef void not_sampled(Shard *shard, uint32_t slot) noexcept nogil:
     shard_bring_back(shard.offload, id_of(shard, slot), CT_OFFLOAD_REASON_NO_LAST_USED)
 
 
-cdef void aged(Shard *shard, uint32_t slot) noexcept nogil:
-    if is_in_nic(shard, slot) and not shard.hardware[slot].flags & (HW_ASKED | HW_LEAVING):
-        shard.hardware[slot].flags |= HW_ASKED
-        shard.counters.queries += 1
-        shard_query(shard.offload, id_of(shard, slot))
+cdef bint hardware_ask(Shard *shard, uint32_t slot) noexcept nogil:
+    if not is_in_nic(shard, slot) or shard.hardware[slot].flags & (HW_ASKED | HW_LEAVING):
+        return False
+    shard.hardware[slot].flags |= HW_ASKED
+    shard.counters.queries += 1
+    shard_query(shard.offload, id_of(shard, slot))
+    return True
 
 
 # What rules forwarded counts as the connection's, and in all, even where it has ended meanwhile.
@@ -355,7 +357,7 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
     elif notice.kind == NOTICE_NO_SAMPLE:
         not_sampled(shard, slot)
     elif notice.kind == NOTICE_AGED:
-        aged(shard, slot)
+        hardware_ask(shard, slot)
     elif notice.kind == NOTICE_WINDOW:
         window_read(shard, slot, notice.peer, shard.now_ms)
     elif notice.kind == NOTICE_OUT or notice.kind == NOTICE_LOST or notice.kind == NOTICE_REFUSED:

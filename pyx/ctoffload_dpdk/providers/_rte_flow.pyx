@@ -228,6 +228,7 @@ cdef class RteFlowProvider:
             last_used_close(&self.provider.watch)
             ports_close(self.provider)
             free(self.provider.entries)
+            free(self.provider.told)
             free(self.provider)
 
     def __ct_offload_class__(self) -> object:

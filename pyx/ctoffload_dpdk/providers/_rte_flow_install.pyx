@@ -3,20 +3,23 @@
 A rule is asked for, comes, is in, is asked to leave, leaves. Whatever the driver refuses or delays, an operation of the
 layer is answered when both rules are in, or when nothing is left.
 """
-from libc.errno cimport EAGAIN, EBUSY, EEXIST, EINPROGRESS, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSPC
+from libc.errno cimport EAGAIN, EBUSY, EEXIST, EINPROGRESS, EINVAL, EIO, ENODEV, ENOENT, ENOMEM, ENOSPC
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset, strncpy
 
+from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_query_count
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_OP_DEL,
     CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_R_BYPASS,
     CT_OFFLOAD_R_CONTEXT,
+    CT_OFFLOAD_R_COUNTED,
     CT_OFFLOAD_REASON_INSERT_FAILED,
     CT_OFFLOAD_REASON_PORT_DOWN,
     CT_OFFLOAD_REASON_TABLE_FULL,
 )
 from ctoffload_dpdk.providers._rte_flow_context cimport context_destroy, context_turn
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted_replaced, read_count
 from ctoffload_dpdk.providers._rte_flow_engine cimport (
     RuleEngine,
     engine_create,
@@ -143,8 +146,13 @@ cdef int install(Provider *p, Entry *entry) noexcept nogil:
     entry.n_tries = 0
     entry.shape[0].n_users[0] += 1
     entry.shape[1].n_users[0] += 1
-    p.n_unsettled += 1
+    unsettle(p, entry)
     return go_on(p, entry)
+
+
+cdef void unsettle(Provider *p, Entry *entry) noexcept nogil:
+    p.n_unsettled += not entry.is_unsettled
+    entry.is_unsettled = 1
 
 
 cdef int go_on(Provider *p, Entry *entry) noexcept nogil:
@@ -188,7 +196,8 @@ cdef int settle(Provider *p, Entry *entry) noexcept nogil:
         entry.shape[0].n_users[0] -= 1
         entry.shape[1].n_users[0] -= 1
         entry.shape[0] = entry.shape[1] = NULL
-    p.n_unsettled -= 1
+    p.n_unsettled -= entry.is_unsettled
+    entry.is_unsettled = 0
     return 0
 
 
@@ -243,10 +252,8 @@ cdef int take_out(Provider *p, Entry *entry) noexcept nogil:
         entry.is_watched = 0
     if entry.shape[0] == NULL:
         return 0
-    if entry.wanted:
-        entry.wanted = 0
-        if entry.state[0] == RULE_IN and entry.state[1] == RULE_IN:
-            p.n_unsettled += 1
+    entry.wanted = 0
+    unsettle(p, entry)
     return settle(p, entry)
 
 
@@ -305,6 +312,7 @@ cdef void finished(Provider *p, Entry *entry) noexcept nogil:
             return
     else:
         result.type = CT_OFFLOAD_OP_DEL
+        result.flags = CT_OFFLOAD_R_COUNTED if entry.is_counted else 0
         entry_free(p, entry)
     result.error = error
     if entry.in_use and entry.forgotten and entry.shape[0] == NULL and not entry.is_due:
@@ -348,12 +356,22 @@ cdef void retry_due(Provider *p) noexcept nogil:
 
 # ---- a rule that aged out ----------------------------------------------------------------------------------------------
 
+cdef void goes_unreplaced(Provider *p, Entry *entry, int direction) noexcept nogil:
+    """One rule is gone and none took its place: the other one goes too, and the worker says so."""
+    left(entry, direction)
+    entry.lost = 1
+    p.some_lost = True
+    take_out(p, entry)
+
+
 cdef int reinstall(Provider *p, Entry *entry, int direction) noexcept nogil:
     """The new one first, so that no packet is lost; the other way round where the driver takes no second one like it."""
     cdef RuleShape *shape = entry.shape[direction]
     cdef RuleEngine *engine
     cdef EngineRule fresh
+    cdef rte_flow_query_count last
     cdef rte_flow_error error
+    cdef bint was_counted
     cdef int rc
     if shape == NULL or not entry.wanted or entry.state[direction] != RULE_IN:
         return ENOENT
@@ -364,18 +382,23 @@ cdef int reinstall(Provider *p, Entry *entry, int direction) noexcept nogil:
         if rc:
             return rc
     fill(p, entry, direction)
+    was_counted = read_count(entry, direction, &last)
     rc = engine_create_now(engine, &shape.table, shape.items, shape.actions, &fresh, &error)
     if rc == 0:
         rc = engine_destroy_now(engine, &shape.table, &entry.rule[direction], &error)
         if rc:
             engine_destroy_now(engine, &shape.table, &fresh, &error)
-    elif rc == EEXIST:
+    elif rc == EEXIST or rc == EIO:          # EIO: a queue does not say why
         rc = engine_destroy_now(engine, &shape.table, &entry.rule[direction], &error)
         if rc == 0:
             rc = engine_create_now(engine, &shape.table, shape.items, shape.actions, &fresh, &error)
+            if rc:
+                goes_unreplaced(p, entry, direction)
     if rc:
         note_refusal(p, &error)
         return rc
+    if was_counted:
+        counted_replaced(p, entry, direction, &last)
     entry.rule[direction] = fresh
     last_used_replaced(&p.watch, index_of(p, entry), direction, fresh.flow, p.now_ms)
     return 0

@@ -16,6 +16,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_OP_POLICY,
     CT_OFFLOAD_OP_UPD,
     CT_OFFLOAD_OP_WINDOW,
+    CT_OFFLOAD_R_COUNTED,
     CT_OFFLOAD_REASON_ALG,
     CT_OFFLOAD_REASON_INSERT_FAILED,
     CT_OFFLOAD_REASON_NAT_UNSUPPORTED,
@@ -30,6 +31,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_ctx,
 )
 from ctoffload_dpdk.providers._rte_flow_context cimport context_create, context_fill, context_read
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted
 from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, entry_new, entry_of, handle_of, index_of
 from ctoffload_dpdk.providers._rte_flow_install cimport install, installed, note_refusal, refuse, take_out
 from ctoffload_dpdk.providers._rte_flow_last_used cimport last_used_answer
@@ -227,6 +229,9 @@ cdef int op_del(Provider *p, ct_offload_op *op) noexcept nogil:
     cdef Entry *entry = entry_of(p, op.handle)
     if entry == NULL or entry.forgotten:
         return ENOENT
+    if counted(p, entry, op.counts):
+        op.flags |= CT_OFFLOAD_R_COUNTED
+        entry.is_counted = 1
     entry.lost = 0           # asked to remove it before it was said: the answer says it all
     if take_out(p, entry) == EINPROGRESS or entry.is_due:
         entry.op_id = op.op_id
@@ -246,10 +251,14 @@ cdef int op_upd(Provider *p, ct_offload_op *op) noexcept nogil:
         return refuse(op, ENODATA, CT_OFFLOAD_REASON_NO_LAST_USED)
     op.last_used_ms = 0
     op.sampled_ms = p.now_ms
-    if not entry.is_watched:
-        return 0
-    failed = last_used_answer(&p.watch, index_of(p, entry), p.now_ms, &op.last_used_ms, &op.sampled_ms)
-    return refuse(op, failed, CT_OFFLOAD_REASON_NO_LAST_USED) if failed else 0
+    if entry.is_watched:
+        failed = last_used_answer(&p.watch, index_of(p, entry), p.now_ms, &op.last_used_ms, &op.sampled_ms)
+        if failed:
+            return refuse(op, failed, CT_OFFLOAD_REASON_NO_LAST_USED)
+        op.sampled_ms = op.sampled_ms if op.sampled_ms > 0 else 0        # the clock has just begun
+    if counted(p, entry, op.counts):
+        op.flags |= CT_OFFLOAD_R_COUNTED
+    return 0
 
 
 cdef int op_window(Provider *p, ct_offload_op *op) noexcept nogil:

@@ -95,10 +95,13 @@ cdef struct Entry:
     uint8_t n_tries
     uint8_t in_use
     uint8_t wanted           # rules are to be in the NIC
+    uint8_t is_unsettled     # rules are on their way in or out
     uint8_t is_due           # on the list of those to be tried again
     uint8_t is_watched       # its use is watched
     uint8_t is_reading       # its context is being read by the query thread
     uint8_t lost             # its port went: the worker says so at its next poll
+    uint8_t has_told         # something of what its rules carried was told: see _rte_flow_counted.pxd
+    uint8_t is_counted       # its removal tells what they carried
     uint8_t forgotten        # the layer knows of it no more: freed when its last rule left
 
 cdef struct Counts:
@@ -126,6 +129,8 @@ cdef struct Provider:
     GroupPool groups
     LastUsed watch
     Entry *entries
+    void *told               # Told of _rte_flow_counted.pxd, by index; NULL until the first
+    uint32_t n_told
     uint32_t n_entries
     uint32_t capacity
     uint32_t free            # index + 1; 0: none
