@@ -36,6 +36,22 @@ COMMANDS = {
     "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
     "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
+    "run": ("ctoffload_dpdk.cli.run", "run", "Join two ports as a stateful bump in the wire, until told to stop."),
+    "dump": (
+        "ctoffload_dpdk.cli.remote",
+        "dump",
+        "List the connections of a running daemon, with their offload state.",
+    ),
+    "count": ("ctoffload_dpdk.cli.remote", "count", "Say how many connections there are."),
+    "flush": ("ctoffload_dpdk.cli.remote", "flush", "End connections: those that fit, or all."),
+    "get": ("ctoffload_dpdk.cli.remote", "get", "Show one connection."),
+    "del": ("ctoffload_dpdk.cli.remote", "delete", "End one connection."),
+    "events": ("ctoffload_dpdk.cli.remote", "events", "Say what happens to connections, as it happens."),
+    "stats": ("ctoffload_dpdk.cli.remote", "stats", "Show everything that is counted."),
+    "providers": ("ctoffload_dpdk.cli.remote", "providers", "List the providers and their figures."),
+    "status": ("ctoffload_dpdk.cli.remote", "status", "Say who runs, on what ports, and without what."),
+    "offload": ("ctoffload_dpdk.cli.remote", "offload", "Switch offload on or off while it runs."),
+    "ports": ("ctoffload_dpdk.cli.remote", "ports", "List the ports; take one out, or put it back."),
 }
 
 

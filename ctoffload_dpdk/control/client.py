@@ -87,6 +87,10 @@ class Client:
             raise CtoffloadError(f"the daemon is gone: {error.strerror}", errno=error.errno or 0, op=command) from None
         raise CtoffloadError("the daemon closed the connection", errno=errno.ECONNRESET, op=command, hint="see its log")
 
+    def wait_forever(self) -> None:
+        """No limit to how long the next piece of an answer may take: for streams."""
+        self._socket.settimeout(None)
+
     def close(self) -> None:
         self._lines.close()
         self._socket.close()
@@ -114,6 +118,12 @@ def is_last(line: bytes) -> bool:
     """Whether an answer ends with this line: its keys stand in a fixed order, and a part is rows or text."""
     _, _, rest = line[:80].partition(b', "schema": ')
     return not rest.partition(b", ")[2].startswith((b'"rows": ', b'"text": '))
+
+
+def rows_of(line: bytes) -> bytes:
+    """The rows of an answer's part as they came, JSON objects joined by commas; empty where it is a part of text."""
+    head, found, rows = line.partition(b'"rows": [')
+    return rows[: rows.rindex(b"]")] if found and len(head) < 80 else b""
 
 
 def not_reached(path: Path, error: OSError) -> CtoffloadError:

@@ -78,6 +78,17 @@ def offload(system: System, action: str = "status", provider: str | None = None,
     }
 
 
+def ports(system: System, action: str = "list", port: str | None = None) -> Document:
+    """The ports; one is taken out, or put back."""
+    if system.ports is None:
+        raise UsageError("the ports of this engine are not to be changed", errno=errno.ENOSYS, op="ports")
+    if action != "list":
+        if port is None:
+            raise UsageError(f"ports {action} needs port", errno=errno.EINVAL, op="ports", hint="the port's name")
+        (system.ports.remove if action == "remove" else system.ports.add)(port)
+    return {"ports": system.ports.as_rows()}
+
+
 def config(system: System, name: str | None = None, value: str | None = None) -> Document:
     """The settings that hold, each with its origin; with a name and a value: sets it until the source changes."""
     if system.configured is None:
@@ -124,6 +135,16 @@ RUNNING_COMMANDS = (
             Parameter("action", str, "status, on or off", choices=("status", "on", "off")),
             Parameter("provider", str, "the provider of this name alone"),
             Parameter("port", str, "the port of this name alone"),
+        ),
+    ),
+    Command(
+        "ports",
+        "The ports; takes one out while the engine runs, or puts it back.",
+        Answers.DOCUMENT,
+        ports,
+        (
+            Parameter("action", str, "list, remove or add", choices=("list", "remove", "add")),
+            Parameter("port", str, "the port's name"),
         ),
     ),
     Command(

@@ -37,17 +37,38 @@ class Configured(Protocol):
         """What is wrong in the sources as they are now."""
 
 
+class PortSource(Protocol):
+    """The ports as commands see them; what runs the engine gives one."""
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Each port, there or not."""
+
+    def remove(self, name: str) -> None:
+        """Takes a port out."""
+
+    def add(self, name: str) -> None:
+        """Puts it back in."""
+
+
 class System:
     """A running engine as commands see it. Belongs to the control thread; other threads go through `Server.call`.
 
     Each method does a bounded piece of work per call, or per step of what it yields; the loops go on between.
     """
 
-    def __init__(self, engine: Engine, configured: Configured | None = None, *, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        configured: Configured | None = None,
+        *,
+        notes: Sequence[str] = (),
+        ports: PortSource | None = None,
+    ) -> None:
         """notes: what it runs without, in words."""
         self.engine = engine
         self.configured = configured
         self.notes = list(notes)
+        self.ports = ports
         self.pid = os.getpid()
         self._began_s = time.monotonic()
         self._lost = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -11,9 +13,11 @@ from ctoffload_dpdk.conntrack import Conntrack, Nat
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
 from ctoffload_dpdk.engine._loop import FragmentPolicy, Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
+from ctoffload_dpdk.engine.threads import LoopThreads
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
 from ctoffload_dpdk.offload.eligibility import Eligibility
+from ctoffload_dpdk.providers.plan import Family, PlanChoice, Proto
 from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowProvider
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import bind
@@ -24,6 +28,7 @@ LOGGER = logging.getLogger("ctoffload.engine")
 # rte_ethdev.h: RTE_ETH_RX_OFFLOAD_{IPV4,UDP,TCP}_CKSUM. Asked for where the driver has them; else software verifies.
 RX_CHECKSUMS = 0x2 | 0x4 | 0x8
 SETTLE_TURNS = 100_000
+DRAIN_LIMIT_S = 30.0
 # What a turn makes the worker do is seen in the turn after it.
 IDLE_TURNS = 2
 # Fragments that wait are packet buffers that nobody receives into: so much of the smallest pool at most.
@@ -73,6 +78,8 @@ class Engine:
         self.layer.class_register(self.offload_class)
         self.loop = Loop(self.conntrack, self.layer)
         self.ports: dict[str, EnginePort] = {}
+        self.threads = LoopThreads(eal, [self.loop])
+        self.is_running = False
         self.is_closed = False
         self._apply(settings)
 
@@ -86,7 +93,34 @@ class Engine:
         self._apply(settings)
         return tuple(waiting)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is done inside happens between two turns of every loop."""
+        with contextlib.ExitStack() as stack:
+            for tracker in self.trackers:
+                stack.enter_context(tracker.held())
+            yield
+
+    def start(self, cores: Sequence[int] = ()) -> None:
+        """A thread for each loop and each provider from now on; `run_once` is theirs. cores: see LoopThreads."""
+        self._check_open("start")
+        self.layer.start()
+        self.is_running = True
+        self.threads.start(cores)
+
+    def stop(self) -> None:
+        """Ends the threads; the engine is stepped by hand again."""
+        if self.is_running:
+            self.threads.stop()
+            self.layer.stop()
+            self.is_running = False
+
     def _apply(self, settings: Settings) -> None:
+        with self.held():
+            self._apply_to_loops(settings)
+        self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
+
+    def _apply_to_loops(self, settings: Settings) -> None:
         """What may change at any time. The switch comes last: what it sets in motion goes by the new settings."""
         eligibility = Eligibility(
             min_packets=settings.ct_offload_after_packets,
@@ -110,7 +144,6 @@ class Engine:
             fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
         )
         self._apply_fragments()
-        self.layer.set_global_cfg({"hw-offload": "true" if settings.hw_offload else "false"})
 
     def _apply_fragments(self) -> None:
         """What holds for fragments, by the settings and by the pools of the ports that are in."""
@@ -150,9 +183,11 @@ class Engine:
             bind(probe, self.offload_class.probes[self.ports[peer].layer_port.id])
         self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
-        index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
+        with self.held():
+            index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
         self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size)
-        self._apply_fragments()
+        with self.held():
+            self._apply_fragments()
         return self.ports[name]
 
     def _prepare(self, port: Port, mempool: Mempool, peer: str) -> Prepared:
@@ -171,7 +206,8 @@ class Engine:
     def join(self, first: str, second: str) -> None:
         """What arrives at one port leaves by the other; the same name twice is a hairpin."""
         self._check_open("join")
-        self.loop.join(self.port(first).index, self.port(second).index)
+        with self.held():
+            self.loop.join(self.port(first).index, self.port(second).index)
 
     def set_zone(self, name: str, outer: int | None, inner: int | None, zone: int) -> None:
         """Packets of a port with these VLAN ids are in a conntrack zone; None, None: those without a tag.
@@ -185,12 +221,14 @@ class Engine:
         tags = tuple(tag for tag in (outer, inner) if tag is not None)
         taken = self.port(name)
         self.offload_class.set_zone(taken.layer_port, tags, zone)
-        self.loop.set_zone(taken.index, tags, zone)
+        with self.held():
+            self.loop.set_zone(taken.index, tags, zone)
 
     def set_nat(self, name: str, nat: Nat) -> None:
         """Connections that begin at this port are translated so from now on; `Nat()` ends that."""
         self._check_open("set_nat")
-        self.loop.set_nat(self.port(name).index, nat)
+        with self.held():
+            self.loop.set_nat(self.port(name).index, nat)
 
     def port(self, name: str) -> EnginePort:
         """The port of this name. Raises UsageError with those that are there."""
@@ -200,15 +238,25 @@ class Engine:
             )
         return self.ports[name]
 
-    def remove_port(self, name: str, now_ms: int) -> None:
-        """Takes a port out: its rules first, then the port stops. Its connections go on in software."""
+    def plans(self, first: str, second: str) -> dict[tuple[Proto, Family, bool], PlanChoice]:
+        """The plan for connections from one port to the other, by protocol, family and NAT or not."""
+        return self.offload_class.choices(self.port(first).layer_port, self.port(second).layer_port)
+
+    def remove_port(self, name: str, now_ms: int, *, vanished: bool = False) -> None:
+        """Takes a port out: its rules first, then the port stops. Its connections go on in software.
+
+        vanished: the device is gone already, and its rules with it.
+        """
         self._check_open("remove_port")
         taken = self.port(name)
-        self.loop.remove_port(taken.index)
-        self.layer.port_del(taken.layer_port)
-        self.run_once(now_ms)
+        with self.held():
+            self.loop.remove_port(taken.index)
+        self.layer.port_del(taken.layer_port, vanished=vanished)
+        if not self.is_running:
+            self.run_once(now_ms)
         del self.ports[name]
-        self._apply_fragments()
+        with self.held():
+            self._apply_fragments()
         taken.port.close()
 
     def run_once(self, now_ms: int) -> int:
@@ -260,7 +308,10 @@ class Engine:
         """Takes everything out of hardware: the switch goes off; connections go on in software."""
         self._check_open("drain")
         self.layer.set_global_cfg({"hw-offload": "false"})
-        self.settle(now_ms)
+        if self.is_running:
+            self.layer.drive(self.layer.is_settled, DRAIN_LIMIT_S, "connections are still in hardware")
+        else:
+            self.settle(now_ms)
 
     def _check_open(self, op: str) -> None:
         if self.is_closed:
@@ -271,8 +322,10 @@ class Engine:
         if self.is_closed:
             return
         self.is_closed = True
-        self.loop.close()
         self.layer.close()
+        if self.is_running:
+            self.threads.stop()
+        self.loop.close()
         for taken in reversed(self.ports.values()):  # the port that owns a switch comes first and goes last
             taken.port.close()
         self.ports.clear()

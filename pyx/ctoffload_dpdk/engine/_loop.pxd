@@ -8,6 +8,7 @@ from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
 from ctoffload_dpdk.engine._tap cimport PacketTap, Tap
 from ctoffload_dpdk.engine._zones cimport PortZones
 from ctoffload_dpdk.offload._shard cimport OffloadShard
+from ctoffload_dpdk.offload.libspsc cimport shared_word
 
 cdef enum:
     MAX_ENDS = 16
@@ -74,7 +75,10 @@ cdef class Loop:
     cdef PacketTap tapped       # keeps it alive
     cdef object conntrack       # keeps the shard alive
     cdef object layer
+    cdef shared_word stopping
+    cdef shared_word is_eager   # turns without a nap also where nothing comes
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil
+    cdef void turns(self) noexcept nogil
     cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil
     cdef void judge(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil
     cdef void fragment(self, End *end, rte_mbuf *mbuf, const Packet *packet, int64_t now_ms) noexcept nogil

@@ -34,6 +34,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     fragments_track,
     is_fragment,
 )
+from ctoffload_dpdk.conntrack._gate cimport Gate, gate_enter, gate_leave, gate_pass
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
     RTE_MBUF_F_RX_IP_CKSUM_BAD,
@@ -53,6 +54,12 @@ from ctoffload_dpdk.engine._zones cimport MAX_TAGS, N_VLANS, NO_ZONE, PairZone, 
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport shard_turn
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
+from ctoffload_dpdk.offload.libspsc cimport clock_ms, pause_us, shared_get, shared_set
+
+cdef enum:
+    IDLE_TURNS = 200         # turns in which nothing came, before the first nap
+    NAP_US = 4
+    NAP_LONGEST_US = 1000
 
 
 @dataclass(frozen=True)
@@ -248,6 +255,35 @@ cdef class Loop:
         with nogil:
             done = self.turn(now)
         return done
+
+    def serve(self) -> None:
+        """Turn after turn by the monotonic clock, on the calling thread, until another calls `stop`."""
+        with nogil:
+            self.turns()
+
+    def stop(self) -> None:
+        """Ends `serve` after the turn it is in; it can be called again after that."""
+        shared_set(&self.stopping, 1)
+
+    def set_eager(self, eager: bool) -> None:
+        """True: `serve` turns also while nothing comes, at a whole CPU; else it takes naps of up to 1 ms then."""
+        shared_set(&self.is_eager, eager)
+
+    cdef void turns(self) noexcept nogil:
+        """Between two turns a visitor may come in; while nothing comes, the naps get longer."""
+        cdef uint32_t idle = 0
+        cdef Gate *gate = &self.shard.gate
+        gate_enter(gate)
+        while not shared_get(&self.stopping):
+            idle = 0 if self.turn(clock_ms()) else idle + 1
+            if idle > IDLE_TURNS and not shared_get(&self.is_eager):
+                gate_leave(gate)
+                pause_us(min(NAP_US << min((idle - IDLE_TURNS) >> 4, <uint32_t> 8), <uint32_t> NAP_LONGEST_US))
+                gate_enter(gate)
+            else:
+                gate_pass(gate)
+        gate_leave(gate)
+        shared_set(&self.stopping, 0)
 
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil:
         cdef rte_mbuf *mbufs[BURST]

@@ -1,0 +1,70 @@
+"""The configuration of a running engine: files and OVSDB followed, commands taken, each change applied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from ctoffload_dpdk.base.errors import CtoffloadError
+from ctoffload_dpdk.cli.readiness import notify
+from ctoffload_dpdk.config import Watch
+from ctoffload_dpdk.engine import Engine
+
+LOGGER = logging.getLogger("ctoffload.run")
+
+
+class LiveConfiguration:
+    """What `System` wants of a configuration, over a Watch. Belongs to the control thread."""
+
+    def __init__(self, watch: Watch, engine: Engine) -> None:
+        self._watch = watch
+        self._engine = engine
+        self._said: list[str] = []
+        self._refused: CtoffloadError | None = None
+
+    def values(self) -> Mapping[str, tuple[bool | int | str, str]]:
+        configuration = self._watch.configuration
+        return {name: (configuration.settings[name], str(origin)) for name, origin in configuration.origins.items()}
+
+    def set(self, name: str, value: object, where: str) -> Sequence[str]:
+        return self._apply() if self._watch.command(name, value, where) else ()
+
+    def problems(self) -> Sequence[CtoffloadError]:
+        refused = [self._refused] if self._refused is not None else []
+        return [*self._watch.problems(), *refused]
+
+    def reload(self) -> None:
+        """Reads the file again, as SIGHUP asks for."""
+        notify("RELOADING=1")
+        LOGGER.info("the settings are read again")
+        if self._watch.reload():
+            self._apply()
+        self._say_problems()
+        notify("READY=1")
+
+    def poll(self) -> None:
+        """Takes what OVSDB says."""
+        if self._watch.poll():
+            self._apply()
+        self._watch.acknowledge()
+        self._say_problems()
+
+    def _apply(self) -> Sequence[str]:
+        """Hands what holds to the engine; returns what waits for the next start."""
+        try:
+            waiting = self._engine.apply(self._watch.configuration.settings)
+        except CtoffloadError as error:
+            self._refused = error
+            raise
+        self._refused = None
+        for name in waiting:
+            LOGGER.warning("%s takes effect at the next start", name)
+        return waiting
+
+    def _say_problems(self) -> None:
+        """Each problem once, until it goes away."""
+        now = [problem.message for problem in self.problems()]
+        for message in now:
+            if message not in self._said:
+                LOGGER.warning("%s; what held before goes on to hold", message)
+        self._said = now

@@ -1,0 +1,142 @@
+"""The ports of a running daemon: two that are joined, or one with itself; taken out and put back while it runs."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ctoffload_dpdk.base.errors import CtoffloadError, PortError, UsageError
+from ctoffload_dpdk.cli.devices import Device, not_taken, pci_devices
+from ctoffload_dpdk.dpdk import Eal, Event, Mempool
+from ctoffload_dpdk.engine import Engine
+from ctoffload_dpdk.providers.plan import Plan
+
+LOGGER = logging.getLogger("ctoffload.run")
+
+# How often a port that is gone is looked for.
+RETRY_S = 2.0
+
+
+class Ports:
+    """The ports, by the device each was asked for as. Belongs to the control thread."""
+
+    def __init__(self, eal: Eal, engine: Engine, mempool: Mempool, devices: Sequence[Device]) -> None:
+        self._eal = eal
+        self._engine = engine
+        self._mempool = mempool
+        self._devices = list(devices)
+        self._names: list[str] = []
+        self._away: dict[str, str] = {}  # name: why
+        self._removed: list[int] = []
+        self._next_try_s = 0.0
+        self._subscription = eal.on_event(Event.REMOVED, lambda port_id, _: self._removed.append(port_id))
+
+    def add_all(self) -> None:
+        """Takes every port in and joins them. Raises PortError."""
+        for device in self._devices:
+            names = [address.name for address in self._eal.ports() if device.names(address.name)]
+            if not names:
+                raise not_taken(device, self._eal.log.errors_since(0))
+            self._names += [name for name in names if name not in self._names]
+        if len(self._names) > 2:
+            raise PortError(f"these are {len(self._names)} ports: {', '.join(self._names)}", hint="name two, or one")
+        for name in self._names:
+            self._take_in(name)
+        self._join()
+
+    def _take_in(self, name: str) -> None:
+        other = [known for known in self._names if known != name]
+        self._engine.add_port(name, self._mempool, peer=other[0] if other else "")
+
+    def _join(self) -> None:
+        if len(self._engine.ports) == len(self._names):
+            self._engine.join(self._names[0], self._names[-1])
+
+    def joined(self) -> list[str]:
+        """The two names that packets go between; the same one twice for a hairpin."""
+        return [self._names[0], self._names[-1]]
+
+    def may_offload(self, name: str) -> bool:
+        """True where some kind of connection that comes by this port has a plan."""
+        to = self._names[-1] if name == self._names[0] else self._names[0]
+        return any(choice.plan is not Plan.NONE for choice in self._engine.plans(name, to).values())
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Each port, there or not."""
+        rows: list[dict[str, Any]] = []
+        for name in self._names:
+            if name in self._away:
+                rows.append({"name": name, "present": False, "why": self._away[name]})
+                continue
+            port = self._engine.port(name).port
+            info, link = port.info(), port.link()
+            rows.append(
+                {
+                    "name": name,
+                    "present": True,
+                    "driver": info.driver,
+                    "mac": info.mac,
+                    "link": link.is_up,
+                    "speed_mbps": link.speed_mbps,
+                    "switch_domain": info.switch_domain,
+                }
+            )
+        return rows
+
+    def remove(self, name: str) -> None:
+        """Takes a port out: its rules first. Raises UsageError, CtoffloadError."""
+        self._known(name)
+        if name in self._away:
+            raise UsageError(f"port {name} is out already", errno=errno.ENODEV, port=name)
+        self._engine.remove_port(name, 0)
+        self._away[name] = "taken out by a command"
+        LOGGER.warning("port %s was taken out by a command", name)
+
+    def add(self, name: str) -> None:
+        """Puts a port back in. Raises PortError where its device is not there."""
+        self._known(name)
+        if name not in self._away:
+            raise UsageError(f"port {name} is in already", errno=errno.EEXIST, port=name)
+        self._put_back(name)
+
+    def _known(self, name: str) -> None:
+        if name not in self._names:
+            known = ", ".join(self._names)
+            raise UsageError(f"there is no port {name}", errno=errno.ENODEV, port=name, hint=f"there are: {known}")
+
+    def _put_back(self, name: str) -> None:
+        device = next(device for device in self._devices if device.names(name))
+        if not any(address.name == name for address in self._eal.ports()):
+            self._eal.probe(device.devargs)
+        self._take_in(name)
+        del self._away[name]
+        self._join()
+        LOGGER.warning("port %s is back", name)
+
+    def look(self) -> None:
+        """Takes out ports whose devices vanished, and puts those back that came again."""
+        while self._removed:
+            self._vanished(self._removed.pop())
+        if time.monotonic() < self._next_try_s:
+            return
+        self._next_try_s = time.monotonic() + RETRY_S
+        for name in [name for name, why in self._away.items() if why == "its device vanished"]:
+            device = next(device for device in self._devices if device.names(name))
+            if device.is_pci and (pci_devices() / device.name).is_dir():
+                try:
+                    self._put_back(name)
+                except CtoffloadError as error:
+                    LOGGER.warning("port %s cannot be put back yet: %s", name, error.message)
+
+    def _vanished(self, port_id: int) -> None:
+        for name, taken in list(self._engine.ports.items()):
+            if taken.port.id == port_id:
+                self._away[name] = "its device vanished"
+                LOGGER.warning("the device of port %s vanished; its connections go on in software", name)
+                self._engine.remove_port(name, 0, vanished=True)
+
+    def close(self) -> None:
+        self._subscription.close()
