@@ -64,8 +64,8 @@ class Serving:
 @contextlib.contextmanager
 def connected(path: Path, timeout_s: float = 20) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(path))  # waits where many others do
         client.settimeout(timeout_s)
-        client.connect(str(path))
         yield client
 
 

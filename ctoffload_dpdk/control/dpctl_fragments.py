@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import SettingsError, UsageError
 from ctoffload_dpdk.control.dpctl import Arguments, DpctlCommand, DpctlError, begins_with, number_of
 from ctoffload_dpdk.control.system import System
 
@@ -19,6 +19,16 @@ def family_of(given: Arguments, quotes: str) -> int:
     if not given.words:
         raise DpctlError(f"parameter missing: {quotes}v4{quotes} for IPv4 or {quotes}v6{quotes} for IPv6")
     return int(given.words.pop(0)[1])
+
+
+def set_size(system: System, name: str, failed: str, family: int, value: int, **values: int) -> None:
+    """By the setting of that name; in an engine without configuration, where it takes effect."""
+    if system.configured is None:
+        return set_fragments(system, family, failed, **values)
+    try:
+        system.setting(name, value, "ovs-appctl")
+    except SettingsError:
+        raise DpctlError(failed, errno.EPERM) from None
 
 
 def set_fragments(system: System, family: int, failed: str, **values: int | bool) -> None:
@@ -46,9 +56,8 @@ def set_min_frag(system: System, given: Arguments) -> str:
     if value is None:
         raise DpctlError("parameter missing for minimum fragment size")
     failed = "requested minimum fragment size too small; see documentation"
-    set_fragments(
-        system, family, failed if value < 65536 else "requested minimum fragment size too large", min_size=value
-    )
+    says = failed if value < 65536 else "requested minimum fragment size too large"
+    set_size(system, f"ct-offload-fragment-min-size-ipv{family}", says, family, value, min_size=value)
     return "setting minimum fragment size successful"
 
 
@@ -57,7 +66,8 @@ def set_max_nfrags(system: System, given: Arguments) -> str:
     value = number_of(given.words[0], MAX_NUMBER) if given.words else None
     if value is None:
         raise DpctlError("parameter missing for maximum fragments")
-    set_fragments(system, 4, "setting maximum fragments failed", max_held=value)
+    failed = "setting maximum fragments failed"
+    set_size(system, "ct-offload-fragment-max-held", failed, 4, value, max_held=value)
     return "setting maximum fragments successful"
 
 

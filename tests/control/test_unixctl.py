@@ -134,7 +134,7 @@ def test_what_is_wrong_is_refused_in_ovs_words(appctl, words, text):
 def test_numbers_by_protocol_and_by_tcp_state(lab, appctl):
     assert appctl("dpctl/ct-stats-show") == "Connections Stats:\n    Total: 0\n"
     lab.tcp()
-    lab.tcp(established=False)
+    lab.tcp(established=False).send(A, "S")
     lab.udp()
     lab.ping()
     gre(lab)
