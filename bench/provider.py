@@ -54,7 +54,7 @@ class System:
         """A packet of each connection in both directions."""
         for reply, port in enumerate(self.layer_ports):
             self.frames.fill(self.order, reply=bool(reply))
-            self.frames.run(self.engine.conntrack, N, now_ms=1, port=port.id, port_generation=port.generation)
+            self.frames.run(self.engine.conntrack.shards[0], N, now_ms=1, port=port.id, port_generation=port.generation)
 
     def switch(self, on: bool) -> float:
         """ns per rule until all rules are in, or out."""
@@ -89,7 +89,7 @@ class System:
                 spent = time.thread_time_ns() - before
                 self.frames.fill(self.order, reply=True)
                 before = time.thread_time_ns() - spent
-            self.frames.run(self.engine.conntrack, N, now_ms=1, port=port.id, port_generation=port.generation)
+            self.frames.run(self.engine.conntrack.shards[0], N, now_ms=1, port=port.id, port_generation=port.generation)
             self.engine.settle(1)
         took = time.thread_time_ns() - before
         assert self.engine.rules().live >= 2 * N

@@ -1,4 +1,4 @@
-"""The running system: ports joined in pairs, one tracker, one layer, one provider. Stepped by `run_once`."""
+"""The running system: ports joined in pairs, loops with a shard each, one provider. Stepped by `run_once`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
-from ctoffload_dpdk.conntrack import Conntrack, Nat
+from ctoffload_dpdk.conntrack import Conntrack, Nat, Shards
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
 from ctoffload_dpdk.engine._loop import FragmentPolicy, Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
+from ctoffload_dpdk.engine.spread import queues_of, spread_evenly
 from ctoffload_dpdk.engine.threads import LoopThreads
 from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.offload import Port as LayerPort
 from ctoffload_dpdk.offload.eligibility import Eligibility
 from ctoffload_dpdk.providers.plan import Family, PlanChoice, Proto
 from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowProvider
-from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
+from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, Spread, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import bind
 from ctoffload_dpdk.settings import TABLE, Settings
 
@@ -42,13 +43,17 @@ FRAGMENT_POLICIES = {
 
 @dataclass(frozen=True)
 class EnginePort:
-    """One port of the engine: DPDK's object, its number in the loop, its identity in the layer, its pool's size."""
+    """One port of the engine: DPDK's object, its number in the loops, its identity in the layer, its pool's size.
+
+    queues: of software, each way: one per loop, or one where the port has no more or cannot spread packets over them.
+    """
 
     name: str
     port: Port
     index: int
     layer_port: LayerPort
     n_mbufs: int
+    queues: int
 
 
 class Engine:
@@ -66,19 +71,17 @@ class Engine:
             (settings.ct_offload_delete_budget, settings.ct_offload_add_budget, settings.ct_offload_query_budget),
             settings.ct_offload_provider_limit,
         )
-        self.conntrack = Conntrack(
-            max(settings.ct_offload_max_connections, 1),
-            layer=self.layer,
-            now_ms=now_ms,
-            events=events,
+        most = max(settings.ct_offload_max_connections, 1)
+        self.conntrack = Shards(
+            [Conntrack(most, layer=self.layer, now_ms=now_ms, events=events) for _ in range(settings.ct_offload_loops)]
         )
         self.provider = RteFlowProvider()
         self.layer.add_builtin("dpdk", lambda: self.provider)
         self.offload_class = RteFlowClass(self.provider, override_of(settings))
         self.layer.class_register(self.offload_class)
-        self.loop = Loop(self.conntrack, self.layer)
+        self.loops = tuple(Loop(shard, self.layer) for shard in self.conntrack.shards)
         self.ports: dict[str, EnginePort] = {}
-        self.threads = LoopThreads(eal, [self.loop])
+        self.threads = LoopThreads(eal, self.loops)
         self.is_running = False
         self.is_closed = False
         self._apply(settings)
@@ -138,11 +141,12 @@ class Engine:
         self.conntrack.tcp_liberal = not settings.ct_offload_tcp_sequence_check
         self.conntrack.strict_windows = settings.ct_offload_strict_windows
         self.layer.window_reads_per_s = settings.ct_offload_context_read_budget
-        self.loop.configure(
-            drop_invalid=settings.ct_offload_invalid == "drop",
-            expire_budget_us=settings.ct_offload_sweep_budget,
-            fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
-        )
+        for loop in self.loops:
+            loop.configure(
+                drop_invalid=settings.ct_offload_invalid == "drop",
+                expire_budget_us=settings.ct_offload_sweep_budget,
+                fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
+            )
         self._apply_fragments()
 
     def _apply_fragments(self) -> None:
@@ -166,8 +170,11 @@ class Engine:
         if name in self.ports:
             raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
         port = self.eal.port(name)
-        prepared = self._prepare(port, mempool, peer)
+        queues, spread = queues_of(port, len(self.loops))
+        prepared = self._prepare(port, mempool, peer, queues, spread)
         port.start()
+        if spread is not None:
+            spread_evenly(port, queues)
         try:
             port.set_promiscuous()
         except PortError as error:
@@ -184,17 +191,24 @@ class Engine:
         self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
         with self.held():
-            index = self.loop.add_port(port.id, layer_port.id, layer_port.generation)
-        self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size)
+            for loop in self.loops:
+                index = loop.add_port(port.id, layer_port.id, layer_port.generation, queues=queues)
+        self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size, queues)
         with self.held():
             self._apply_fragments()
         return self.ports[name]
 
-    def _prepare(self, port: Port, mempool: Mempool, peer: str) -> Prepared:
+    def _prepare(self, port: Port, mempool: Mempool, peer: str, queues: int, spread: Spread | None) -> Prepared:
         """Gives a port its queues, and what its rules need before it starts."""
         peer_id = next((address.id for address in self.eal.ports() if address.name == peer), None)
         prepared = set_up(
-            port, mempool, self.settings, rx_offloads=port.info().rx_offloads & RX_CHECKSUMS, peer=peer_id
+            port,
+            mempool,
+            self.settings,
+            rx_offloads=port.info().rx_offloads & RX_CHECKSUMS,
+            peer=peer_id,
+            queues=queues,
+            spread=spread,
         )
         for note in prepared.notes:
             LOGGER.warning("%s", note)
@@ -207,7 +221,8 @@ class Engine:
         """What arrives at one port leaves by the other; the same name twice is a hairpin."""
         self._check_open("join")
         with self.held():
-            self.loop.join(self.port(first).index, self.port(second).index)
+            for loop in self.loops:
+                loop.join(self.port(first).index, self.port(second).index)
 
     def set_zone(self, name: str, outer: int | None, inner: int | None, zone: int) -> None:
         """Packets of a port with these VLAN ids are in a conntrack zone; None, None: those without a tag.
@@ -222,13 +237,15 @@ class Engine:
         taken = self.port(name)
         self.offload_class.set_zone(taken.layer_port, tags, zone)
         with self.held():
-            self.loop.set_zone(taken.index, tags, zone)
+            for loop in self.loops:
+                loop.set_zone(taken.index, tags, zone)
 
     def set_nat(self, name: str, nat: Nat) -> None:
         """Connections that begin at this port are translated so from now on; `Nat()` ends that."""
         self._check_open("set_nat")
         with self.held():
-            self.loop.set_nat(self.port(name).index, nat)
+            for loop in self.loops:
+                loop.set_nat(self.port(name).index, nat)
 
     def port(self, name: str) -> EnginePort:
         """The port of this name. Raises UsageError with those that are there."""
@@ -250,7 +267,8 @@ class Engine:
         self._check_open("remove_port")
         taken = self.port(name)
         with self.held():
-            self.loop.remove_port(taken.index)
+            for loop in self.loops:
+                loop.remove_port(taken.index)
         self.layer.port_del(taken.layer_port, vanished=vanished)
         if not self.is_running:
             self.run_once(now_ms)
@@ -260,9 +278,9 @@ class Engine:
         taken.port.close()
 
     def run_once(self, now_ms: int) -> int:
-        """One turn of the loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""
+        """One turn of each loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""
         self.review(now_ms)
-        return self.loop.run_once(now_ms) + self.layer.run_workers(now_ms)
+        return sum(loop.run_once(now_ms) for loop in self.loops) + self.layer.run_workers(now_ms)
 
     def review(self, now_ms: int) -> None:
         """Asks drivers again that were too busy to say what they can; better plans take connections in. Costs nothing
@@ -281,7 +299,7 @@ class Engine:
         raise UsageError(f"still busy after {SETTLE_TURNS} turns", op="settle")
 
     def connections(self) -> ConnectionAccount:
-        """The tracker's part of the account."""
+        """The trackers' part of the account."""
         c = self.conntrack.counters()
         return ConnectionAccount(c.created, c.live, c.expired, c.closed, c.flushed, c.replaced)
 
@@ -298,11 +316,12 @@ class Engine:
     @property
     def trackers(self) -> list[Conntrack]:
         """The trackers of all loops, by shard."""
-        return [self.conntrack]
+        return list(self.conntrack.shards)
 
     def packets(self) -> LoopStats:
-        """The loop's part of the account."""
-        return self.loop.stats()
+        """The loops' part of the account."""
+        with self.held():
+            return sum((loop.stats() for loop in self.loops), LoopStats())
 
     def drain(self, now_ms: int) -> None:
         """Takes everything out of hardware: the switch goes off; connections go on in software."""
@@ -325,7 +344,8 @@ class Engine:
         self.layer.close()
         if self.is_running:
             self.threads.stop()
-        self.loop.close()
+        for loop in self.loops:
+            loop.close()
         for taken in reversed(self.ports.values()):  # the port that owns a switch comes first and goes last
             taken.port.close()
         self.ports.clear()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ctoffload_dpdk.base.errors import CtoffloadError, FlowError, PortError, errno_name
 from ctoffload_dpdk.dpdk import FlowSizes, Mempool, Port, RxMetadata
@@ -27,6 +28,14 @@ FEWEST = 128
 # Answers that say nothing of what a port can do.
 BUSY = (errno.EAGAIN, errno.ENOSPC, errno.ENOMEM)
 NO_SUCH_CALL = (errno.ENOSYS, errno.ENOTSUP)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a port is to spread packets over its queues of software. types: RTE_ETH_RSS_*; key: of the Toeplitz hash."""
+
+    types: int
+    key: bytes
 
 
 @dataclass(frozen=True)
@@ -82,22 +91,31 @@ def set_up(
     rx_offloads: int = 0,
     descriptors: int = 0,
     peer: int | None = None,
+    queues: int = 1,
+    spread: Spread | None = None,
 ) -> Prepared:
-    """Configures a port: one queue of software each way, its hairpin's on top, what rules need. Raises PortError.
+    """Configures a port: queues of software each way, its hairpin's on top, what rules need. Raises PortError.
 
-    peer: the id of the other port that the hairpin leads to, which is set up in the same way; None: back by this one.
+    spread: how packets are spread over several queues. peer: the id of the other port that the hairpin leads to, which
+    is set up in the same way; None: back by this one.
     """
     peer = port.id if peer is None else peer
     hairpins = hairpin_queues(port)
+    rss: dict[str, Any] = {} if spread is None else {"rss_types": spread.types, "rss_key": spread.key}
     delivered = port.configure(
-        rx_queues=1 + hairpins, tx_queues=1 + hairpins, rx_offloads=rx_offloads, rx_metadata=RX_METADATA
+        rx_queues=queues + hairpins,
+        tx_queues=queues + hairpins,
+        rx_offloads=rx_offloads,
+        rx_metadata=RX_METADATA,
+        **rss,
     )
     hairpin, hairpin_said = set_up_hairpin(port, peer) if hairpins else (None, why_no_hairpin(port))
     if hairpins and hairpin is None:
         # A port does not start with queues that were not set up. What it delivers was settled the first time.
-        port.configure(rx_offloads=rx_offloads)
-    port.setup_rx_queue(0, mempool, descriptors=descriptors)
-    port.setup_tx_queue(0, descriptors=descriptors)
+        port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, **rss)
+    for queue in range(queues):
+        port.setup_rx_queue(queue, mempool, descriptors=descriptors)
+        port.setup_tx_queue(queue, descriptors=descriptors)
     sizes, sizes_said, notes = set_aside(port, sizes_of(settings))
     return Prepared(
         sizes=sizes,

@@ -144,6 +144,10 @@ class Settings:
     ct_offload_rate: int = _number(0, 0, 2**31 - 1, "connections/s", "install at most so many; 0: no limit")
     ct_offload_burst: int = _number(1000, 1, 2**31 - 1, "connections", "of which so many at once")
 
+    ct_offload_loops: int = _number(
+        1, 1, 32, "loops", "of packets, each with a core and a share of connections", live=False
+    )
+
     ct_offload_add_budget: int = _number(2048, 1, 16384, "operations", "installations outstanding at once", live=False)
     ct_offload_delete_budget: int = _number(2048, 1, 16384, "operations", "removals outstanding at once", live=False)
     ct_offload_query_budget: int = _number(

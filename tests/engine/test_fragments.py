@@ -320,4 +320,4 @@ def test_an_engine_that_is_closed_gives_every_buffer_back(make_lab: Any) -> None
 
 def test_the_tracker_of_an_engine_holds_fragments_of_its_ports_alone(lab: Any) -> None:
     with pytest.raises(UsageError, match="a loop of the engine holds fragments"):
-        lab.engine.conntrack.track(Packets.of(firsts(1)))
+        lab.engine.trackers[0].track(Packets.of(firsts(1)))

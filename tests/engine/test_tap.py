@@ -34,7 +34,7 @@ def comments(tap: PacketTap, path) -> list[str]:
 
 def test_each_packet_says_what_software_made_of_it(lab, tmp_path):
     tap = PacketTap()
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     lab.udp()
     lab.packet(A, scapy.Ether(src="02:00:00:00:00:0a", dst="ff:ff:ff:ff:ff:ff") / scapy.ARP())
     bad = scapy.IP(src="198.51.100.1", dst="198.51.100.2") / scapy.TCP(sport=5, dport=6, flags="SF")
@@ -54,25 +54,25 @@ def test_packets_that_the_nic_forwards_are_not_of_the_software_path(lab):
     udp = lab.udp()
     assert udp.in_hardware
     tap = PacketTap()
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     udp.client_sends()
     assert len(tap.take()[0]) == 0
 
 
 def test_a_tap_that_was_taken_out_gets_nothing_more(lab):
     tap = PacketTap()
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     lab.udp(answered=False)
     with pytest.raises(UsageError, match="running already"):
-        lab.engine.loop.set_tap(PacketTap())
-    lab.engine.loop.set_tap(None)
+        lab.engine.loops[0].set_tap(PacketTap())
+    lab.engine.loops[0].set_tap(None)
     lab.udp(answered=False)
     assert tap.captured == 1
 
 
 def test_the_ring_is_bounded_and_what_it_cannot_hold_is_counted(lab):
     tap = PacketTap(snaplen=1500, ring_bytes=1)
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     frame = scapy.Ether(dst="02:00:00:00:00:0b") / scapy.IP(dst="198.51.100.2") / scapy.UDP(dport=9) / (b"x" * 1400)
     for _ in range(10):
         lab.send(A, Packets.of([bytes(frame)] * 20))
@@ -87,7 +87,7 @@ def test_the_ring_is_bounded_and_what_it_cannot_hold_is_counted(lab):
 
 def test_entries_of_many_sizes_come_out_as_they_went_in(lab):
     tap = PacketTap(ring_bytes=1)
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     dice = np.random.default_rng(1)
     base = scapy.Ether(dst="02:00:00:00:00:0b") / scapy.IP(dst="198.51.100.2") / scapy.UDP(dport=9)
     sent, taken = [], []
@@ -104,7 +104,7 @@ def test_entries_of_many_sizes_come_out_as_they_went_in(lab):
 
 def test_a_snapped_packet_keeps_its_length(lab):
     tap = PacketTap(snaplen=60)
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     lab.packet(A, scapy.Ether() / scapy.IP(dst="198.51.100.2") / scapy.UDP(dport=9) / (b"x" * 500))
     rows, packets = tap.take()
     assert (packets.length.tolist(), packets.wire_length.tolist()) == ([60], [542])
@@ -133,7 +133,7 @@ def test_a_snapped_packet_keeps_its_length(lab):
 )
 def test_a_condition_is_about_the_connection_of_a_packet(lab, conditions, fits):
     tap = PacketTap(**conditions)
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     lab.udp(host=1, answered=False)
     assert tap.captured == int(fits)
     lab.packet(B, scapy.Ether(dst="ff:ff:ff:ff:ff:ff") / scapy.ARP())
@@ -151,7 +151,7 @@ def test_what_is_no_condition_is_refused():
 
 def test_one_thread_fills_it_and_another_empties_it(lab):
     tap = PacketTap(ring_bytes=1)
-    lab.engine.loop.set_tap(tap)
+    lab.engine.loops[0].set_tap(tap)
     taken: list[bytes] = []
     done = threading.Event()
 

@@ -42,7 +42,7 @@ def exchange(engine: Engine) -> Any:
     """A UDP exchange between the two ports, handed to the tracker; its record."""
     ports = [port.layer_port for port in engine.ports.values()]
     for i, port in enumerate(ports):
-        engine.conntrack.process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
+        engine.conntrack.shards[0].process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
         engine.settle(1)
     (row,) = engine.conntrack.connections()
     return row

@@ -65,7 +65,7 @@ def translate(proto: str, nat: str) -> tuple[str, str]:
     back = scapy.Ether() / scapy.IP(src=SERVER, dst="192.0.2.7") / scapy.UDP(sport=80, dport=5000)
     for port, packet, rule in ((ends()[0], there, Nat.parse(nat)), (ends()[1], bytes(back), Nat())):
         packets = Packets.of([packet]).copy()
-        engine.conntrack.process(packets, 1, nat=rule, port=port.id, port_generation=port.generation)
+        engine.conntrack.shards[0].process(packets, 1, nat=rule, port=port.id, port_generation=port.generation)
         settle(1)
     (row,) = engine.conntrack.connections()
     return Reason(int(row["reason"])).name, refusal()
@@ -84,7 +84,7 @@ def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0
     for forth, flags in ((True, "S"), (False, "SA"), (True, "A")):
         port = ports[0 if forth else 1]
         packets = Packets.of([frame(proto, forth, ipv6, vlans, flags)])
-        engine.conntrack.process(packets, 1, port=port.id, port_generation=port.generation, zone=zone)
+        engine.conntrack.shards[0].process(packets, 1, port=port.id, port_generation=port.generation, zone=zone)
         settle(1)
     number = {"tcp": 6, "udp": 17, "icmp": 1}[proto]
     rows = engine.conntrack.connections()
@@ -120,7 +120,7 @@ def exchange() -> dict[str, Any]:
     """A UDP question and its answer reach the tracker; what became of the connection."""
     engine = held["engine"]
     for i, port in enumerate(ends()):
-        engine.conntrack.process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
+        engine.conntrack.shards[0].process(Packets.of([udp(i == 0)]), 1, port=port.id, port_generation=port.generation)
         settle(1)
     (row,) = engine.conntrack.connections()
     return {"reason": Reason(int(row["reason"])).name, "created": engine.rules().created, "live": engine.rules().live}

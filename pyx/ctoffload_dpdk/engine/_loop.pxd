@@ -34,7 +34,8 @@ cpdef enum FragmentPolicy:
 # One port as the loop uses it.
 cdef struct End:
     uint16_t ethdev
-    uint16_t queue
+    uint16_t queue           # of software, each way
+    bint receives            # False: the queue is the first loop's, too
     int32_t peer            # index of the port packets leave by; -1: none; its own: hairpin
     uint32_t port_id        # in the layer
     uint32_t port_generation

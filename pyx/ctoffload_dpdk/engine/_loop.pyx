@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.conntrack import Nat
@@ -62,27 +62,33 @@ cdef enum:
     NAP_LONGEST_US = 1000
 
 
+DROP_NAMES = (
+    "invalid", "tx-full", "no-peer", "not-linear", "fragment", "fragment-incomplete", "fragment-evicted",
+)
+UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
+
+
 @dataclass(frozen=True)
 class LoopStats:
-    """Packets since the loop was made. host_rx = host_tx + sum(sw_dropped) + held.
+    """Packets since the loop was made, or of several loops. host_rx = host_tx + sum(sw_dropped) + held.
 
     held: fragments that wait for the rest of their datagram now; sw_dropped by reason: invalid, tx-full, no-peer,
     not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
     room for others); untracked by reason: packets that passed untracked, a part of host_rx.
     """
 
-    host_rx: int
-    host_tx: int
-    held: int
-    tracked: int
-    sw_dropped: dict[str, int]
-    untracked: dict[str, int]
+    host_rx: int = 0
+    host_tx: int = 0
+    held: int = 0
+    tracked: int = 0
+    sw_dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROP_NAMES, 0))
+    untracked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(UNTRACKED_NAMES[1:], 0))
 
-
-DROP_NAMES = (
-    "invalid", "tx-full", "no-peer", "not-linear", "fragment", "fragment-incomplete", "fragment-evicted",
-)
-UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
+    def __add__(self, other: LoopStats) -> LoopStats:
+        return LoopStats(
+            self.host_rx + other.host_rx, self.host_tx + other.host_tx, self.held + other.held, self.tracked + other.tracked,
+            {name: n + other.sw_dropped[name] for name, n in self.sw_dropped.items()},
+            {name: n + other.untracked[name] for name, n in self.untracked.items()})
 
 
 cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
@@ -147,7 +153,8 @@ cdef int set_zone(End *end, tuple tags, int zone) except -1:
 cdef class Loop:
     """Receives on its ports, tracks, drops what the policy says, transmits by the peer port.
 
-    Owned by an Engine. The tracker and the layer outlive it.
+    Owned by an Engine. The tracker and the layer outlive it. `run_once` is for one thread; where that runs, every other
+    call needs the tracker held.
     """
 
     def __cinit__(self, conntrack: Conntrack, layer: OffloadLayer | None):
@@ -174,15 +181,20 @@ cdef class Loop:
         self.fragment_policy = fragments
         self.expire_budget_us = expire_budget_us
 
-    def add_port(self, ethdev: int, port_id: int, generation: int, queue: int = 0) -> int:
-        """Takes a started port in; returns its index in the loop. Packets that arrive before `join` are dropped."""
+    def add_port(self, ethdev: int, port_id: int, generation: int, queues: int = 1) -> int:
+        """Takes a started port in; returns its index in the loop. Packets that arrive before `join` are dropped.
+
+        queues: of software, each way. The loop's own is that of its shard's number; where there is none the loop does not
+        receive, and sends by the first.
+        """
         cdef End *end
         if self.n_ends == MAX_ENDS:
             raise UsageError(f"a loop serves at most {MAX_ENDS} ports", op="add_port")
         end = &self.ends[self.n_ends]
         memset(end, 0, sizeof(End))
         end.ethdev = ethdev
-        end.queue = queue
+        end.receives = self.shard.number < <uint32_t> queues
+        end.queue = <uint16_t> self.shard.number if end.receives else 0
         end.peer = -1
         end.port_id = port_id
         end.port_generation = generation
@@ -293,7 +305,7 @@ cdef class Loop:
         cdef int i
         ct_now(self.shard, now_ms)       # notices of the layer are judged by this turn's time
         for i in range(self.n_ends):
-            if not self.ends[i].up:
+            if not self.ends[i].up or not self.ends[i].receives:
                 continue
             n = rte_eth_rx_burst(self.ends[i].ethdev, self.ends[i].queue, mbufs, BURST)
             if n:
