@@ -38,7 +38,8 @@ def setting_flags(command: Command) -> Command:
     """Adds a flag for each setting of the table; they arrive as keyword arguments of the settings' field names."""
     for setting in reversed(list(TABLE.values())):
         words = f"{setting.doc[0].upper()}{setting.doc[1:]}."
-        metavar = None if setting.kind is bool else "|".join(setting.choices) or setting.unit.upper() or "NUMBER"
+        placeholder = "TEXT" if setting.kind is str else "NUMBER"
+        metavar = None if setting.kind is bool else "|".join(setting.choices) or setting.unit.upper() or placeholder
         command = click.option(setting.flag, setting.field, default=None, metavar=metavar, help=words)(command)
     return command
 

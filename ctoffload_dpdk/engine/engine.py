@@ -22,7 +22,7 @@ from ctoffload_dpdk.providers.plan import Family, PlanChoice, Proto
 from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowProvider
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, Spread, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import bind
-from ctoffload_dpdk.settings import TABLE, Settings
+from ctoffload_dpdk.settings import TABLE, Settings, read_helpers
 
 LOGGER = logging.getLogger("ctoffload.engine")
 
@@ -147,13 +147,14 @@ class Engine:
                 expire_budget_us=settings.ct_offload_sweep_budget,
                 fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
             )
+            loop.set_helpers(read_helpers(settings.ct_offload_helpers))
         self._apply_fragments()
 
     def _apply_fragments(self) -> None:
-        """What holds for fragments, by the settings and by the pools of the ports that are in."""
+        """What holds for fragments, by the settings and by the pools of the ports; each loop holds its part."""
         settings = self.settings
         pools = [taken.n_mbufs // POOL_SHARE for taken in self.ports.values()]
-        held = min([settings.ct_offload_fragment_max_held, *pools])
+        held = min([settings.ct_offload_fragment_max_held, *pools]) // len(self.loops)
         timeout_ms = settings.ct_offload_fragment_timeout * 1000
         self.conntrack.set_fragments(
             4, min_size=settings.ct_offload_fragment_min_size_ipv4, max_held=held, timeout_ms=timeout_ms

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.settings.helpers import HELPERS_FORM, read_helpers
 
 Value = bool | int | str
 
@@ -21,7 +22,8 @@ class Setting:
     """What is known of one setting.
 
     name: kebab-case, the same in TOML and in OVSDB's other_config; kind: bool, int or str; minimum, maximum: of an int,
-    in `unit`; choices: of a str; live: a change takes effect while running, else when the port starts next.
+    in `unit`; choices: of a str; form: of one without choices, in words, and read, which reads it or raises ValueError;
+    live: a change takes effect while running, else when the port starts next.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Setting:
     minimum: int = 0
     maximum: int = 0
     choices: tuple[str, ...] = ()
+    form: str = ""
+    read: Callable[[str], object] | None = None
     live: bool = True
 
     @property
@@ -55,7 +59,7 @@ class Setting:
             return "true or false"
         if self.kind is int:
             return f"{self.minimum} to {self.maximum}{f' {self.unit}' if self.unit else ''}"
-        return ", ".join(self.choices)
+        return self.form or ", ".join(self.choices)
 
     def parse(self, value: object, where: str = "") -> Value:
         """The value in its type; text is read as OVSDB and command lines give it.
@@ -63,7 +67,7 @@ class Setting:
         `where` names the source, e.g. "lab.toml line 3". Raises SettingsError.
         """
         parsed = self._typed(value)
-        if isinstance(parsed, str) and parsed not in self.choices:
+        if isinstance(parsed, str) and not self._is_read(parsed):
             parsed = None
         if isinstance(parsed, int) and not isinstance(parsed, bool) and not self.minimum <= parsed <= self.maximum:
             parsed = None
@@ -72,6 +76,15 @@ class Setting:
                 f"{where}{': ' if where else ''}{self.name} cannot be {shown(value)}", hint=f"it may be {self.allowed}"
             )
         return parsed
+
+    def _is_read(self, value: str) -> bool:
+        if self.read is None:
+            return value in self.choices
+        try:
+            self.read(value)
+        except ValueError:
+            return False
+        return True
 
     def _typed(self, value: object) -> Value | None:
         if self.kind is bool and isinstance(value, str):
@@ -102,6 +115,10 @@ def _choice(choices: tuple[str, ...], doc: str, *, live: bool = True) -> Any:
     return dataclasses.field(default=choices[0], metadata={"doc": doc, "choices": choices, "live": live})
 
 
+def _text(default: str, form: str, read: Callable[[str], object], doc: str) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc, "form": form, "read": read})
+
+
 def _timeout(default: int, doc: str) -> Any:
     return _number(default, 1, MAX_TIMEOUT_S, "s", doc)
 
@@ -125,6 +142,10 @@ class Settings:
     )
 
     ct_offload_invalid: str = _choice(("drop", "pass"), "what becomes of a packet that is invalid to the tracker")
+
+    ct_offload_helpers: str = _text(
+        "", HELPERS_FORM, read_helpers, "connections to which ports announce others, by protocol and zone"
+    )
 
     ct_offload_fragments: str = _choice(
         ("track", "pass", "drop"), "fragments are held until whole and tracked; pass untracked; are dropped"

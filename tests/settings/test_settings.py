@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ctoffload_dpdk.base.errors import SettingsError
-from ctoffload_dpdk.settings import TABLE, Settings, find, settings_from
+from ctoffload_dpdk.settings import TABLE, HelperRule, Settings, find, read_helpers, settings_from
 
 
 def test_the_defaults_are_valid_and_as_ovs_has_them():
@@ -35,7 +35,7 @@ def test_every_setting_is_named_bounded_and_explained(setting):
     assert setting.parse(setting.default) == setting.default
     assert setting.doc
     assert (setting.kind is int) == bool(setting.unit) == (setting.maximum > setting.minimum)
-    assert (setting.kind is str) == (len(setting.choices) > 1)
+    assert (setting.kind is str) == (len(setting.choices) > 1 or bool(setting.form and setting.read))
     assert setting.ovsdb_key == f"other_config:{setting.name}"
     assert setting.flag.startswith(f"--{setting.name}")
 
@@ -49,6 +49,8 @@ def test_every_setting_is_named_bounded_and_explained(setting):
         ("ct-offload-rate", "12", 12),
         ("ct-offload-rate", 12, 12),
         ("ct-offload-establish-at", "reply", "reply"),
+        ("ct-offload-helpers", "ftp=21,tftp=69@5", "ftp=21,tftp=69@5"),
+        ("ct-offload-helpers", "", ""),
     ],
 )
 def test_values_are_read_typed_or_as_text(name, text, value):
@@ -73,6 +75,15 @@ def test_values_are_read_typed_or_as_text(name, text, value):
         ("ct-offload-establish-at", "now", "established, reply"),
         ("ct-offload-establish-at", ["reply"], "established, reply"),
         ("ct-offload-establish-at", None, "established, reply"),
+        ("ct-offload-helpers", "sip=5060", "helpers: ftp, tftp"),
+        ("ct-offload-helpers", "ftp", "helper=port"),
+        ("ct-offload-helpers", "ftp=0", "helper=port"),
+        ("ct-offload-helpers", "ftp=65536", "helper=port"),
+        ("ct-offload-helpers", "ftp=21@", "helper=port"),
+        ("ct-offload-helpers", "ftp=21@65536", "helper=port"),
+        ("ct-offload-helpers", "ftp=2\u0661", "helper=port"),
+        ("ct-offload-helpers", ",", "helper=port"),
+        ("ct-offload-helpers", ",".join(["ftp=21"] * 17), "at most 16"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place_and_what_may_be(name, value, hint):
@@ -100,3 +111,12 @@ def test_settings_never_change_and_are_never_wrong():
         Settings(ct_offload_rate=-1)
     with pytest.raises(SettingsError, match="hw-offload cannot be 'true'"):
         Settings(hw_offload="true")
+
+
+def test_helpers_are_read_in_order():
+    assert read_helpers("ftp=21, ftp=2121@0,tftp=69@5") == (
+        HelperRule("ftp", 21),
+        HelperRule("ftp", 2121, 0),
+        HelperRule("tftp", 69, 5),
+    )
+    assert read_helpers(" ") == ()

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._packet cimport (
-    HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, Action, NatAction, NatRange,
+    ANY_ZONE, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, Action, HelperChoice, NatAction, NatRange,
 )
 
 cdef dict HELPERS = {"": 0, "ftp": HELPER_FTP, "tftp": HELPER_TFTP}
@@ -44,6 +44,14 @@ cdef NatAction make_nat(nat) except *:
         made.dst = make_range(nat.dst)
     made.choice = {"hash": 0, "random": NAT_RANDOM, "persistent": NAT_PERSISTENT}[nat.choice]
     made.family = nat.family
+    return made
+
+
+cdef HelperChoice make_helper(rule) except *:
+    cdef HelperChoice made
+    made.helper = helper_number(rule.helper)
+    made.port = rule.port
+    made.zone = ANY_ZONE if rule.zone is None else rule.zone
     return made
 
 

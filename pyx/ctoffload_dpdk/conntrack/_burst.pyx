@@ -7,7 +7,7 @@ from ctoffload_dpdk.conntrack._expect cimport expected
 from ctoffload_dpdk.conntrack._hardware cimport (
     hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_visible,
 )
-from ctoffload_dpdk.conntrack._helper cimport helper_after, helper_before, helper_begin, helper_child, helper_fits
+from ctoffload_dpdk.conntrack._helper cimport helper_after, helper_before, helper_begin, helper_child, helper_for
 from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
     EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
@@ -122,6 +122,7 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
     cdef uint32_t slot
     cdef Nat nat
     cdef bint translate_it, fits
+    cdef uint8_t helper
     if parsed.key.proto == PROTO_TCP:
         verdict.reason = tcp_may_begin(parsed)
     else:
@@ -154,8 +155,10 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
     if slot and expectation != NULL:
         helper_child(shard, slot, expectation)
         shard.counters.expected += 1
-    elif slot and helper_fits(action, parsed):
-        helper_begin(shard, slot, action.helper)
+    elif slot and (action.helper or action.n_helpers):
+        helper = helper_for(action, parsed)
+        if helper:
+            helper_begin(shard, slot, helper)
     if slot:
         remember_port(shard, &shard.conns[slot], packet, False)
         if shard.offload != NULL:

@@ -5,8 +5,8 @@ from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._packet cimport Action, Packet, Verdict
 from ctoffload_dpdk.conntrack._state cimport Expectation, Shard
 
-# The action's helper is for this packet's protocol.
-cdef bint helper_fits(const Action *action, const Parsed *parsed) noexcept nogil
+# Who reads along on the connection that this packet begins; 0 for nobody.
+cdef uint8_t helper_for(const Action *action, const Parsed *parsed) noexcept nogil
 # The connection of that slot begins with a helper.
 cdef void helper_begin(Shard *shard, uint32_t slot, uint8_t kind) noexcept nogil
 # The connection of that slot begins because it was expected.

@@ -13,13 +13,14 @@ from ctoffload_dpdk.conntrack._ftp cimport (
 from ctoffload_dpdk.conntrack._key cimport Parsed
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._packet cimport (
-    CS_INVALID, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_SRC, PKT_WHOLE, REFUSED_HELPER, Action, Packet, Verdict,
+    ANY_ZONE, CS_INVALID, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_SRC, PKT_WHOLE, REFUSED_HELPER, Action, HelperChoice, Packet,
+    Verdict,
 )
 from ctoffload_dpdk.conntrack._parse cimport Layers, find_l3
 from ctoffload_dpdk.conntrack._state cimport (
     CONN_LABELLED, CONN_NAT, MORE_CHILD, MORE_HELPED, Conn, Expectation, Helper, Shard, Skew,
 )
-from ctoffload_dpdk.conntrack._tuple cimport Tuple
+from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
 
 cdef enum:
     PROTO_TCP = 6
@@ -34,10 +35,25 @@ cdef enum:
     TFTP_WRITE = 2
 
 
-cdef bint helper_fits(const Action *action, const Parsed *parsed) noexcept nogil:
-    if action.helper == HELPER_FTP:
-        return parsed.key.proto == PROTO_TCP
-    return action.helper == HELPER_TFTP and parsed.key.proto == PROTO_UDP
+cdef inline bint is_for(uint8_t helper, uint8_t proto) noexcept nogil:
+    return (helper == HELPER_FTP and proto == PROTO_TCP) or (helper == HELPER_TFTP and proto == PROTO_UDP)
+
+
+cdef uint8_t helper_for(const Action *action, const Parsed *parsed) noexcept nogil:
+    cdef const HelperChoice *choice
+    cdef Tuple ends
+    cdef uint32_t i
+    if is_for(action.helper, parsed.key.proto):
+        return action.helper
+    if not action.n_helpers:
+        return 0
+    tuple_of_key(&parsed.key, parsed.swapped, &ends)
+    for i in range(action.n_helpers):
+        choice = &action.helpers[i]
+        if (choice.port == ends.dst_port and (choice.zone == ANY_ZONE or choice.zone == parsed.key.zone)
+                and is_for(choice.helper, parsed.key.proto)):
+            return choice.helper
+    return 0
 
 
 cdef void helper_begin(Shard *shard, uint32_t slot, uint8_t kind) noexcept nogil:

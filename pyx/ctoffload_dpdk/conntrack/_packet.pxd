@@ -1,5 +1,5 @@
 # What goes into the engine with a burst and what comes out of it.
-from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 # ct_state bits, with OVS's names and values.
 cpdef enum CtState:
@@ -59,6 +59,15 @@ cdef enum:
     HELPER_FTP = 1
     HELPER_TFTP = 2
 
+# Connections to a port, in a zone or in any, have a helper.
+cdef struct HelperChoice:
+    int32_t zone             # ANY_ZONE: in any
+    uint16_t port            # host order; before translation
+    uint8_t helper
+
+cdef enum:
+    ANY_ZONE = -1
+
 # What is translated.
 cdef enum:
     NAT_SRC = 1
@@ -86,9 +95,11 @@ cdef struct NatAction:
     uint8_t family           # of the ranges: 4 or 6; 0: no address is given
 
 # The ct() action applied to a burst. nat: packets of translated connections are rewritten in place; NULL: none is.
-# helper: new connections of its protocol get it.
+# helper: new connections of its protocol get it; else the first of `helpers` that fits one.
 cdef struct Action:
     const NatAction *nat
+    const HelperChoice *helpers
+    uint32_t n_helpers
     uint8_t helper
     bint commit
     bint force

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.conntrack._conntrack cimport Action, NatAction, Packet, Shard, Verdict
 from ctoffload_dpdk.conntrack._fragments cimport Fragments, Line
+from ctoffload_dpdk.conntrack._packet cimport HelperChoice
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
 from ctoffload_dpdk.engine._tap cimport PacketTap, Tap
@@ -12,6 +13,7 @@ from ctoffload_dpdk.offload.libspsc cimport shared_word
 
 cdef enum:
     MAX_ENDS = 16
+    MAX_HELPERS = 16
     BURST = 32
     DATAGRAMS = 16          # whose time is up, dropped in one turn at most
 
@@ -65,6 +67,7 @@ cdef class Loop:
     cdef End ends[MAX_ENDS]
     cdef int n_ends
     cdef Action action
+    cdef HelperChoice helpers[MAX_HELPERS]
     cdef bint translates        # some port has a translation, so packets of all are translated where their connection is
     cdef bint drop_invalid
     cdef int fragment_policy    # FragmentPolicy

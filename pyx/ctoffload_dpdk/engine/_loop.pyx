@@ -3,12 +3,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.conntrack import Nat
+from ctoffload_dpdk.settings import HelperRule
 
-from ctoffload_dpdk.conntrack._action cimport make_nat
+from ctoffload_dpdk.conntrack._action cimport make_helper, make_nat
 from ctoffload_dpdk.conntrack._conntrack cimport (
     CS_INVALID,
     PKT_L3_BAD,
@@ -239,6 +241,15 @@ cdef class Loop:
             raise UsageError(f"no such port in this loop: {index}", op="set_nat")
         self.ends[index].nat = make_nat(nat)
         self.translates = True
+
+    def set_helpers(self, rules: Sequence[HelperRule]) -> None:
+        """Who reads along on connections that begin from now on: of these rules the first that fits."""
+        if len(rules) > MAX_HELPERS:
+            raise UsageError(f"{len(rules)} helpers, of {MAX_HELPERS} at most", op="set_helpers")
+        for i, chosen in enumerate(rules):
+            self.helpers[<int> i] = make_helper(chosen)
+        self.action.helpers = self.helpers
+        self.action.n_helpers = len(rules)
 
     def set_tap(self, tap: PacketTap | None) -> None:
         """Copies of what is sent on and dropped go there from now on; None: nowhere. One tap at a time.
