@@ -35,7 +35,9 @@ from ctoffload_dpdk.conntrack._state cimport (
     Record, Zone,
 )
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, table_close, table_open
-from ctoffload_dpdk.conntrack._timeouts cimport N_TIMEOUT_CLASSES, policy_index, policy_reset, timeouts_close, timeouts_open
+from ctoffload_dpdk.conntrack._timeouts cimport (
+    N_TIMEOUT_CLASSES, policy_changed, policy_index, policy_reset, timeouts_close, timeouts_open,
+)
 from ctoffload_dpdk.conntrack._wheel cimport wheel_open
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT
@@ -808,6 +810,7 @@ cdef class Conntrack:
         policy_reset(shard, index)
         for name, value in timeouts_s.items():
             shard.policies[index].ms[TIMEOUT_NAMES.index(name)] = <int64_t> value * 1000
+        policy_changed(shard, index)
 
     def clear_timeout_policy(self, policy: int) -> None:
         """Connections of this policy get the defaults with their next packet."""

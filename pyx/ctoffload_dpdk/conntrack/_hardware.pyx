@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ctoffload_dpdk.conntrack._key cimport Parsed, is_icmp
+from ctoffload_dpdk.conntrack._key cimport Key, Parsed, is_icmp, prefetch
 from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, release_one
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_EXCUSED, UPDATE_VALID
@@ -14,13 +14,12 @@ from ctoffload_dpdk.conntrack._segment cimport (
     tcp_flags,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_OFFERED, HW_ASKED,
+    CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_OFFERED,
+    CONN_SWAPPED, HW_ASKED,
     HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, WIN_AGAIN, WIN_LIBERAL,
-    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, generation_of,
+    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, Port, generation_of,
 )
-from ctoffload_dpdk.conntrack._timeouts cimport (
-    N_TIMEOUT_CLASSES, TIMEOUT_ICMP_FIRST, TIMEOUT_UDP_FIRST, timeout_ms,
-)
+from ctoffload_dpdk.conntrack._timeouts cimport longest_timeout_ms, timeout_ms
 from ctoffload_dpdk.conntrack._tuple cimport Tuple
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 from ctoffload_dpdk.conntrack._window cimport restore_timeout
@@ -33,8 +32,8 @@ from ctoffload_dpdk.offload._shard cimport (
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_F_ALG, CT_OFFLOAD_F_DNAT, CT_OFFLOAD_F_MIDSTREAM, CT_OFFLOAD_F_SNAT, CT_OFFLOAD_F_STRICT, CT_OFFLOAD_ID,
     CT_OFFLOAD_ID_GENERATION, CT_OFFLOAD_ID_SLOT, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_R_BYPASS, CT_OFFLOAD_REASON_BACK_OFF,
-    CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED, ct_offload_counts, ct_offload_ctx, ct_offload_tcp_peer,
-    ct_offload_tuple,
+    CT_OFFLOAD_REASON_CLOSING, CT_OFFLOAD_REASON_NO_LAST_USED, ct_offload_counts, ct_offload_ctx, ct_offload_port,
+    ct_offload_tcp_peer, ct_offload_tuple,
 )
 
 cdef enum:
@@ -44,6 +43,7 @@ cdef enum:
     ASK_AGAIN_MS = 1000
     UNDER_WAY_S = 2          # packets that passed the NIC before its rules did have come by then
     UNKNOWN_WSCALE = 0xff
+    OFFERS_AHEAD = 16        # connections between fetching one and offering it
 
 
 cdef inline uint64_t id_of(const Shard *shard, uint32_t slot) noexcept nogil:
@@ -225,6 +225,7 @@ cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil:
         if shard.offer_next >= shard.slot_top:
             shard.offer_next = 0
             return
+        fetch_connection(shard, shard.offer_next + OFFERS_AHEAD)
         offer(shard, shard.offer_next)
         shard.offer_next += 1
         n_slots -= 1
@@ -385,7 +386,21 @@ cdef void fill_tuple(const Shard *shard, uint32_t slot, bint reply, ct_offload_t
         out.dst_port = swap16(ends.dst_port)
 
 
-cdef uint32_t flags_of(const Shard *shard, uint32_t slot) noexcept nogil:
+# Both tuples of a connection that is not translated and has ports: its key, either way round.
+cdef inline void fill_plain_tuples(const Conn *conn, ct_offload_tuple *out) noexcept nogil:
+    cdef const Key *key = &conn.key
+    cdef bint swapped = conn.flags & CONN_SWAPPED != 0
+    cdef ct_offload_tuple *forth = &out[1] if swapped else &out[0]
+    cdef ct_offload_tuple *back = &out[0] if swapped else &out[1]
+    memcpy(forth.src, key.a, 16)
+    memcpy(forth.dst, key.b, 16)
+    memcpy(back.src, key.b, 16)
+    memcpy(back.dst, key.a, 16)
+    forth.src_port = back.dst_port = swap16(key.a_port)
+    forth.dst_port = back.src_port = swap16(key.b_port)
+
+
+cdef inline uint32_t flags_of(const Shard *shard, uint32_t slot) noexcept nogil:
     cdef const Conn *conn = &shard.conns[slot]
     cdef uint32_t flags = CT_OFFLOAD_F_MIDSTREAM if conn.flags & CONN_MIDSTREAM else 0
     if conn.flags & CONN_NAT:
@@ -396,7 +411,7 @@ cdef uint32_t flags_of(const Shard *shard, uint32_t slot) noexcept nogil:
     return flags
 
 
-cdef void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept nogil:
+cdef inline void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept nogil:
     peer.seq_lo = conn.seq_lo[i]
     peer.seq_hi = conn.seq_hi[i]
     peer.max_win = conn.max_win[i]
@@ -405,54 +420,54 @@ cdef void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) noexcept
     peer.state = peer_state(conn, i)
 
 
-cdef int64_t longest_timeout(const Shard *shard, const Conn *conn) noexcept nogil:
-    cdef int first = 0
-    cdef int end = TIMEOUT_UDP_FIRST
-    cdef int64_t longest = 0
-    if conn.timeout >= TIMEOUT_ICMP_FIRST:
-        first = TIMEOUT_ICMP_FIRST
-        end = N_TIMEOUT_CLASSES
-    elif conn.timeout >= TIMEOUT_UDP_FIRST:
-        first = TIMEOUT_UDP_FIRST
-        end = TIMEOUT_ICMP_FIRST
-    while first < end:
-        longest = max(longest, shard.policies[conn.policy].ms[first])
-        first += 1
-    return longest
+cdef inline void fill_port(const Port *port, ct_offload_port *out) noexcept nogil:
+    out.id = port.id
+    out.generation = port.generation
 
 
 cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil:
     cdef Shard *shard = <Shard *> user
     cdef uint32_t slot = CT_OFFLOAD_ID_SLOT(conn_id)
     cdef const Conn *conn
-    cdef int i
     if slot == 0 or slot >= shard.slot_top:
         return False
     conn = &shard.conns[slot]
     if not conn.flags & CONN_LIVE or generation_of(conn) != CT_OFFLOAD_ID_GENERATION(conn_id):
         return False
-    memset(ctx, 0, sizeof(ct_offload_ctx))
+    # member by member: clearing it first cost as much as the rest
     ctx.conn_id = conn_id
-    fill_tuple(shard, slot, False, &ctx.tuple[0])
-    fill_tuple(shard, slot, True, &ctx.tuple[1])
-    ctx.port[0].id = shard.ports[conn.port_orig].id
-    ctx.port[0].generation = shard.ports[conn.port_orig].generation
-    ctx.port[1].id = shard.ports[conn.port_reply].id
-    ctx.port[1].generation = shard.ports[conn.port_reply].generation
+    if conn.flags & CONN_NAT or is_icmp(&conn.key):
+        fill_tuple(shard, slot, False, &ctx.tuple[0])
+        fill_tuple(shard, slot, True, &ctx.tuple[1])
+    else:
+        fill_plain_tuples(conn, ctx.tuple)
+    fill_port(&shard.ports[conn.port_orig], &ctx.port[0])
+    fill_port(&shard.ports[conn.port_reply], &ctx.port[1])
+    ctx.label[0] = shard.labels[slot].word[0] if conn.flags & CONN_LABELLED else 0
+    ctx.label[1] = shard.labels[slot].word[1] if conn.flags & CONN_LABELLED else 0
     ctx.mark = conn.mark
     ctx.timeout_ms = <uint32_t> min(timeout_ms(shard, conn), <int64_t> 0xffffffffU)
-    ctx.timeout_max_ms = <uint32_t> min(longest_timeout(shard, conn), <int64_t> 0xffffffffU)
+    ctx.timeout_max_ms = <uint32_t> min(longest_timeout_ms(shard, conn), <int64_t> 0xffffffffU)
     ctx.flags = flags_of(shard, slot)
-    if is_to_be_strict(shard, slot):
-        ctx.flags |= CT_OFFLOAD_F_STRICT
+    memset(ctx.peer, 0, sizeof(ctx.peer))
+    if conn.key.proto == PROTO_TCP:
+        fill_peer(conn, 0, &ctx.peer[0])
+        fill_peer(conn, 1, &ctx.peer[1])
+        ctx.flags |= CT_OFFLOAD_F_STRICT if is_to_be_strict(shard, slot) else 0
     ctx.zone = conn.key.zone
     ctx.eth_type = 0x0800 if conn.key.family == 4 else 0x86dd
     ctx.proto = conn.key.proto
-    for i in range(2):
-        ctx.label[i] = shard.labels[slot].word[i] if conn.flags & CONN_LABELLED else 0
-        if conn.key.proto == PROTO_TCP:
-            fill_peer(conn, i, &ctx.peer[i])
+    memset(ctx.reserved, 0, sizeof(ctx.reserved))
     return True
+
+
+# A connection's two lines and what goes with them: read by the filling, written by the notices that follow it.
+cdef void fetch_connection(void *user, uint32_t slot) noexcept nogil:
+    cdef Shard *shard = <Shard *> user
+    if slot < shard.slot_top:
+        prefetch(&shard.conns[slot])
+        prefetch(&shard.conns[slot].packets)
+        prefetch(&shard.hardware[slot])
 
 
 # --- joining and parting ---------------------------------------------------------------------------------------------
@@ -469,6 +484,7 @@ cdef void hardware_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
     cdef ConnTable table
     table.user = shard
     table.fill = fill_context
+    table.prefetch = fetch_connection
     table.notice = take_notice
     shard.offload = offload
     shard_attach(offload, table)
@@ -491,6 +507,7 @@ cdef void hardware_detach(Shard *shard) noexcept nogil:
             conn_end(shard, slot, CAUSE_FLUSHED, shard.now_ms)
     table.user = NULL
     table.fill = fill_nothing
+    table.prefetch = NULL
     table.notice = take_nothing
     shard_set_packets(shard.offload, NULL)
     shard_attach(shard.offload, table)

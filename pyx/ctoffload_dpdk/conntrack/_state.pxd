@@ -9,7 +9,7 @@ from ctoffload_dpdk.offload._shard cimport OffloadShard
 cdef enum:
     BURST = 32
     N_CAUSES = 4
-    N_TIMEOUTS = 16          # room for N_TIMEOUT_CLASSES
+    N_TIMEOUTS = 16          # room for N_TIMEOUT_CLASSES and the longest of each protocol
     MAX_POLICIES = 65536
     MAX_PORTS = 65536
     N_ZONES = 65536

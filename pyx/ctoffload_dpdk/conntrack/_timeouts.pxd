@@ -17,15 +17,29 @@ cpdef enum TimeoutClass:
     TIMEOUT_ICMP_REPLY = 10
     N_TIMEOUT_CLASSES = 11
 
+# Behind the classes: the longest of each protocol's.
+cdef enum:
+    LONGEST_TCP = 13
+    LONGEST_UDP = 14
+    LONGEST_ICMP = 15
+
 cdef int timeouts_open(Shard *shard) noexcept nogil
 cdef void timeouts_close(Shard *shard) noexcept nogil
 # The index of a policy id, made where there is none; 0, the defaults, when no more fit.
 cdef uint32_t policy_index(Shard *shard, uint32_t policy_id) noexcept nogil
 cdef void policy_reset(Shard *shard, uint32_t index) noexcept nogil
+# A policy was changed.
+cdef void policy_changed(Shard *shard, uint32_t index) noexcept nogil
 
 
 cdef inline int64_t timeout_ms(const Shard *shard, const Conn *conn) noexcept nogil:
     return shard.policies[conn.policy].ms[conn.timeout]
+
+
+# The longest of any state of this connection.
+cdef inline int64_t longest_timeout_ms(const Shard *shard, const Conn *conn) noexcept nogil:
+    cdef int of_proto = LONGEST_TCP + (conn.timeout >= TIMEOUT_UDP_FIRST) + (conn.timeout >= TIMEOUT_ICMP_FIRST)
+    return shard.policies[conn.policy].ms[of_proto]
 
 
 # Counts the idle time from now in a class. A shorter timeout than before needs an earlier look.

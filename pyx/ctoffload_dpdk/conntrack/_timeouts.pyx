@@ -29,6 +29,19 @@ cdef void policy_reset(Shard *shard, uint32_t index) noexcept nogil:
     cdef int i
     for i in range(N_TIMEOUT_CLASSES):
         shard.policies[index].ms[i] = DEFAULT_S[i] * 1000
+    policy_changed(shard, index)
+
+
+cdef void policy_changed(Shard *shard, uint32_t index) noexcept nogil:
+    cdef int64_t *ms = shard.policies[index].ms
+    cdef int i
+    ms[<int> LONGEST_TCP] = ms[<int> LONGEST_UDP] = ms[<int> LONGEST_ICMP] = 0
+    for i in range(TIMEOUT_UDP_FIRST):
+        ms[<int> LONGEST_TCP] = max(ms[<int> LONGEST_TCP], ms[i])
+    for i in range(TIMEOUT_UDP_FIRST, TIMEOUT_ICMP_FIRST):
+        ms[<int> LONGEST_UDP] = max(ms[<int> LONGEST_UDP], ms[i])
+    for i in range(TIMEOUT_ICMP_FIRST, N_TIMEOUT_CLASSES):
+        ms[<int> LONGEST_ICMP] = max(ms[<int> LONGEST_ICMP], ms[i])
 
 
 cdef uint32_t policy_index(Shard *shard, uint32_t policy_id) noexcept nogil:

@@ -37,11 +37,13 @@ cdef struct Notice:
     uint16_t reason
     uint8_t flags
 
-# How the layer reaches the connection table of a shard. Both are called from shard_turn only, on the shard's thread.
+# How the layer reaches the connection table of a shard. All are called from shard_turn only, on the shard's thread.
 cdef struct ConnTable:
     void *user
-    # Fills ctx for a live connection and returns True; False where the slot no longer holds that connection.
+    # Fills all of ctx for a live connection and returns True; False where the slot no longer holds that connection.
     bint (*fill)(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil
+    # Says that fill will be asked for this slot soon. NULL: no interest.
+    void (*prefetch)(void *user, uint32_t slot) noexcept nogil
     void (*notice)(void *user, const Notice *notice) noexcept nogil
 
 cdef struct OffloadShard

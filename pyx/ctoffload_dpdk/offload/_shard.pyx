@@ -4,12 +4,12 @@ A connection has at most one outstanding operation. Events only change what is w
 """
 from libc.errno cimport ENOENT, ENOSPC, EOPNOTSUPP, EPERM
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset
 
 from ctoffload_dpdk.offload._eligibility cimport Policy, policy_against_add, policy_against_install
 from ctoffload_dpdk.offload._lane cimport (
     EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag, Told,
-    lane_cancel, lane_has_room, lane_send, lane_settle)
+    lane_cancel, lane_context, lane_has_room, lane_send, lane_settle, lane_settled)
 from ctoffload_dpdk.offload._orphans cimport (
     NO_ORPHAN, ORPHAN_ATTEMPTS_MAX, ORPHAN_BUSY, ORPHAN_IDLE, Orphan, Orphans, orphan_add, orphan_has_tuple,
     orphan_remove, orphans_fini)
@@ -22,7 +22,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE,
     CT_OFFLOAD_REASON_PENDING_DELETE, CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN,
     CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED, CT_OFFLOAD_REASON_RATE_LIMITED,
-    CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op)
+    CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op, ct_offload_port)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_us, pages_free, pages_new, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_word,
     spsc, spsc_at, spsc_entry, spsc_published, spsc_ready, spsc_release)
@@ -30,10 +30,15 @@ from ctoffload_dpdk.offload.libspsc cimport (
 cdef extern from "<errno.h>" nogil:
     int ECANCELED
 
+cdef extern from * nogil:
+    int lowest_bit "__builtin_ctz"(unsigned int word)
+    void prefetch "__builtin_prefetch"(const void *address)
+
 cdef enum:
     NIL = 0xffffffff
     NO_OP = 0xff
     NOBODY = 0xff
+    AHEAD = 8                # connections between fetching one and serving it
     SCAN = 64                # entries of a waiting list looked at past the first that cannot go on
     WALK_SLICE = 4096        # slots of a walk per turn
     DEL_ATTEMPTS_MAX = 12
@@ -142,7 +147,13 @@ cdef struct OffloadShard:
     int64_t reads_at_ms
     Orphans orphans
     ShardCount count
-    ct_offload_ctx ctx       # filled once, copied per provider
+    uint32_t targets         # bit per provider that takes new connections in this turn
+    Lane *alone              # of the one provider that is asked; NULL: of several
+    ct_offload_ctx *ctx      # the one last filled: in its request, or
+    ct_offload_ctx common    # copied for each of several providers
+    ct_offload_port seen_ports[2]    # looked at last, and what was found
+    uint32_t seen_epoch
+    uint16_t seen_refusal
 
 
 include "shard_lists.pxi"
@@ -175,7 +186,8 @@ cdef OffloadShard *shard_new(uint32_t shard, uint32_t max_slots) noexcept nogil:
         s.lists[i].tail = NIL
     shared_set(&s.own_control.enabled, 1)
     shared_set(&s.own_control.window_reads, WINDOW_READS_DEFAULT)
-    s.control = &s.own_control
+    s.ctx = &s.common
+    shard_set_control(s, NULL)
     if s.slots == NULL or s.sides == NULL or s.buckets == NULL:
         shard_free(s)
         return NULL
@@ -203,6 +215,7 @@ cdef void shard_set_packets(OffloadShard *s,
 
 cdef void shard_set_control(OffloadShard *s, Control *control) noexcept nogil:
     s.control = control if control != NULL else &s.own_control
+    s.seen_epoch = shared_get(&s.control.epoch) - 1
 
 
 cdef void shard_set_lane(OffloadShard *s, int provider, Lane *lane) noexcept nogil:

@@ -31,7 +31,7 @@ def latency_of(values_us: list[float]) -> dict[str, float]:
     cdef Latency latency
     memset(&latency, 0, sizeof(latency))
     for us in values_us:
-        latency_add(&latency, us)
+        latency_add(&latency, us, 1)
     return {"n": latency.n, "last_us": latency.last_us, "average_us": latency.mean_us, "ewma_us": latency.ewma_us,
             "stddev_us": sqrt(latency.squares / latency.n)}
 
@@ -63,6 +63,7 @@ cdef class TestTable:
         self.counts = []
         table.user = <void *> self
         table.fill = fill
+        table.prefetch = NULL
         table.notice = take_notice
         shard_attach(self.shard, table)
         self.packets = np.zeros(max_slots, np.uint64)

@@ -21,6 +21,7 @@ cdef extern from "spsc.h" nogil:
 
     void *pages_new(size_t n_bytes)
     void pages_free(void *pages, size_t n_bytes)
+    void *pages_grow(void *pages, size_t n_bytes, size_t n_more)
 
     bint spsc_init(spsc *ring, uint32_t size, uint32_t entry_size)
     void spsc_fini(spsc *ring)

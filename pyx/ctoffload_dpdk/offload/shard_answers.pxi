@@ -15,7 +15,7 @@ cdef inline uint16_t reason_of(int error, uint16_t otherwise) noexcept nogil:
     return CT_OFFLOAD_REASON_TABLE_FULL if error == ENOSPC else otherwise
 
 
-cdef void answer_add(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+cdef inline void answer_add(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
     cdef uint16_t reason = result.reason or reason_of(result.error, CT_OFFLOAD_REASON_PROVIDER_REFUSED)
     if result.error == 0:
         own(s, index, slot, p, result.handle)
@@ -31,13 +31,13 @@ cdef void answer_add(OffloadShard *s, uint32_t index, Slot *slot, int p, const c
         slot.reason = reason
 
 
-cdef void own(OffloadShard *s, uint32_t index, Slot *slot, int p, uint64_t handle) noexcept nogil:
+cdef inline void own(OffloadShard *s, uint32_t index, Slot *slot, int p, uint64_t handle) noexcept nogil:
     slot.owners |= 1 << p
     s.lanes[p].connections += 1
     keep_handle(s, index, slot, p, handle)
 
 
-cdef void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
+cdef inline void answer_est(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *result) noexcept nogil:
     cdef uint16_t reason = result.reason or reason_of(result.error, CT_OFFLOAD_REASON_INSERT_FAILED)
     if result.error == 0:
         slot.flags |= result.flags
@@ -103,14 +103,14 @@ cdef void complete_stage(OffloadShard *s, uint32_t index, Slot *slot) noexcept n
         complete_upd(s, index, slot)
 
 
-cdef void go_on(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+cdef inline void go_on(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if slot.undo and slot.owners == 0:
         finish_out(s, index, slot)
     else:
         link(s, index, slot, next_list(slot))
 
 
-cdef void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+cdef inline void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if slot.undo:
         go_on(s, index, slot)
     elif slot.failed or slot.owners == 0:
@@ -125,7 +125,7 @@ cdef void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nog
         go_on(s, index, slot)
 
 
-cdef void complete_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+cdef inline void complete_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if slot.undo == 0 and slot.failed:
         refuse(s, index, slot, slot.error, slot.reason)
         return
@@ -210,12 +210,22 @@ cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
     take_ring(s, p, lane, &lane.done[1])
 
 
+cdef inline void fetch_answered(OffloadShard *s, uint64_t conn_id) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+    if index < s.max_slots:
+        prefetch(&s.slots[index])
+        if s.table.prefetch != NULL:
+            s.table.prefetch(s.table.user, index)
+
+
 cdef void take_ring(OffloadShard *s, int p, Lane *lane, spsc *ring) noexcept nogil:
     """Results and events in the order in which a thread gave them."""
     cdef uint32_t i, n = spsc_ready(ring)
     cdef const ct_offload_op *result
     cdef Tag tag
     for i in range(n):
+        if i + AHEAD < n:
+            fetch_answered(s, (<const ct_offload_op *> spsc_at(ring, i + AHEAD)).conn_id)
         result = <const ct_offload_op *> spsc_at(ring, i)
         if result.type & EVENT_TYPE:
             take_event(s, p, result.conn_id, result.type & ~EVENT_TYPE)
@@ -225,4 +235,5 @@ cdef void take_ring(OffloadShard *s, int p, Lane *lane, spsc *ring) noexcept nog
             answer_orphan(s, lane, &tag, result)
         else:
             answer(s, p, &tag, result)
+    lane_settled(lane)
     spsc_release(ring, n)

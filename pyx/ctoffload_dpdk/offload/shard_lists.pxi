@@ -62,7 +62,7 @@ cdef inline uint64_t handle_of(OffloadShard *s, uint32_t index, const Slot *slot
     return slot.handle if slot.first == provider else s.sides[index].handle[provider]
 
 
-cdef void keep_handle(OffloadShard *s, uint32_t index, Slot *slot, int provider, uint64_t handle) noexcept nogil:
+cdef inline void keep_handle(OffloadShard *s, uint32_t index, Slot *slot, int provider, uint64_t handle) noexcept nogil:
     if slot.first == NOBODY or slot.first == provider:
         slot.first = provider
         slot.handle = handle
@@ -70,14 +70,17 @@ cdef void keep_handle(OffloadShard *s, uint32_t index, Slot *slot, int provider,
         s.sides[index].handle[provider] = handle
 
 
-cdef uint32_t hash_tuple(const ct_offload_ctx *ctx) noexcept nogil:
+cdef inline uint32_t hash_tuple(const ct_offload_ctx *ctx) noexcept nogil:
     """32 bits over what tells one connection from another: original tuple, zone, protocol."""
-    cdef const uint32_t *words = <const uint32_t *> &ctx.tuple[0]
-    cdef uint64_t h = (<uint64_t> ctx.zone << 32) ^ (<uint64_t> ctx.eth_type << 8) ^ ctx.proto
+    cdef uint64_t words[4]
+    # the low byte of either eth_type is the same for all of its connections
+    cdef uint64_t h = (<uint64_t> ctx.zone << 48 | <uint64_t> (ctx.eth_type ^ ctx.proto) << 32
+                       | <uint64_t> ctx.tuple[0].src_port << 16 | ctx.tuple[0].dst_port)
     cdef int i
-    for i in range(<int> (sizeof(ctx.tuple[0]) // 4)):
-        h = (h ^ words[i]) * <uint64_t> 0x9E3779B97F4A7C15u
-        h ^= h >> 29
+    memcpy(words, &ctx.tuple[0], sizeof(words))
+    h *= <uint64_t> 0x9E3779B97F4A7C15u
+    for i in range(4):
+        h = (h ^ h >> 29 ^ words[i]) * <uint64_t> 0x9E3779B97F4A7C15u
     return <uint32_t> (h >> 32) ^ <uint32_t> h
 
 

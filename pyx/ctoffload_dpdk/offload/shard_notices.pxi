@@ -1,8 +1,8 @@
 # Of _shard.pyx: what the owner of the connections is told, and how a connection comes to its end in hardware.
 
 
-cdef void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind, int error, uint16_t reason,
-               int64_t last_used_ms, int64_t sampled_ms) noexcept nogil:
+cdef inline void give(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t kind, int error, uint16_t reason,
+                      int64_t last_used_ms, int64_t sampled_ms) noexcept nogil:
     cdef Notice notice
     memset(&notice, 0, sizeof(Notice))
     notice.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
@@ -28,7 +28,7 @@ cdef void give_told(OffloadShard *s, uint32_t index, const Slot *slot, uint32_t 
     notify(s, &notice)
 
 
-cdef void notify(OffloadShard *s, const Notice *notice) noexcept nogil:
+cdef inline void notify(OffloadShard *s, const Notice *notice) noexcept nogil:
     s.given += 1
     s.count.notices[notice.kind] += 1
     if s.table.notice != NULL:

@@ -4,15 +4,39 @@
 cdef bint send(OffloadShard *s, uint32_t index, Slot *slot, int op_type, const ct_offload_ctx *ctx) noexcept nogil:
     """Hands the operation to those of `todo` that have room; True when all have it."""
     cdef int p
-    cdef uint8_t todo = slot.todo
+    cdef uint32_t left = slot.todo
     cdef uint64_t conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
-    for p in range(CT_OFFLOAD_MAX_PROVIDERS):
-        if todo >> p & 1 and lane_has_room(s.lanes[p], op_type):
+    while left:
+        p = lowest_bit(left)
+        left &= left - 1
+        if lane_has_room(s.lanes[p], op_type):
             lane_send(s.lanes[p], op_type, index, conn_id, handle_of(s, index, slot, p) if slot.owners >> p & 1 else 0,
                       ctx, s.now_us, False)
             slot.todo &= ~(1 << p)
             slot.waiting |= 1 << p
     return slot.todo == 0
+
+
+cdef inline bint place_context(OffloadShard *s, uint32_t targets, int op_type) noexcept nogil:
+    """Where the next context is filled in: the request itself where it goes to one provider alone, which is nearly always
+    so. False where that one has no room."""
+    s.alone = NULL
+    s.ctx = &s.common
+    if targets == 0 or targets & (targets - 1):
+        return True
+    s.alone = s.lanes[lowest_bit(targets)]
+    if not lane_has_room(s.alone, op_type):
+        return False
+    s.ctx = lane_context(s.alone)
+    return True
+
+
+cdef inline void send_alone(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """To the one provider for whose request place_context found room."""
+    cdef uint64_t handle = handle_of(s, index, slot, lowest_bit(slot.todo)) if slot.owners else 0
+    lane_send(s.alone, slot.op - 1, index, CT_OFFLOAD_ID(s.shard, slot.generation, index), handle, s.ctx, s.now_us, False)
+    slot.waiting = slot.todo
+    slot.todo = 0
 
 
 cdef uint32_t room(OffloadShard *s, int op_type) noexcept nogil:
@@ -25,7 +49,7 @@ cdef uint32_t room(OffloadShard *s, int op_type) noexcept nogil:
     return mask
 
 
-cdef void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
+cdef inline void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
     slot.op = op_type + 1
     slot.todo = targets
     slot.waiting = 0
@@ -46,9 +70,9 @@ cdef uint32_t usable(OffloadShard *s) noexcept nogil:
     return mask
 
 
-cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
-    """1 begun, 0 settled without an operation."""
-    cdef uint32_t targets = usable(s), hash
+cdef inline int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled without an operation, -1 no room."""
+    cdef uint32_t targets = s.targets, hash
     cdef uint16_t reason
     if not shared_get(&s.control.enabled):
         refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
@@ -57,13 +81,15 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
         refuse(s, index, slot, 0, CT_OFFLOAD_REASON_PROVIDER_STALLED if shared_get(&s.control.active)
                else CT_OFFLOAD_REASON_NO_PROVIDER)
         return 0
+    if not place_context(s, targets, CT_OFFLOAD_OP_ADD):
+        return -1
     if not fill(s, index, slot):
         return 0
-    reason = port_refusal(s, &s.ctx) or policy_against_add(policy_of(s), &s.ctx)
+    reason = port_refusal(s, s.ctx) or policy_against_add(policy_of(s), s.ctx)
     if reason:
         refuse(s, index, slot, 0, reason)
         return 0
-    hash = hash_tuple(&s.ctx)
+    hash = hash_tuple(s.ctx)
     if is_tuple_leaving(s, index, hash):
         slot.reason = CT_OFFLOAD_REASON_PENDING_DELETE
         link_later(s, index, slot, 0)
@@ -76,17 +102,19 @@ cdef int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     return 1
 
 
-cdef int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
-    """1 begun, 0 settled or to be tried later."""
+cdef inline int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """1 begun, 0 settled or to be tried later, -1 no room."""
     cdef const Policy *policy = policy_of(s)
     cdef uint16_t reason
+    if not place_context(s, slot.owners, CT_OFFLOAD_OP_EST):
+        return -1
     if not fill(s, index, slot):
         return 0
-    reason = port_refusal(s, &s.ctx)
+    reason = port_refusal(s, s.ctx)
     if reason:
         refuse(s, index, slot, 0, reason)
         return 0
-    reason = policy_against_install(policy, &s.ctx)
+    reason = policy_against_install(policy, s.ctx)
     if reason:
         # It stays added; its owner wishes again when the connection is established.
         slot.reason = reason
@@ -140,11 +168,9 @@ cdef void serve_rate(OffloadShard *s) noexcept nogil:
         link(s, index, slot, next_list(slot))
 
 
-cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
-    """The connection as software knows it now; where it is gone, so is the wish."""
-    memset(&s.ctx, 0, sizeof(ct_offload_ctx))
-    if s.table.fill != NULL and s.table.fill(s.table.user, CT_OFFLOAD_ID(s.shard, slot.generation, index), &s.ctx):
-        s.ctx.conn_id = CT_OFFLOAD_ID(s.shard, slot.generation, index)
+cdef inline bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    """The connection as software knows it now, in s.ctx; where it is gone, so is the wish."""
+    if s.table.fill != NULL and s.table.fill(s.table.user, CT_OFFLOAD_ID(s.shard, slot.generation, index), s.ctx):
         return True
     slot.wanted = WANT_OUT
     now_leaving(s, slot)
@@ -154,22 +180,25 @@ cdef bint fill(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
 
 cdef bint serve_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     """One step towards the NIC; True when the connection left the head of the list."""
-    if slot.op == 0 and slot.reached == WANT_OUT:
-        if not start_add(s, index, slot):
-            return True
-    elif slot.op == 0:
-        if not start_est(s, index, slot):
-            return True
+    cdef int begun
+    if slot.op == 0:
+        begun = start_add(s, index, slot) if slot.reached == WANT_OUT else start_est(s, index, slot)
+        if begun <= 0:
+            return begun == 0
     else:
         # Some providers had no room. Those not asked yet are not asked if the rest failed or it is to go out.
+        s.alone = NULL
+        s.ctx = &s.common
         if slot.failed or slot.wanted == WANT_OUT:
             return abandon(s, index, slot)
         if not fill(s, index, slot):
             return abandon(s, index, slot)
-    if send(s, index, slot, slot.op - 1, &s.ctx):
-        unlink(s, slot)
-        return True
-    return False
+    if s.alone != NULL:
+        send_alone(s, index, slot)
+    elif not send(s, index, slot, slot.op - 1, s.ctx):
+        return False
+    unlink(s, slot)
+    return True
 
 
 cdef bint abandon(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
@@ -221,16 +250,37 @@ cdef bint serve_one(OffloadShard *s, uint32_t index, Slot *slot, uint8_t which) 
     return serve_query(s, index, slot)
 
 
+cdef inline uint32_t look_ahead(OffloadShard *s, uint32_t ahead, uint8_t which) noexcept nogil:
+    """Fetches what will be served in a while; which one comes then. That it may have left the list does no harm."""
+    if ahead == NIL:
+        return NIL
+    prefetch(&s.slots[s.slots[ahead].next])
+    if which == LIST_ADD and s.table.prefetch != NULL:
+        s.table.prefetch(s.table.user, ahead)
+    return s.slots[ahead].next
+
+
+cdef inline uint32_t first_ahead(OffloadShard *s, uint32_t index) noexcept nogil:
+    cdef int i
+    for i in range(AHEAD):
+        if index != NIL:
+            index = s.slots[index].next
+    return index
+
+
 cdef void serve(OffloadShard *s, uint8_t which, int op_type) noexcept nogil:
     """Works a waiting list off as far as there is room. One without room goes to the end, so that a full ring of one
     provider does not hold up connections of another."""
-    cdef uint32_t index, blocked = 0, left = s.count.waiting[which]
+    cdef uint32_t index, ahead, blocked = 0, left = s.count.waiting[which]
     cdef Slot *slot
+    s.targets = usable(s)
+    ahead = first_ahead(s, s.lists[which].head)
     while left and blocked < SCAN:
         left -= 1
         index = s.lists[which].head
         if index == NIL or (blocked and room(s, op_type) == 0):
             return
+        ahead = look_ahead(s, ahead, which)
         slot = &s.slots[index]
         if not serve_one(s, index, slot, which):
             blocked += 1

@@ -1,8 +1,18 @@
 # Of _shard.pyx: the walk over all connections that follows each change of the switch.
 
 
-cdef uint16_t port_refusal(OffloadShard *s, const ct_offload_ctx *ctx) noexcept nogil:
+cdef inline uint16_t port_refusal(OffloadShard *s, const ct_offload_ctx *ctx) noexcept nogil:
     """Why connections on these ports may not be in hardware; ports are not looked at while none is registered."""
+    cdef uint32_t epoch = shared_get(&s.control.epoch)
+    # Most come by the same two ports as the one before; each change of the ports is a new epoch.
+    if epoch != s.seen_epoch or memcmp(s.seen_ports, ctx.port, sizeof(s.seen_ports)) != 0:
+        s.seen_refusal = look_at_ports(s, ctx)
+        memcpy(s.seen_ports, ctx.port, sizeof(s.seen_ports))
+        s.seen_epoch = epoch
+    return s.seen_refusal
+
+
+cdef uint16_t look_at_ports(OffloadShard *s, const ct_offload_ctx *ctx) noexcept nogil:
     cdef uint32_t i, d, n = shared_get(&s.control.n_ports)
     cdef int64_t entry
     cdef bint is_known
@@ -32,7 +42,7 @@ cdef void walk_owned(OffloadShard *s, uint32_t index, Slot *slot, bint enabled, 
     elif not enabled or slot.owners & ~active:
         start_undo(s, slot, NOTICE_REFUSED, 0, CT_OFFLOAD_REASON_DISABLED)
     elif shared_get(&s.control.n_ports) and slot.wanted != WANT_OUT and fill(s, index, slot):
-        reason = port_refusal(s, &s.ctx)
+        reason = port_refusal(s, s.ctx)
         if reason:
             start_undo(s, slot, NOTICE_REFUSED, 0, reason)
     if slot.op == 0:
@@ -53,6 +63,7 @@ cdef void walk(OffloadShard *s) noexcept nogil:
         s.flushes = flushes
     if not s.walking:
         return
+    s.ctx = &s.common
     end = min(s.walk_at + WALK_SLICE, s.touched)
     while s.walk_at < end:
         slot = &s.slots[s.walk_at]

@@ -17,13 +17,21 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED,
     CT_OFFLOAD_EVENT_LOST,
     CT_OFFLOAD_OP_ADD,
+    CT_OFFLOAD_OP_EST,
     ct_offload_class,
     ct_offload_host,
     ct_offload_op,
     ct_offload_port,
 )
 from ctoffload_dpdk.providers._rte_flow_engine cimport ENGINE_ASYNC, ENGINE_SYNC
-from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, entry_of
+from ctoffload_dpdk.providers._rte_flow_entry cimport (
+    entries_close,
+    entry_fetch,
+    entry_fetch_new,
+    entry_free,
+    entry_of,
+    prefetch,
+)
 from ctoffload_dpdk.providers._rte_flow_install cimport reinstall, retry_due
 from ctoffload_dpdk.providers._rte_flow_last_used cimport (
     LAST_USED_AGE,
@@ -76,6 +84,8 @@ cdef enum:
     # How long one poll may sample.
     SAMPLE_BUDGET_US = 500
     N_FINAL_TRIES = 3
+    # Operations between fetching what one needs and doing it.
+    AHEAD = 16
 
 
 # ---- what the layer calls ----------------------------------------------------------------------------------------------
@@ -90,12 +100,26 @@ cdef uint64_t handle_in(const ct_offload_op *ops, size_t end) noexcept nogil:
     return 0
 
 
+cdef inline void fetch(Provider *p, const ct_offload_op *op) noexcept nogil:
+    """What an operation is going to touch, most of which nobody has touched for long."""
+    if op.type == CT_OFFLOAD_OP_ADD:
+        entry_fetch_new(p, AHEAD)
+    else:
+        entry_fetch(p, op.handle)
+    if op.type == CT_OFFLOAD_OP_ADD or op.type == CT_OFFLOAD_OP_EST:
+        prefetch(&op.ctx.tuple[0])
+        prefetch(&op.ctx.port[0])
+        prefetch(&op.ctx.zone)
+
+
 cdef void submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
     cdef Provider *p = <Provider *> user
     cdef size_t i
     pthread_mutex_lock(&p.lock)
     p.is_on_worker = True
     for i in range(n_ops):
+        if i + AHEAD < n_ops:
+            fetch(p, &ops[i + AHEAD])
         if ops[i].type != CT_OFFLOAD_OP_ADD and entry_of(p, ops[i].handle) == NULL:
             ops[i].handle = handle_in(ops, i)
         ops[i].error = operate(p, &ops[i])
@@ -227,7 +251,7 @@ cdef class RteFlowProvider:
             pthread_mutex_destroy(&self.provider.lock)
             last_used_close(&self.provider.watch)
             ports_close(self.provider)
-            free(self.provider.entries)
+            entries_close(self.provider)
             free(self.provider.told)
             free(self.provider)
 

@@ -1,44 +1,46 @@
 """Entries: one per accepted connection, named by index and generation."""
-from libc.stdlib cimport realloc
 from libc.string cimport memset
 
+from ctoffload_dpdk.offload.libspsc cimport pages_free, pages_grow
 
-cdef uint32_t index_of(Provider *p, Entry *entry) noexcept nogil:
-    return <uint32_t> (entry - p.entries)
-
-
-cdef uint64_t handle_of(Provider *p, Entry *entry) noexcept nogil:
-    return (<uint64_t> entry.generation << 32) | (index_of(p, entry) + 1)
+cdef enum:
+    FIRST_CAPACITY = 1024
 
 
-cdef Entry *entry_of(Provider *p, uint64_t handle) noexcept nogil:
-    cdef uint32_t index = <uint32_t> handle
-    if index == 0 or index > p.n_entries:
-        return NULL
-    cdef Entry *entry = &p.entries[index - 1]
-    return entry if entry.in_use and entry.generation == <uint32_t> (handle >> 32) else NULL
+cdef bint entries_grow(Provider *p) noexcept nogil:
+    """Room for twice as many. Pages rather than a heap: an entry lies on cache lines of its own."""
+    cdef uint32_t capacity = p.capacity * 2 if p.capacity else <uint32_t> FIRST_CAPACITY
+    cdef Entry *entries
+    cdef uint32_t *places = <uint32_t *> pages_grow(p.free, p.capacity * sizeof(uint32_t), capacity * sizeof(uint32_t))
+    if places == NULL:
+        return False
+    p.free = places
+    entries = <Entry *> pages_grow(p.entries, p.capacity * sizeof(Entry), capacity * sizeof(Entry))
+    if entries == NULL:
+        return False
+    p.entries = entries
+    p.capacity = capacity
+    return True
+
+
+cdef void entries_close(Provider *p) noexcept nogil:
+    pages_free(p.entries, p.capacity * sizeof(Entry))
+    pages_free(p.free, p.capacity * sizeof(uint32_t))
 
 
 cdef Entry *entry_new(Provider *p, uint64_t conn_id) noexcept nogil:
-    cdef Entry *entries
     cdef Entry *entry
-    cdef uint32_t capacity, generation
-    if p.free:
-        entry = &p.entries[p.free - 1]
-        p.free = entry.next
+    cdef uint32_t generation
+    if p.n_free:
+        p.n_free -= 1
+        entry = &p.entries[p.free[p.n_free]]
     else:
-        if p.n_entries == p.capacity:
-            capacity = p.capacity * 2 if p.capacity else 1024
-            entries = <Entry *> realloc(p.entries, capacity * sizeof(Entry))
-            if entries == NULL:
-                return NULL
-            memset(entries + p.capacity, 0, (capacity - p.capacity) * sizeof(Entry))
-            p.entries = entries
-            p.capacity = capacity
+        if p.n_entries == p.capacity and not entries_grow(p):
+            return NULL
         entry = &p.entries[p.n_entries]
         p.n_entries += 1
     generation = entry.generation + 1
-    memset(entry, 0, sizeof(Entry))
+    memset(entry, 0, <size_t> <char *> &(<Entry *> NULL).rule)
     entry.generation = generation
     entry.conn_id = conn_id
     entry.in_use = 1
@@ -48,8 +50,8 @@ cdef Entry *entry_new(Provider *p, uint64_t conn_id) noexcept nogil:
 
 cdef void entry_free(Provider *p, Entry *entry) noexcept nogil:
     entry.in_use = 0
-    entry.next = p.free
-    p.free = index_of(p, entry) + 1
+    p.free[p.n_free] = index_of(p, entry)
+    p.n_free += 1
     p.n_accepted -= 1
 
 

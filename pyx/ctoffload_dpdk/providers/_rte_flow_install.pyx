@@ -144,6 +144,7 @@ cdef int install(Provider *p, Entry *entry) noexcept nogil:
     entry.error = 0
     entry.n_started = 0
     entry.n_tries = 0
+    memset(entry.rule, 0, sizeof(entry.rule))
     entry.shape[0].n_users[0] += 1
     entry.shape[1].n_users[0] += 1
     unsettle(p, entry)

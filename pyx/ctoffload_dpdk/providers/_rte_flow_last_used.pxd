@@ -74,6 +74,17 @@ cdef struct LastUsed:
     uint32_t aged_room
     LastUsedCounts counts
 
+
+cdef extern from * nogil:
+    void prefetch_ "__builtin_prefetch"(const void *address)
+
+
+# It will soon be watched, asked about or forgotten.
+cdef inline void last_used_fetch(const LastUsed *watch, uint32_t index) noexcept nogil:
+    if index < watch.n_places:
+        prefetch_(&watch.place_of[index])
+
+
 cdef void last_used_open(LastUsed *watch, LastUsedOwner owner) noexcept nogil
 cdef void last_used_close(LastUsed *watch) noexcept nogil
 

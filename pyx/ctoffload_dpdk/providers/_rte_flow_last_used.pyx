@@ -21,7 +21,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_query_age,
     rte_flow_query_count,
 )
-from ctoffload_dpdk.offload.libspsc cimport clock_ns
+from ctoffload_dpdk.offload.libspsc cimport clock_ns, pages_free, pages_grow
 
 # A period is a quarter of the timeout, at most the longest of these.
 cdef uint32_t[7] PERIODS_MS = [250, 500, 1000, 2000, 4000, 8000, 10000]
@@ -54,7 +54,7 @@ cdef void last_used_open(LastUsed *watch, LastUsedOwner owner) noexcept nogil:
 cdef void last_used_close(LastUsed *watch) noexcept nogil:
     cdef int i
     for i in range(N_SAMPLE_CLASSES):
-        free(watch.classes[i].samples)
+        pages_free(watch.classes[i].samples, watch.classes[i].capacity * sizeof(Sample))
     free(watch.place_of)
     free(watch.aged)
     memset(watch, 0, sizeof(LastUsed))
@@ -74,7 +74,7 @@ cdef int class_for(uint32_t timeout_ms, uint32_t refresh_ms) noexcept nogil:
     return i
 
 
-cdef int places_grow(LastUsed *watch, uint32_t index) noexcept nogil:
+cdef inline int places_grow(LastUsed *watch, uint32_t index) noexcept nogil:
     cdef uint32_t n = watch.n_places if watch.n_places else 1024
     cdef uint32_t *places
     if index < watch.n_places:
@@ -90,14 +90,15 @@ cdef int places_grow(LastUsed *watch, uint32_t index) noexcept nogil:
     return 0
 
 
-cdef int class_grow(SampleClass *group) noexcept nogil:
+cdef inline int class_grow(SampleClass *group) noexcept nogil:
     cdef uint32_t capacity = group.capacity * 2 if group.capacity else 256
     cdef Sample *samples
     if group.n_samples < group.capacity:
         return 0
     if group.n_samples >= PLACE_MASK:
         return ENOSPC
-    samples = <Sample *> realloc(group.samples, capacity * sizeof(Sample))
+    # pages rather than a heap: a record lies on a cache line of its own
+    samples = <Sample *> pages_grow(group.samples, group.capacity * sizeof(Sample), capacity * sizeof(Sample))
     if samples == NULL:
         return ENOMEM
     group.samples = samples
@@ -114,12 +115,18 @@ cdef int last_used_watch(LastUsed *watch, uint32_t index, const WatchedRule *rul
                          uint32_t refresh_ms, int64_t now_ms) noexcept nogil:
     cdef int number = ANSWERED_BY_AGE if source & LAST_USED_AGE else class_for(timeout_ms, refresh_ms)
     cdef SampleClass *group = &watch.classes[number]
-    cdef Sample sample
+    cdef uint32_t since_s = seconds_up(now_ms)
+    cdef Sample *sample
     cdef int direction
-    last_used_forget(watch, index)
+    if index < watch.n_places and watch.place_of[index]:
+        last_used_forget(watch, index)
     if places_grow(watch, index) != 0 or class_grow(group) != 0:
         return ENOMEM
-    memset(&sample, 0, sizeof(sample))
+    if group.n_samples == 0:
+        group.cursor = 0
+        group.next_round_ms = now_ms + group.period_ms
+    sample = &group.samples[group.n_samples]
+    memset(sample, 0, sizeof(Sample))
     sample.index = index
     sample.source = <uint8_t> source
     sample.timeout_ms = timeout_ms
@@ -128,11 +135,8 @@ cdef int last_used_watch(LastUsed *watch, uint32_t index, const WatchedRule *rul
     for direction in range(2):
         sample.rule[direction] = rules[direction].flow
         sample.ethdev[direction] = rules[direction].ethdev
-        sample.since_s[direction] = seconds_up(now_ms)
-    if group.n_samples == 0:
-        group.cursor = 0
-        group.next_round_ms = now_ms + group.period_ms
-    put_at(watch, number, group.n_samples, &sample)
+        sample.since_s[direction] = since_s
+    watch.place_of[index] = (<uint32_t> number << PLACE_BITS) | (group.n_samples + 1)
     group.n_samples += 1
     return 0
 

@@ -70,29 +70,19 @@ cdef enum Pending:
     PENDING_EST = 1
     PENDING_DEL = 2
 
-# A connection the provider accepted. The handle is {generation, index}.
+# A connection the provider accepted. The handle is {generation, index}. The first cache line is all of one that has no
+# rules, two more are all of one that has, unless something has to be tried again.
 cdef struct Entry:
-    EngineRule rule[2]       # by direction; likewise below
-    RuleShape *shape[2]      # NULL where nothing is installed
-    rte_flow_action_handle *context
     uint64_t conn_id
     uint64_t op_id           # of the operation that is to be completed
-    ct_offload_tuple tuple[2]
-    int64_t due_ms           # not tried again before
-    uint32_t age_s
-    uint32_t timeout_ms
+    RuleShape *shape[2]      # by direction, likewise below; NULL where nothing is installed
+    rte_flow_action_handle *context
     uint32_t generation
-    uint32_t next            # free list, or the list of those to be tried again
-    int error                # why it could not be installed
-    uint16_t ethdev[2]       # where packets of a direction arrive
-    uint16_t fate[2]         # the port, queue or group its rule sends them to
-    uint16_t context_on      # who owns the context
+    uint32_t next            # in the list of those to be tried again
     uint8_t state[2]
     uint8_t pending
     uint8_t source           # LAST_USED_*
     uint8_t kind             # kind_of() its plans
-    uint8_t n_started        # directions whose rule was asked for
-    uint8_t n_tries
     uint8_t in_use
     uint8_t wanted           # rules are to be in the NIC
     uint8_t is_unsettled     # rules are on their way in or out
@@ -100,9 +90,22 @@ cdef struct Entry:
     uint8_t is_watched       # its use is watched
     uint8_t is_reading       # its context is being read by the query thread
     uint8_t lost             # its port went: the worker says so at its next poll
+    uint8_t forgotten        # the layer knows of it no more: freed when its last rule left
     uint8_t has_told         # something of what its rules carried was told: see _rte_flow_counted.pxd
     uint8_t is_counted       # its removal tells what they carried
-    uint8_t forgotten        # the layer knows of it no more: freed when its last rule left
+    # From here on it is written when rules are asked for, and means nothing before.
+    EngineRule rule[2]
+    int error                # why it could not be installed
+    uint32_t age_s
+    uint32_t timeout_ms
+    uint16_t ethdev[2]       # where packets of a direction arrive
+    uint16_t fate[2]         # the port, queue or group its rule sends them to
+    uint16_t context_on      # who owns the context
+    uint8_t n_started        # directions whose rule was asked for
+    uint8_t n_tries
+    ct_offload_tuple tuple[2]
+    int64_t due_ms           # not tried again before
+    uint64_t to_the_line[7]  # the next one begins with a cache line
 
 cdef struct Counts:
     uint64_t contexts_created
@@ -133,7 +136,8 @@ cdef struct Provider:
     uint32_t n_told
     uint32_t n_entries
     uint32_t capacity
-    uint32_t free            # index + 1; 0: none
+    uint32_t *free           # indexes of those that are free, as many as fit into the capacity
+    uint32_t n_free
     uint32_t due             # index + 1 of the first to be tried again; 0: none
     uint32_t last_due
     uint32_t n_accepted
