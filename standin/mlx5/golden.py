@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +125,20 @@ def path_of(steering: Steering) -> Path:
     return DIRECTORY / f"{steering.name.lower()}.txt"
 
 
+def difference_of(path: Path, found: str) -> str:
+    """A diff from a golden file to what was found; empty where they agree."""
+    known = path.read_text().splitlines(True)
+    return "".join(difflib.unified_diff(known, found.splitlines(True), str(path.relative_to(ROOT)), "now"))
+
+
 def difference(steering: Steering) -> str:
     """A diff from the file in the repository to what the driver makes now; empty where they agree."""
-    path = path_of(steering)
-    known, found = path.read_text().splitlines(True), golden(steering).splitlines(True)
-    return "".join(difflib.unified_diff(known, found, str(path.relative_to(ROOT)), "now"))
+    return difference_of(path_of(steering), golden(steering))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="what reaches the device for chosen rules")
+def main_of(make: Callable[[Steering], str], place: Callable[[Steering], Path], description: str) -> int:
+    """Writes what `make` gives for each steering to its place, or with --check compares the two."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="compare with the files in the repository, write nothing")
     check = parser.parse_args().check
     reason = why_unavailable()
@@ -140,15 +146,15 @@ def main() -> int:
         print(f"golden: {reason}", file=sys.stderr)
         return 1
     if check:
-        changed = "".join(difference(steering) for steering in Steering)
+        changed = "".join(difference_of(place(steering), make(steering)) for steering in Steering)
         print(changed or "as in the repository")
         return 1 if changed else 0
     DIRECTORY.mkdir(exist_ok=True)
     for steering in Steering:
-        path_of(steering).write_text(golden(steering))
-        print(path_of(steering).relative_to(ROOT))
+        place(steering).write_text(make(steering))
+        print(place(steering).relative_to(ROOT))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main_of(golden, path_of, "what reaches the device for chosen rules"))

@@ -16,6 +16,9 @@ from ctoffload_dpdk.engine import Engine, Settings
 
 ANSWER_LIMIT_S = 5
 CLIENT, SERVER = "198.51.100.1", "198.51.100.2"
+CLIENT_V6, SERVER_V6 = "2001:db8::1", "2001:db8::2"
+# Where the source of a translated connection goes, by family.
+TRANSLATED, TRANSLATED_PORT = ("192.0.2.7", "2001:db8:1::7"), 5000
 
 held: dict[str, Any] = {}
 
@@ -40,11 +43,13 @@ def ends() -> list[Any]:
     return [held["engine"].port(name).layer_port for name in held["ends"]]
 
 
-def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: str = "") -> bytes:
-    """A packet of one direction of the connection between the client and the server."""
-    ends = ("2001:db8::1", "2001:db8::2") if ipv6 else (CLIENT, SERVER)
+def frame(proto: str, forth: bool, ipv6: bool, *, vlans: tuple[int, ...], flags: str, nat: bool) -> bytes:
+    """A packet of one direction of the connection between the client and the server. nat: replies go to TRANSLATED."""
+    ends = (CLIENT_V6, SERVER_V6) if ipv6 else (CLIENT, SERVER)
     src, dst = ends if forth else ends[::-1]
     sport, dport = (1000, 80) if forth else (80, 1000)
+    if nat and not forth:
+        dst, dport = TRANSLATED[ipv6], TRANSLATED_PORT
     l4 = {
         "tcp": scapy.TCP(
             sport=sport, dport=dport, flags=flags, seq=100 + (flags == "A"), ack=0 if flags == "S" else 101
@@ -58,33 +63,21 @@ def frame(proto: str, forth: bool, ipv6: bool, vlans: tuple[int, ...], flags: st
     return bytes(packet / (scapy.IPv6 if ipv6 else scapy.IP)(src=src, dst=dst) / l4)
 
 
-def translate(proto: str, nat: str) -> tuple[str, str]:
-    """A connection over IPv4 whose source goes to 192.0.2.7:5000 opens and is answered; its reason, the last words."""
-    engine = held["engine"]
-    there = frame(proto, True, False, (), "S")
-    back = scapy.Ether() / scapy.IP(src=SERVER, dst="192.0.2.7") / scapy.UDP(sport=80, dport=5000)
-    for port, packet, rule in ((ends()[0], there, Nat.parse(nat)), (ends()[1], bytes(back), Nat())):
-        packets = Packets.of([packet]).copy()
-        engine.conntrack.shards[0].process(packets, 1, nat=rule, port=port.id, port_generation=port.generation)
-        settle(1)
-    (row,) = engine.conntrack.connections()
-    return Reason(int(row["reason"])).name, refusal()
-
-
 def set_zone(vlans: tuple[int, ...], zone: int) -> None:
     """Packets with these tags are in the zone, on both ports."""
     for name in held["ends"]:
         held["engine"].set_zone(name, vlans[0], vlans[1] if len(vlans) > 1 else None, zone)
 
 
-def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0) -> tuple[str, str]:
-    """A connection opens and is answered; its reason, and the driver's last words."""
+def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0, nat: bool = False) -> tuple[str, str]:
+    """A connection opens and is answered; its reason, and the driver's last words. nat: its source is translated."""
     engine = held["engine"]
     ports = ends()
+    rule = Nat.parse(f"src=[{TRANSLATED[ipv6]}]:{TRANSLATED_PORT}") if nat else None
     for forth, flags in ((True, "S"), (False, "SA"), (True, "A")):
         port = ports[0 if forth else 1]
-        packets = Packets.of([frame(proto, forth, ipv6, vlans, flags)])
-        engine.conntrack.shards[0].process(packets, 1, port=port.id, port_generation=port.generation, zone=zone)
+        packets = Packets.of([frame(proto, forth, ipv6, vlans=vlans, flags=flags, nat=nat)]).copy()
+        engine.conntrack.shards[0].process(packets, 1, nat=rule, port=port.id, port_generation=port.generation, zone=zone)
         settle(1)
     number = {"tcp": 6, "udp": 17, "icmp": 1}[proto]
     rows = engine.conntrack.connections()

@@ -217,7 +217,8 @@ cdef int plan_entry(Provider *p, Entry *entry, ct_offload_op *op) noexcept nogil
             return refuse(op, EOPNOTSUPP, why_not(p, entry, plan, proto, family))
         entry.source = plan.source
         entry.kind = kind_of(proto, family, (rewrites[0] | rewrites[1]) != 0)
-        failed = place(p, entry, op, direction, plan, rewrites[direction])
+        # A packet that software sees is translated there, and known by what it was.
+        failed = place(p, entry, op, direction, plan, rewrites[direction] if plan.source else 0)
         if failed:
             return failed
     return 0

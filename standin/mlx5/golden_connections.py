@@ -1,0 +1,92 @@
+"""Golden files of connections: what reaches the device for each kind of connection by each plan, the pipeline included.
+
+python -m standin.mlx5.golden_connections            writes tests/standin/golden/connections-<steering>.txt
+python -m standin.mlx5.golden_connections --check    says what differs from them, exit status 1 if anything does
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+from pathlib import Path
+
+from standin.mlx5.golden import DIRECTORY, Names, difference_of, main_of, rule_text
+from standin.mlx5.process import ROOT, Standin, Steering
+from standin.mlx5.worker import Worker
+
+MODULE = ROOT / "tests" / "standin" / "engine_bench.py"
+# What the driver has room for here; a failed try with more leaves a port of 22.11 that crashes when it closes.
+SIZES = {"ct_offload_counters": 4096, "ct_offload_ages": 4096, "ct_offload_contexts": 1024}
+PLANS = ("ct", "age", "count", "mark", "steer")
+# Protocol, IPv6 or not, translated or not; of ICMP only what a plan can be for.
+KINDS = [*product(("tcp", "udp"), (False, True), (False, True)), ("icmp", False, False)]
+TAGS = ((5,), (7, 9))
+
+
+def start(steering: Steering, *, n_ports: int = 3, **settings: object) -> Worker:
+    """The uplink and two representors, which are joined; or one port, joined with itself."""
+    worker = Worker(Standin(steering, n_ports=n_ports, options="representor=vf[0-1]" if n_ports > 1 else ""), MODULE)
+    worker.call("start", worker.nic.eal_args(), SIZES | settings)
+    return worker
+
+
+def made_by(worker: Worker, names: Names, *args: object) -> list[str]:
+    """The rules that a connection brought: of the pipeline where it is the first of its kind, and its own."""
+    before = {rule.number for rule in worker.control.rules()}
+    reason, refusal = worker.call("establish", *args)
+    made = [rule for rule in worker.control.rules() if rule.number not in before]
+    lines = [line for rule in made for line in rule_text(rule, names)]
+    if reason != "NONE":
+        lines.append(f"    stays in software: {reason}{f', {refusal}' if refusal else ''}")
+    left = worker.call("flush") - worker.call("pipeline")
+    return [*lines, *([f"    {left} rules stay when it ends"] if left else []), ""]
+
+
+def kind_text(worker: Worker, names: Names, proto: str, ipv6: bool, nat: bool) -> list[str]:
+    family = "ipv6" if ipv6 else "ipv4"
+    choice = worker.call("choices")[f"{proto}/{family}/{'nat' if nat else 'plain'}"].partition("\n")[0]
+    heading = f"{proto} over {family}{' with NAT' if nat else ''}: {choice}"
+    return [heading, *made_by(worker, names, proto, ipv6, (), 0, nat)]
+
+
+def plan_text(steering: Steering, n_ports: int, plan: str) -> list[str]:
+    """One process by one plan: each kind of connection, one after the other."""
+    names = Names()
+    lines = [f"=== {'between two ports of the switch' if n_ports > 1 else 'back by the same port'}, plan {plan}", ""]
+    with start(steering, n_ports=n_ports, ct_offload_plan=plan) as worker:
+        for kind in KINDS:
+            lines += kind_text(worker, names, *kind)
+    return lines
+
+
+def tags_text(steering: Steering) -> list[str]:
+    """Connections of a zone that is known by one VLAN tag, or by two."""
+    lines: list[str] = []
+    for tags in TAGS:
+        names = Names()
+        with start(steering) as worker:
+            worker.call("set_zone", tags, 3)
+            for ipv6 in (False, True):
+                lines += [f"=== tags {tags}, tcp over {'ipv6' if ipv6 else 'ipv4'}", ""]
+                lines += made_by(worker, names, "tcp", ipv6, tags, 3)
+    return lines
+
+
+def golden(steering: Steering) -> str:
+    lines: list[str] = []
+    for n_ports, plan in product((3, 1), PLANS):
+        lines += plan_text(steering, n_ports, plan)
+    return "\n".join(lines + tags_text(steering))
+
+
+def path_of(steering: Steering) -> Path:
+    return DIRECTORY / f"connections-{steering.name.lower()}.txt"
+
+
+def difference(steering: Steering) -> str:
+    """A diff from the file in the repository to what the driver makes now; empty where they agree."""
+    return difference_of(path_of(steering), golden(steering))
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(golden, path_of, "what reaches the device for connections by each plan"))
