@@ -134,6 +134,7 @@ class Daemon:
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
             configuration.poll()
             ports.look()
+            engine.review(monotonic_ms())
             if not engine.threads.are_alive():
                 raise CtoffloadError("a loop's thread has ended", hint="this is a bug in ctoffload; see the log")
             if alive_every_s and time.monotonic() - told_alive > alive_every_s:

@@ -96,6 +96,19 @@ class Shards:
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0]."""
         return joined(shard.find(src, dst, proto, src_port, dst_port, zone) for shard in self.each())[:1]
 
+    def ask(self, conn_ids: ArrayLike | None = None) -> int:
+        """Asks the NIC of these connections, or of all: when they were used, and what it carried. Returns how many are
+        asked; the answers come with later turns.
+        """
+        if conn_ids is not None:
+            return sum(shard.ask(conn_ids) for shard in self.each())
+        asked = 0
+        for shard in self.shards:
+            for rows in shard.iterate(SLICE):
+                with shard.held():
+                    asked += shard.ask(rows["conn_id"])
+        return asked
+
     def flush(self, zone: int | None = None) -> int:
         """Ends all connections, or those of a zone; returns how many."""
         ended = 0

@@ -77,7 +77,9 @@ def establish(proto: str, ipv6: bool, vlans: tuple[int, ...] = (), zone: int = 0
     for forth, flags in ((True, "S"), (False, "SA"), (True, "A")):
         port = ports[0 if forth else 1]
         packets = Packets.of([frame(proto, forth, ipv6, vlans=vlans, flags=flags, nat=nat)]).copy()
-        engine.conntrack.shards[0].process(packets, 1, nat=rule, port=port.id, port_generation=port.generation, zone=zone)
+        engine.conntrack.shards[0].process(
+            packets, 1, nat=rule, port=port.id, port_generation=port.generation, zone=zone
+        )
         settle(1)
     number = {"tcp": 6, "udp": 17, "icmp": 1}[proto]
     rows = engine.conntrack.connections()
