@@ -21,14 +21,17 @@ RECEIVED, LOST = 4, 5
 NANOSECONDS = b"\x09"
 
 
-def section(application: str, interfaces: Sequence[str], snaplen: int) -> bytes:
-    """What a file begins with: the section, and each interface by its number."""
+def section(application: str, names: Sequence[str], snaplen: int) -> bytes:
+    """What a file begins with: the section, and the interfaces of these names."""
     head = struct.pack("=IHHQ", BYTE_ORDER_MAGIC, 1, 0, UNKNOWN_LENGTH)
-    parts = [block(SECTION, head, [(APPLICATION, application.encode())])]
-    for name in interfaces:
-        body = struct.pack("=HHI", ETHERNET, 0, snaplen)
-        parts.append(block(INTERFACE, body, [(NAME, name.encode()), (RESOLUTION, NANOSECONDS)]))
-    return b"".join(parts)
+    return block(SECTION, head, [(APPLICATION, application.encode())]) + interfaces(names, snaplen)
+
+
+def interfaces(names: Sequence[str], snaplen: int) -> bytes:
+    """More interfaces; their numbers go on where those before ended."""
+    body = struct.pack("=HHI", ETHERNET, 0, snaplen)
+    made = [block(INTERFACE, body, [(NAME, name.encode()), (RESOLUTION, NANOSECONDS)]) for name in names]
+    return b"".join(made)
 
 
 def packet_blocks(

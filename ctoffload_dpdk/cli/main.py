@@ -27,6 +27,7 @@ COMMANDS = {
         "capabilities",
         "Say what ports can do for offload, and which plan follows.",
     ),
+    "capture": ("ctoffload_dpdk.cli.capture", "capture", "Write what software handles into a pcapng file."),
     "completion": ("ctoffload_dpdk.cli.completion", "completion", "Print the script that makes a shell complete this."),
     "config": ("ctoffload_dpdk.cli.config", "config", "Show and check settings: TOML files, OVSDB, flags."),
     "demo": ("ctoffload_dpdk.cli.demo", "demo", "Run the main job on emulated ports: no NIC, no configuration."),

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,28 @@ class Client:
         for answer in self.answers(
             command, {"format": "json"} | parameters if command in {"dump", "get"} else parameters
         ):
+            yield from answer.get("rows", ())
+
+    def rows_until(
+        self, command: str, parameters: dict[str, object], until_s: float | None
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a stream until this time of the monotonic clock; None: as long as it goes on."""
+        self.wait_forever()
+        answers = self.answers(command, parameters)
+        while True:
+            if until_s is not None:
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    return
+                self._socket.settimeout(left_s)
+            try:
+                answer = next(answers)
+            except StopIteration:
+                return
+            except CtoffloadError as error:
+                if until_s is not None and error.errno == errno.ETIMEDOUT:
+                    return
+                raise
             yield from answer.get("rows", ())
 
     def texts(self, command: str, /, **parameters: object) -> Iterator[str]:

@@ -7,6 +7,7 @@ import errno
 from collections.abc import Mapping
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.control.capturing import CAPTURE_COMMANDS
 from ctoffload_dpdk.control.command import Answer, Answers, Command, Document, Part
 from ctoffload_dpdk.control.connections import CONNECTION_COMMANDS
 from ctoffload_dpdk.control.running import RUNNING_COMMANDS
@@ -23,6 +24,7 @@ COMMANDS: Mapping[str, Command] = {
     for command in (
         *CONNECTION_COMMANDS,
         *RUNNING_COMMANDS,
+        *CAPTURE_COMMANDS,
         Command("commands", "The commands there are, with their parameters.", Answers.DOCUMENT, commands),
     )
 }

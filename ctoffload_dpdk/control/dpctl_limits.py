@@ -17,8 +17,7 @@ N_ZONES = 1 << 16
 def set_value(system: System, name: str, attribute: str, value: int | bool, where: str) -> None:
     """Sets a setting by its source of run-time commands; in an engine without configuration, where it takes effect."""
     if system.configured is None:
-        for tracker in system.trackers():
-            setattr(tracker, attribute, value)
+        setattr(system.engine.conntrack, attribute, value)
         return
     try:
         waiting = system.setting(name, value, f"dpctl/{where}")
@@ -30,7 +29,7 @@ def set_value(system: System, name: str, attribute: str, value: int | bool, wher
 
 def get_maxconns(system: System, given: Arguments) -> str:
     given.take_datapath()
-    return f"{system.trackers()[0].max_connections}\n"
+    return f"{system.engine.conntrack.max_connections}\n"
 
 
 def set_maxconns(system: System, given: Arguments) -> str:
@@ -39,7 +38,7 @@ def set_maxconns(system: System, given: Arguments) -> str:
     value = number_of(given.words[0], MAX_LIMIT) if len(given.words) == 1 else None
     if value is None:
         raise DpctlError("maxconns missing or malformed")
-    room = min(tracker.capacity for tracker in system.trackers())
+    room = system.engine.conntrack.capacity
     if value > room:
         raise DpctlError(f"the table has room for {room} connections, set at the start", errno.ERANGE)
     set_value(system, MAX_CONNECTIONS, "max_connections", value, "ct-set-maxconns")
@@ -65,7 +64,7 @@ def set_check(system: System, given: Arguments, *, on: bool) -> str:
 
 def get_check(system: System, given: Arguments) -> str:
     given.take_datapath()
-    return f"TCP sequence checking: {'disabled' if system.trackers()[0].tcp_liberal else 'enabled'}\n"
+    return f"TCP sequence checking: {'disabled' if system.engine.conntrack.tcp_liberal else 'enabled'}\n"
 
 
 def get_sweep(system: System, given: Arguments) -> str:
@@ -97,10 +96,8 @@ def set_limits(system: System, given: Arguments) -> str:
             zones[zone] = limit
     if default is not None:
         set_value(system, DEFAULT_LIMIT, "zone_default_limit", default, "ct-set-limits")
-    for tracker in system.trackers():
-        with tracker.held():
-            for zone, limit in zones.items():
-                tracker.set_zone_limit(zone, limit)
+    for zone, limit in zones.items():
+        system.engine.conntrack.set_zone_limit(zone, limit)
     return ""
 
 
@@ -139,10 +136,8 @@ def del_limits(system: System, given: Arguments) -> str:
     zones = [zone for word in given.words[1 if default else 0 :] for zone in zones_of(word)]
     if default:
         set_value(system, DEFAULT_LIMIT, "zone_default_limit", 0, "ct-del-limits")
-    for tracker in system.trackers():
-        with tracker.held():
-            for zone in zones:
-                tracker.clear_zone_limit(zone)
+    for zone in zones:
+        system.engine.conntrack.clear_zone_limit(zone)
     return ""
 
 
@@ -150,15 +145,10 @@ def get_limits(system: System, given: Arguments) -> str:
     """Those that were set; with zones, of each of them what holds."""
     given.take_datapath(lambda word: "@" not in word)
     asked = [zone for word in given.words for zone in zones_of(word)]
-    trackers = system.trackers()
-    if asked:
-        found = {zone: [tracker.zone_limit(zone) for tracker in trackers] for zone in asked}
-    else:
-        own = [tracker.zone_limits() for tracker in trackers]
-        found = {zone: [limits[zone] for limits in own if zone in limits] for zone in sorted(set().union(*own))}
-    lines = [f"default limit={trackers[0].zone_default_limit}"]
-    for zone, limits in found.items():
-        lines.append(f"zone={zone},limit={limits[0][0]},count={sum(count for _, count in limits)}")
+    tracker = system.engine.conntrack
+    found = {zone: tracker.zone_limit(zone) for zone in asked} if asked else tracker.zone_limits()
+    lines = [f"default limit={tracker.zone_default_limit}"]
+    lines += [f"zone={zone},limit={limit},count={count}" for zone, (limit, count) in found.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -261,6 +261,11 @@ cdef class Loop:
         self.tap = &(<PacketTap> tap).tap if tap is not None else NULL
         self.tapped = tap
 
+    @property
+    def is_tapped(self) -> bool:
+        """Whether copies go to a tap."""
+        return self.tap != NULL
+
     def remove_port(self, index: int) -> None:
         """Serves this port no more; its number is not used again. Fragments from it are dropped."""
         if not 0 <= index < self.n_ends:
