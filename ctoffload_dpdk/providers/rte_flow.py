@@ -94,6 +94,7 @@ class RteFlowClass(DpifOffloadClass):
     def _prepare(self, probe: PortProbe) -> None:
         """How rules get into the port, and into that which owns its switch's, while neither has any."""
         self.provider.set_misses(probe.port.id, probe.misses_reach_software)
+        self.provider.set_one_group(probe.port.id, probe.findings[Cap.JUMP, Domain.INGRESS].has is False)
         for owner in {probe.port.id, probe.capabilities.owner}:
             if self.provider.has_rules(owner):
                 continue

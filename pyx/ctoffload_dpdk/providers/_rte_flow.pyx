@@ -288,6 +288,15 @@ cdef class RteFlowProvider:
             self.provider.ports[number].misses_reach_software = reach
             pthread_mutex_unlock(&self.provider.lock)
 
+    def set_one_group(self, ethdev: int, has_one_group: bool) -> None:
+        """Whether the port's rules cannot jump: connections that end in software then stand in group 0, of one zone."""
+        cdef uint16_t number = ethdev
+        cdef bint one = has_one_group
+        with nogil:
+            pthread_mutex_lock(&self.provider.lock)
+            self.provider.ports[number].has_one_group = one
+            pthread_mutex_unlock(&self.provider.lock)
+
     def port_del(self, port_id: int, generation: int) -> None:
         """Takes out every rule that leads from or to the port; the connections go on in software."""
         cdef ct_offload_port port

@@ -261,7 +261,8 @@ cdef int take_out(Provider *p, Entry *entry) noexcept nogil:
 # ---- answers -----------------------------------------------------------------------------------------------------------
 
 cdef int reason_of(int error) noexcept nogil:
-    if error == ENOSPC or error == ENOMEM or error == EAGAIN:
+    # ENOENT: mlx5's word for a port whose counters are all in use.
+    if error == ENOSPC or error == ENOMEM or error == EAGAIN or error == ENOENT:
         return CT_OFFLOAD_REASON_TABLE_FULL
     return CT_OFFLOAD_REASON_PORT_DOWN if error == ENODEV else CT_OFFLOAD_REASON_INSERT_FAILED
 

@@ -61,6 +61,7 @@ cdef struct Pipeline:
     uint16_t n_queues        # of the port, for what goes to software in its own domain
     bint is_ready
     bint misses_reach_software       # without a rule: said of this driver's switch
+    bint has_one_group       # connections stand in group 0: no gate, no catch-all; for plans that end in software alone
     RuleEngine *engine       # of the port that owns the rules
     GroupPool *groups
     const ZoneMap *zones

@@ -316,6 +316,8 @@ cdef ZoneGroup *zone_new(Pipeline *pl, uint16_t zone, int *failed) noexcept nogi
     cdef ZoneGroup *made
     cdef uint8_t n_tags = 0
     failed[0] = tags_of(pl.zones, zone, &n_tags)
+    if failed[0] == 0 and pl.has_one_group and n_tags:
+        failed[0] = EOPNOTSUPP               # a tag would have to be matched with the connection
     if failed[0]:
         return NULL
     failed[0] = ENOMEM
@@ -330,7 +332,7 @@ cdef ZoneGroup *zone_new(Pipeline *pl, uint16_t zone, int *failed) noexcept nogi
     if made.shapes == NULL:
         free(made)
         return NULL
-    failed[0] = group_take(pl.groups, CONNECTION_GROUPS, CHECK_GROUPS, &made.group)
+    failed[0] = 0 if pl.has_one_group else group_take(pl.groups, CONNECTION_GROUPS, CHECK_GROUPS, &made.group)
     if failed[0]:
         free(made.shapes)
         free(made)
@@ -353,6 +355,10 @@ cdef int pipeline_zone(Pipeline *pl, uint16_t zone, int family, int proto, ZoneG
         found = zone_new(pl, zone, &failed)
         if found == NULL:
             return failed
+    if pl.has_one_group:
+        found.gated |= 1 << (family * N_PROTOS + proto)
+        out[0] = found
+        return 0
     if not pl.is_ready:
         failed = make_ready(pl, error)
     if failed == 0 and not found.has_catch_all:
@@ -422,7 +428,8 @@ cdef void zone_free(Pipeline *pl, ZoneGroup *zone) noexcept nogil:
     for i in range(N_SHAPES):
         if zone.shapes[i] != NULL:
             shape_free(pl, zone.shapes[i])
-    pl.groups.used[zone.group] = 0
+    if not pl.has_one_group:
+        pl.groups.used[zone.group] = 0
     free(zone.shapes)
     free(zone)
 

@@ -34,7 +34,7 @@ from ctoffload_dpdk.providers._rte_flow_pipeline cimport (
     zone_map_free,
 )
 from ctoffload_dpdk.providers._rte_flow_queue cimport RuleResult
-from ctoffload_dpdk.providers._rte_flow_rule cimport DOMAIN_TRANSFER
+from ctoffload_dpdk.providers._rte_flow_rule cimport DOMAIN_INGRESS, DOMAIN_TRANSFER
 from ctoffload_dpdk.providers._rte_flow_state cimport (
     MAX_PORTS,
     N_DOMAINS,
@@ -110,7 +110,7 @@ cdef int port_add(Provider *p, ct_offload_port port, const char *name, uint16_t 
     slot.generation = port.generation
     slot.proxy = proxy
     slot.n_queues = n_queues if n_queues else info.nb_rx_queues
-    slot.misses_reach_software = False
+    slot.misses_reach_software = slot.has_one_group = False
     p.ethdev_of[port.id] = ethdev
     forget_plans(p, ethdev)
     return 0
@@ -161,6 +161,7 @@ cdef Pipeline *pipeline_of(Provider *p, uint16_t ethdev, int domain, int *failed
     pipeline_init(pl, <uint8_t> domain, ethdev, &engine.engine, &p.groups, &slot.zones)
     pl.n_queues = slot.n_queues
     pl.misses_reach_software = slot.misses_reach_software
+    pl.has_one_group = slot.has_one_group and domain == DOMAIN_INGRESS
     pl.n_rules = engine.n_rules
     slot.has_pipeline[domain] = True
     return pl

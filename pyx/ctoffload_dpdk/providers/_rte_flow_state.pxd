@@ -43,6 +43,7 @@ cdef struct PortSlot:
     uint16_t proxy           # where rules of the switch that concern it live
     uint16_t n_queues        # of software
     bint misses_reach_software       # what no rule of the switch matches
+    bint has_one_group       # rules of what it receives: nothing to jump to
     PlanCell *plans          # [out ethdev][kind]
     Pipeline pipelines[N_DOMAINS]
     bint has_pipeline[N_DOMAINS]
