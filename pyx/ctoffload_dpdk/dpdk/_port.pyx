@@ -18,6 +18,7 @@ from ctoffload_dpdk.dpdk.librte_ethdev cimport (
     rte_eth_allmulticast_disable,
     rte_eth_allmulticast_enable,
     rte_eth_allmulticast_get,
+    rte_eth_dev_fw_version_get,
     rte_eth_dev_get_mtu,
     rte_eth_dev_hairpin_capability_get,
     rte_eth_dev_info,
@@ -190,6 +191,15 @@ cdef class Port(AsyncDevice):
         call anything. Source: rte_eth_dev_callback_register().
         """
         return subscribe(self, self.id, event, callback, thread)
+
+    def firmware(self):
+        """The NIC's firmware version in its driver's words; empty where it does not tell. Source: rte_eth_dev_fw_version_get()."""
+        cdef char text[256]
+        self.require_open()
+        memset(text, 0, sizeof(text))
+        if rte_eth_dev_fw_version_get(self.id, text, sizeof(text)):
+            return ""
+        return text.decode(errors="replace")
 
     # Link and statistics --------------------------------------------------------------------------------------------
 

@@ -254,6 +254,7 @@ cdef extern from "rte_ethdev.h" nogil:
     int rte_eth_allmulticast_disable(uint16_t port_id)
     int rte_eth_allmulticast_get(uint16_t port_id)
     int rte_eth_macaddr_get(uint16_t port_id, rte_ether_addr *mac_addr)
+    int rte_eth_dev_fw_version_get(uint16_t port_id, char *fw_version, size_t fw_size)
     int rte_eth_dev_get_mtu(uint16_t port_id, uint16_t *mtu)
     int rte_eth_dev_set_mtu(uint16_t port_id, uint16_t mtu)
     int rte_eth_dev_rss_hash_update(uint16_t port_id, rte_eth_rss_conf *rss_conf)
