@@ -44,6 +44,8 @@ def test_connections_pass_software_by_and_what_misses_reaches_it(make_lab: Any, 
 def test_rules_that_cannot_jump_stand_in_group_0(make_lab: Any, profile: str, plan: str) -> None:
     """One per direction, no pipeline; a zone by VLAN would have to be matched with the connection."""
     lab = make_lab(profile=profile)
+    for name in ("net_nicsim0", "net_nicsim1"):
+        lab.engine.set_zone(name, 5, None, 3)
     conn = lab.tcp()
     assert conn.in_hardware, (conn.reason, lab.engine.provider.stats().refusal)
     assert lab.engine.plans("net_nicsim0", "net_nicsim1")["tcp", "ipv4", False].plan == plan
@@ -52,8 +54,6 @@ def test_rules_that_cannot_jump_stand_in_group_0(make_lab: Any, profile: str, pl
     seen = lab.host_rx
     conn.client_sends()
     assert (conn.nic_packets(), lab.host_rx) == (1, seen + 1), "the rule was hit, and sent it to software"
-    for name in ("net_nicsim0", "net_nicsim1"):
-        lab.engine.set_zone(name, 5, None, 3)
     tagged = lab.tcp(vlans=(5,), zone=3)
     assert tagged.reason == Reason.ZONE_UNSUPPORTED
     conn.close()
