@@ -6,7 +6,7 @@ STAMPS := .stamps
 SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench sanitize build packages lint format clean FORCE
+.PHONY: help demo test test-all bench sanitize build packages lint format clean docs FORCE
 
 help:                   ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,17 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs
+
+# The site: pages, command line and docstrings. A warning is an error.
+$(STAMPS)/docs: requirements/docs.lock $(STAMPS)/venv
+	@echo "docs: installing the locked Python packages for the site into .venv"
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/docs.lock
+	@touch $@
+
+docs: build $(STAMPS)/docs  ## the documentation as a site: build/site/index.html
+	@$(BIN)/python -m build_support.doc_tables
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs build/site
+	@echo "docs: build/site/index.html"
 
 lint: build             ## ruff, mypy and clang-format, as the tests run them
 	@$(BIN)/pytest tests/house

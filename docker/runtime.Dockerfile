@@ -29,6 +29,7 @@ RUN apt-get -q update \
     && apt-get -qy install --no-install-recommends \
         ibverbs-providers \
         iproute2 \
+        iputils-ping \
         librte-bus-vdev23 \
         librte-ethdev23 \
         librte-mempool-ring23 \
@@ -43,6 +44,7 @@ RUN apt-get -q update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 ctoffload
 COPY --from=build /opt/ctoffload /opt/ctoffload
+COPY docker/two-namespaces.sh /opt/ctoffload/
 ENV PATH=/opt/ctoffload/bin:$PATH
 USER ctoffload
 WORKDIR /home/ctoffload

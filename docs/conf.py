@@ -34,6 +34,10 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 strip_signature_backslash = True
+smartquotes = False
+default_role = "code"
+# A name such as Port in a signature may mean the one of either of two rooms; it is then linked to neither.
+suppress_warnings = ["ref.python"]
 
 # A command is copied without its prompt and without what it prints.
 copybutton_prompt_text = "$ "

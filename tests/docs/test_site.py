@@ -1,0 +1,84 @@
+"""The documentation as a site: tables are their data, it is made without a warning, nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from doc_pages import ROOT, pages
+
+sys.path.append(str(ROOT))
+
+from build_support import doc_tables
+
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", doc_tables.TABLES)
+def test_a_table_is_what_its_data_says(name):
+    path, make = doc_tables.TABLES[name]
+    assert make().count("\n") >= 2
+    assert (ROOT / path).read_text() == doc_tables.with_table(name), f"{path}: python -m build_support.doc_tables"
+
+
+def test_every_reason_is_listed():
+    from ctoffload_dpdk.base.reasons import Reason  # noqa: PLC0415
+
+    text = doc_tables.reasons()
+    assert not [reason for reason in Reason if reason.value and f"| `{reason.text}` |" not in text]
+
+
+def test_the_installed_dpdk_is_in_the_table_of_releases():
+    from build_support import dpdk  # noqa: PLC0415
+
+    assert f"| {dpdk.version()} |" in doc_tables.compatibility()
+
+
+def test_links_between_pages_lead_somewhere():
+    broken = []
+    for page in pages():
+        for target in LINK.findall(page.read_text()):
+            if "://" not in target and not target.startswith("#"):
+                path = page.parent / target.partition("#")[0]
+                broken += [] if path.exists() else [f"{page.relative_to(ROOT)}: {target}"]
+    assert not broken
+
+
+def test_every_page_is_in_the_site():
+    docs = ROOT / "docs"
+    reached, left = set(), [docs / "index.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        for body in TOCTREE.findall(page.read_text()):
+            names = [line for line in body.splitlines() if line and not line.startswith(":")]
+            found = [(page.parent / f"{name}.md").resolve() for name in names]
+            left += [one for one in found if one not in reached]
+    assert set(docs.rglob("*.md")) == reached, "name the page in a toctree of docs/*/index.md"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_site_is_made_without_a_warning(tmp_path):
+    command = ["make", "docs"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1100)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    site = ROOT / "build" / "site"
+    assert "ctoffload demo [OPTIONS]" in text_of(site / "reference" / "command-line.html")
+    assert "One shard of connection tracking" in text_of(site / "reference" / "api" / "conntrack.html")
+    assert not loaded_from_elsewhere(site)
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"<[^>]*>", "", page.read_text())
+
+
+def loaded_from_elsewhere(site: Path) -> list[str]:
+    """What a browser would fetch from another host."""
+    fetched = re.compile(r"""(?:src=|<link[^>]*href=|url\()["']?(https?:)?//[^"')\s>]+""")
+    files = [*site.rglob("*.html"), *site.rglob("*.css")]
+    return [f"{path}: {hit[0]}" for path in files for hit in [fetched.search(path.read_text())] if hit]
