@@ -1,4 +1,4 @@
-"""The documentation as a site: tables are their data, it is made without a warning, nothing is loaded from elsewhere."""
+"""The documentation as a site: tables are their data, no warning in the making, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
