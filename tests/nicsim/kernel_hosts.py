@@ -13,13 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kernel_host import Host
+
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.dpdk import Attr, Eal, actions, items
 from ctoffload_dpdk.nicsim import Nic
 
 EAL = "--no-pci --no-huge -m 256 --no-shconf --no-telemetry -l 0"
 LIMIT_S = 60
-ADDRESSES = {"left": "10.77.0.1", "right": "10.77.0.2"}
+LEFT, RIGHT = "10.77.0.1", "10.77.0.2"
 SHOWN_PORT, TRUE_PORT = 8080, 7  # the NIC translates one into the other
 N_BYTES = 200_000
 
@@ -43,33 +45,6 @@ with socket.create_connection(("10.77.0.2", port), timeout=20) as connection:
     got = b"".join(iter(lambda: connection.recv(65536), b""))
 print(len(got) if got == data else -1)
 """
-
-
-class Host:
-    """A network namespace with one of the TAP interfaces in it."""
-
-    def __init__(self, name: str) -> None:
-        self.holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self.holder.stdout is not None and self.holder.stdout.readline() == b"ready\n"
-        subprocess.run(["ip", "link", "set", name, "netns", str(self.holder.pid)], check=True)
-        self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", check=False)
-        self.run("ip", "link", "set", "lo", "up")
-        self.run("ip", "addr", "add", f"{ADDRESSES[name]}/24", "dev", name)
-        self.run("ip", "link", "set", name, "up")
-
-    def command(self, *words: str) -> list[str]:
-        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", *words]
-
-    def run(self, *words: str, check: bool = True) -> None:
-        subprocess.run(self.command(*words), check=check, stderr=None if check else subprocess.DEVNULL)
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def close(self) -> None:
-        self.holder.communicate()
 
 
 class Bench:
@@ -126,13 +101,11 @@ class Bench:
 def main() -> None:
     with Eal.start([*EAL.split(), "--vdev", "net_tap0,iface=left", "--vdev", "net_tap1,iface=right"]) as eal:
         bench = Bench(eal)
-        hosts = [Host("left"), Host("right")]
+        hosts = [Host("left", [f"{LEFT}/24"]), Host("right", [f"{RIGHT}/24"])]
         server = hosts[1].start(sys.executable, "-c", SERVER)
         assert server.stdout is not None and server.stdout.readline() == "ready\n"
         said: dict[str, Any] = {}
-        said["ping"] = bench.until_ends(
-            hosts[0].start("ping", "-c", "3", "-i", "0.2", "-s", "1400", ADDRESSES["right"])
-        )
+        said["ping"] = bench.until_ends(hosts[0].start("ping", "-c", "3", "-i", "0.2", "-s", "1400", RIGHT))
         said["software"] = bench.until_ends(hosts[0].start(sys.executable, "-c", CLIENT, str(TRUE_PORT), str(N_BYTES)))
         said["before"] = bench.counters()
         rules = bench.offload()

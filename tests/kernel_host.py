@@ -1,0 +1,46 @@
+"""A kernel host in a network namespace of its own, at the far end of an emulated port whose wire is a TAP interface.
+
+For scripts that run in namespaces of their own (kernel_lab.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+
+
+class Host:
+    """A network namespace with one interface in it. addresses: with their prefix; IPv6 is off where none is of it."""
+
+    def __init__(self, name: str, addresses: Sequence[str]) -> None:
+        self.name = name
+        self.holder = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self.holder.stdout is not None and self.holder.stdout.readline() == b"ready\n"
+        subprocess.run(["ip", "link", "set", name, "netns", str(self.holder.pid)], check=True)
+        if not any(":" in address for address in addresses):
+            self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", check=False)
+        self.run("ip", "link", "set", "lo", "up")
+        for address in addresses:
+            self.run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+        self.run("ip", "link", "set", name, "up")
+
+    def command(self, *words: str) -> list[str]:
+        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", *words]
+
+    def run(self, *words: str, check: bool = True) -> None:
+        subprocess.run(self.command(*words), check=check, stderr=None if check else subprocess.DEVNULL)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def mac(self) -> str:
+        """The address of its interface."""
+        words = self.command("ip", "-json", "link", "show", self.name)
+        (link,) = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+        return str(link["address"])
+
+    def close(self) -> None:
+        self.holder.communicate()
