@@ -65,7 +65,7 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	    --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib --parallel $(JOBS)
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs
+	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
 
 # The site: pages, command line and docstrings. A warning is an error.
 $(STAMPS)/docs: requirements/docs.lock $(STAMPS)/venv
