@@ -19,13 +19,18 @@ class Host:
             ["unshare", "--net", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self.holder.stdout is not None and self.holder.stdout.readline() == b"ready\n"
-        subprocess.run(["ip", "link", "set", name, "netns", str(self.holder.pid)], check=True)
+        self.addresses = addresses
         if not any(":" in address for address in addresses):
             self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", check=False)
         self.run("ip", "link", "set", "lo", "up")
-        for address in addresses:
-            self.run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
-        self.run("ip", "link", "set", name, "up")
+        self.plug()
+
+    def plug(self) -> None:
+        """Takes the interface in; again, where a new one has its name."""
+        subprocess.run(["ip", "link", "set", self.name, "netns", str(self.holder.pid)], check=True)
+        for address in self.addresses:
+            self.run("ip", "addr", "add", address, "dev", self.name, *(["nodad"] if ":" in address else []))
+        self.run("ip", "link", "set", self.name, "up")
 
     def command(self, *words: str) -> list[str]:
         return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", *words]

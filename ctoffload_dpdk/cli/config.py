@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ctoffload_dpdk.base.errors import SettingsError
-from ctoffload_dpdk.cli.output import Output, output_options, pass_output, show
+from ctoffload_dpdk.cli.output import Output, output_options, pass_output, printable, show
 from ctoffload_dpdk.cli.settings_options import flags_given, setting_flags, source_options, tls_from
 from ctoffload_dpdk.config import Configuration, Given, Sources, check_toml
 from ctoffload_dpdk.settings import TABLE, ContradictionError, Setting, Value
@@ -92,6 +92,46 @@ def schema(output: Output, form: str) -> None:
         click.echo(markdown(), nl=False)
     else:
         print_schema(output)
+
+
+@config.command()
+@click.argument("name", required=False)
+@output_options
+@pass_output
+def running(output: Output, name: str | None) -> None:
+    """Show the settings of a running daemon, or the one of that NAME, with their origins."""
+    show_running(output, ask_running(output, name=name))
+
+
+@config.command("set")
+@click.argument("name")
+@click.argument("value")
+@output_options
+@pass_output
+def set_running(output: Output, name: str, value: str) -> None:
+    """Set one setting of a running daemon, until its file's or OVSDB's value of that key changes."""
+    show_running(output, ask_running(output, name=name, value=value))
+
+
+def ask_running(output: Output, **parameters: str | None) -> dict[str, Any]:
+    from ctoffload_dpdk.control.client import Client  # noqa: PLC0415 - most of this room speaks with no daemon
+
+    with Client(output.socket) as daemon:
+        return daemon.call("config", **parameters)
+
+
+def show_running(output: Output, answer: dict[str, Any]) -> None:
+    """Settings of a running daemon, those that wait, and what is wrong in its sources."""
+    if output.json:
+        output.document({"schema": 1, **answer})
+        return
+    for name, setting in answer["settings"].items():
+        value = str(setting["value"]).lower() if isinstance(setting["value"], bool) else str(setting["value"])
+        click.echo(f"{name} = {printable(value)}  ({printable(setting['origin'])})")
+    for name in answer["waiting"]:
+        click.echo(f"{name} takes effect at the next start", err=True)
+    for problem in answer["problems"]:
+        click.echo(f"problem: {printable(problem['message'])}", err=True)
 
 
 def whole_or_error(path: Path) -> tuple[Mapping[str, Given], list[SettingsError]]:
@@ -182,6 +222,11 @@ def print_schema(output: Output) -> None:
     output.table(table)
 
 
+def escaped(words: str) -> str:
+    """Words as a cell of a Markdown table."""
+    return words.replace("|", "\\|")
+
+
 def markdown() -> str:
     """The reference page of the settings."""
     lines = [
@@ -198,5 +243,5 @@ def markdown() -> str:
     ]
     for s in TABLE.values():
         effect = "at once" if s.live else "at the next start"
-        lines.append(f"| `{s.name}` | {text(s.default)} | {s.allowed} | {effect} | {s.doc} |")
+        lines.append(f"| `{s.name}` | {text(s.default)} | {escaped(s.allowed)} | {effect} | {s.doc} |")
     return "\n".join(lines) + "\n"

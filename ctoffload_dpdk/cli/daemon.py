@@ -106,7 +106,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        configuration = LiveConfiguration(self.watch, engine)
+        configuration = LiveConfiguration(self.watch, engine, ports)
         loop.add_signal_handler(signal.SIGHUP, configuration.reload)
         system = System(engine, configuration, notes=self.notes, ports=ports)
         server = Server(system, self.plan.socket)

@@ -18,6 +18,7 @@ def account_of(engine: Engine, now_ms: Callable[[], int]) -> Account:
     for _ in range(LAST_TURNS):
         if not engine.run_once(now_ms()):
             break
+    engine.layer.close()  # now the pipelines of the ports are out as well
     rules, objects = engine.rules(), engine.contexts()
     emulated = [taken.port for taken in engine.ports.values() if taken.port.info().driver.startswith(NICSIM)]
     if not emulated or len(emulated) != len(engine.ports):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 
 from ctoffload_dpdk.base.errors import CtoffloadError
+from ctoffload_dpdk.cli.daemon_ports import Ports
 from ctoffload_dpdk.cli.readiness import notify
 from ctoffload_dpdk.config import Watch
 from ctoffload_dpdk.engine import Engine
@@ -16,9 +18,10 @@ LOGGER = logging.getLogger("ctoffload.run")
 class LiveConfiguration:
     """What `System` wants of a configuration, over a Watch. Belongs to the control thread."""
 
-    def __init__(self, watch: Watch, engine: Engine) -> None:
+    def __init__(self, watch: Watch, engine: Engine, ports: Ports) -> None:
         self._watch = watch
         self._engine = engine
+        self._ports = ports
         self._said: list[str] = []
         self._refused: CtoffloadError | None = None
 
@@ -30,22 +33,22 @@ class LiveConfiguration:
         return self._apply() if self._watch.command(name, value, where) else ()
 
     def problems(self) -> Sequence[CtoffloadError]:
-        refused = [self._refused] if self._refused is not None else []
-        return [*self._watch.problems(), *refused]
+        found = (self._refused, self._ports.unknown())
+        return [*self._watch.problems(), *(error for error in found if error is not None)]
 
     def reload(self) -> None:
         """Reads the file again, as SIGHUP asks for."""
         notify("RELOADING=1")
         LOGGER.info("the settings are read again")
         if self._watch.reload():
-            self._apply()
+            self._apply_or_say()
         self._say_problems()
         notify("READY=1")
 
     def poll(self) -> None:
         """Takes what OVSDB says."""
         if self._watch.poll():
-            self._apply()
+            self._apply_or_say()
         self._watch.acknowledge()
         self._say_problems()
 
@@ -60,6 +63,11 @@ class LiveConfiguration:
         for name in waiting:
             LOGGER.warning("%s takes effect at the next start", name)
         return waiting
+
+    def _apply_or_say(self) -> None:
+        """What the engine refuses is a problem like others, not the daemon's end."""
+        with contextlib.suppress(CtoffloadError):
+            self._apply()
 
     def _say_problems(self) -> None:
         """Each problem once, until it goes away."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ctoffload_dpdk.base.errors import CtoffloadError, PortError, UsageError
+from ctoffload_dpdk.base.errors import CtoffloadError, PortError, SettingsError, UsageError
 from ctoffload_dpdk.cli.devices import Device, not_taken, pci_devices
 from ctoffload_dpdk.dpdk import Eal, Event, Mempool
 from ctoffload_dpdk.engine import Engine
@@ -46,6 +46,19 @@ class Ports:
         for name in self._names:
             self._take_in(name)
         self._join()
+        if unknown := self.unknown():
+            raise unknown
+
+    def unknown(self) -> SettingsError | None:
+        """What is wrong where the policy names ports that are none of these."""
+        names = [name for name in self._engine.unknown_ports() if name not in self._names]
+        if not names:
+            return None
+        return SettingsError(
+            f"the policy names {', '.join(names)}, which is no port here",
+            errno=errno.ENODEV,
+            hint=f"there are: {', '.join(self._names)}",
+        )
 
     def _take_in(self, name: str) -> None:
         other = [known for known in self._names if known != name]
@@ -92,6 +105,9 @@ class Ports:
         if name in self._away:
             raise UsageError(f"port {name} is out already", errno=errno.ENODEV, port=name)
         self._engine.remove_port(name, 0)
+        device = self._device(name)
+        if not device.is_pci:
+            self._eal.remove_vdev(device.name)
         self._away[name] = "taken out by a command"
         LOGGER.warning("port %s was taken out by a command", name)
 
@@ -107,10 +123,12 @@ class Ports:
             known = ", ".join(self._names)
             raise UsageError(f"there is no port {name}", errno=errno.ENODEV, port=name, hint=f"there are: {known}")
 
+    def _device(self, name: str) -> Device:
+        return next(device for device in self._devices if device.names(name))
+
     def _put_back(self, name: str) -> None:
-        device = next(device for device in self._devices if device.names(name))
         if not any(address.name == name for address in self._eal.ports()):
-            self._eal.probe(device.devargs)
+            self._eal.probe(self._device(name).devargs)
         self._take_in(name)
         del self._away[name]
         self._join()
@@ -124,7 +142,7 @@ class Ports:
             return
         self._next_try_s = time.monotonic() + RETRY_S
         for name in [name for name, why in self._away.items() if why == "its device vanished"]:
-            device = next(device for device in self._devices if device.names(name))
+            device = self._device(name)
             if device.is_pci and (pci_devices() / device.name).is_dir():
                 try:
                     self._put_back(name)

@@ -12,6 +12,7 @@ from ctoffload_dpdk.conntrack._conntrack import (
 )
 from ctoffload_dpdk.conntrack._lines import conntrack_text, json_rows, ovs_lines, ovs_text
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
+from ctoffload_dpdk.conntrack._policy import Policy
 from ctoffload_dpdk.conntrack.nat import Nat, NatRange
 from ctoffload_dpdk.conntrack.shards import Shards
 from ctoffload_dpdk.conntrack.text import PROTOCOLS, TCP_STATES
@@ -30,6 +31,7 @@ __all__ = [
     "Nat",
     "NatRange",
     "PacketFlags",
+    "Policy",
     "Refusal",
     "Shards",
     "conntrack_text",

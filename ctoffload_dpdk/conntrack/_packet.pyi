@@ -37,4 +37,5 @@ class Refusal(IntEnum):
     REFUSED_NO_MEMORY = 15
     REFUSED_NAT = 16
     REFUSED_HELPER = 17
-    N_REFUSALS = 18
+    REFUSED_DENIED = 18
+    N_REFUSALS = 19

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
-from ctoffload_dpdk.conntrack import Conntrack, Nat, Shards
+from ctoffload_dpdk.conntrack import Conntrack, Nat, Policy, Shards
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
 from ctoffload_dpdk.engine._loop import FragmentPolicy, Loop, LoopStats
 from ctoffload_dpdk.engine.account import ConnectionAccount, RuleAccount
@@ -23,6 +23,7 @@ from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowPr
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, Spread, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import bind
 from ctoffload_dpdk.settings import TABLE, Settings, read_helpers
+from ctoffload_dpdk.settings.policy import PolicyRule, rules, translations, zones
 
 LOGGER = logging.getLogger("ctoffload.engine")
 
@@ -148,7 +149,28 @@ class Engine:
                 fragments=FRAGMENT_POLICIES[settings.ct_offload_fragments],
             )
             loop.set_helpers(read_helpers(settings.ct_offload_helpers))
+            loop.set_eager(settings.ct_offload_idle == "poll")
+        self._apply_policy()
         self._apply_fragments()
+
+    def _apply_policy(self) -> None:
+        """The rules for new connections; one that names a port which is not in fits nothing."""
+        found: list[tuple[PolicyRule, int | None]] = []
+        for rule in (*rules(self.settings.ct_offload_rules), *translations(self.settings.ct_offload_nat)):
+            if rule.port is None:
+                found.append((rule, None))
+            elif rule.port in self.ports:
+                found.append((rule, self.ports[rule.port].layer_port.id))
+        policy = Policy(found)
+        for loop in self.loops:
+            loop.set_policy(policy)
+
+    def unknown_ports(self) -> list[str]:
+        """Names in the policy that are no ports of the engine."""
+        settings = self.settings
+        named = [rule.port for rule in (*rules(settings.ct_offload_rules), *translations(settings.ct_offload_nat))]
+        named += [zone.port for zone in zones(settings.ct_offload_zones)]
+        return sorted({name for name in named if name is not None and name not in self.ports})
 
     def _apply_fragments(self) -> None:
         """What holds for fragments, by the settings and by the pools of the ports; each loop holds its part."""
@@ -196,7 +218,11 @@ class Engine:
                 index = loop.add_port(port.id, layer_port.id, layer_port.generation, queues=queues)
         self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size, queues)
         with self.held():
+            self._apply_policy()
             self._apply_fragments()
+        for zone in zones(self.settings.ct_offload_zones):
+            if zone.port == name:
+                self._set_zone(self.ports[name], zone.vlans, zone.zone)
         return self.ports[name]
 
     def _prepare(self, port: Port, mempool: Mempool, peer: str, queues: int, spread: Spread | None) -> Prepared:
@@ -235,7 +261,9 @@ class Engine:
         if outer is None and inner is not None:
             raise UsageError("an inner VLAN id needs an outer one", op="set_zone", port=name)
         tags = tuple(tag for tag in (outer, inner) if tag is not None)
-        taken = self.port(name)
+        self._set_zone(self.port(name), tags, zone)
+
+    def _set_zone(self, taken: EnginePort, tags: tuple[int, ...], zone: int) -> None:
         self.offload_class.set_zone(taken.layer_port, tags, zone)
         with self.held():
             for loop in self.loops:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.settings import policy
 from ctoffload_dpdk.settings.helpers import HELPERS_FORM, read_helpers
 
 Value = bool | int | str
@@ -22,8 +23,8 @@ class Setting:
     """What is known of one setting.
 
     name: kebab-case, the same in TOML and in OVSDB's other_config; kind: bool, int or str; minimum, maximum: of an int,
-    in `unit`; choices: of a str; form: of one without choices, in words, and read, which reads it or raises ValueError;
-    live: a change takes effect while running, else when the port starts next.
+    in `unit`; choices: of a str; form: of one without choices, in words, and read, which reads it or raises ValueError
+    or SettingsError; live: a change takes effect while running, else when the port starts next.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Setting:
         `where` names the source, e.g. "lab.toml line 3". Raises SettingsError.
         """
         parsed = self._typed(value)
-        if isinstance(parsed, str) and not self._is_read(parsed):
+        if isinstance(parsed, str) and not self._is_read(parsed, where):
             parsed = None
         if isinstance(parsed, int) and not isinstance(parsed, bool) and not self.minimum <= parsed <= self.maximum:
             parsed = None
@@ -77,11 +78,14 @@ class Setting:
             )
         return parsed
 
-    def _is_read(self, value: str) -> bool:
+    def _is_read(self, value: str, where: str) -> bool:
         if self.read is None:
             return value in self.choices
         try:
             self.read(value)
+        except SettingsError as error:
+            error.message = f"{where}{': ' if where else ''}{self.name}: {error.message}"
+            raise
         except ValueError:
             return False
         return True
@@ -115,8 +119,8 @@ def _choice(choices: tuple[str, ...], doc: str, *, live: bool = True) -> Any:
     return dataclasses.field(default=choices[0], metadata={"doc": doc, "choices": choices, "live": live})
 
 
-def _text(default: str, form: str, read: Callable[[str], object], doc: str) -> Any:
-    return dataclasses.field(default=default, metadata={"doc": doc, "form": form, "read": read})
+def _text(default: str, form: str, read: Callable[[str], object], doc: str, *, live: bool = True) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc, "form": form, "read": read, "live": live})
 
 
 def _timeout(default: int, doc: str) -> Any:
@@ -145,6 +149,18 @@ class Settings:
 
     ct_offload_helpers: str = _text(
         "", HELPERS_FORM, read_helpers, "connections to which ports announce others, by protocol and zone"
+    )
+    ct_offload_zones: str = _text(
+        "", policy.ZONES_FORM, policy.zones, "conntrack zones of ports and VLANs; untagged packets: 0", live=False
+    )
+    ct_offload_rules: str = _text(
+        "", policy.RULES_FORM, policy.rules, "which new connections may be; the first that fits decides, else allow"
+    )
+    ct_offload_nat: str = _text(
+        "", policy.NAT_FORM, policy.translations, "how new connections are translated; the first that fits decides"
+    )
+    ct_offload_idle: str = _choice(
+        ("sleep", "poll"), "what a loop does while nothing comes: naps of up to 1 ms, or turns at a whole CPU"
     )
 
     ct_offload_fragments: str = _choice(

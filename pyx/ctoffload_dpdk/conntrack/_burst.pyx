@@ -17,10 +17,11 @@ from ctoffload_dpdk.conntrack._others cimport (
     UPDATE_INVALID, UPDATE_NEW, UPDATE_VALID_NEW, others_may_begin, others_update,
 )
 from ctoffload_dpdk.conntrack._packet cimport (
-    CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_TRACKED, PKT_TRANSLATED, REFUSED_NAT,
-    REFUSED_NO_CONNECTION, REFUSED_NOT, Action, Packet, Verdict,
+    CS_ESTABLISHED, CS_INVALID, CS_NEW, CS_RELATED, CS_REPLY_DIR, CS_TRACKED, PKT_TRANSLATED, REFUSED_DENIED, REFUSED_NAT,
+    REFUSED_NO_CONNECTION, REFUSED_NOT, Action, NatAction, Packet, Verdict,
 )
 from ctoffload_dpdk.conntrack._parse cimport parse_burst
+from ctoffload_dpdk.conntrack._policy cimport policy_allows
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_CLOSED, CAUSE_REPLACED, CONN_LABELLED, CONN_LIVE, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS, LIST_DUE, MAX_PORTS,
     MORE_CHILD, MORE_HELPED, N_PORT_HINTS, SLOT_MASK, Conn, Expectation, Label, Nat, Port, Shard,
@@ -121,6 +122,7 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
     cdef const Expectation *expectation
     cdef uint32_t slot
     cdef Nat nat
+    cdef const NatAction *translation = action.nat
     cdef bint translate_it, fits
     cdef uint8_t helper
     if parsed.key.proto == PROTO_TCP:
@@ -135,17 +137,22 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
         if expected(shard, parsed) != NULL:
             verdict.state |= CS_RELATED
         return 0
+    expectation = expected(shard, parsed)
+    # What a helper expects was allowed with its control connection.
+    if action.policy != NULL and expectation == NULL and not policy_allows(action.policy, packet, parsed, &translation):
+        verdict.reason = REFUSED_DENIED
+        return 0
     if stale:
         conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
-    expectation = expected(shard, parsed)
+        expectation = expected(shard, parsed)
     if expectation != NULL:
         verdict.state |= CS_RELATED
         translate_it = action.nat != NULL and expectation.nat != 0
         fits = not translate_it or nat_expected(shard, parsed, expectation, now_ms, &nat)
     else:
-        translate_it = action.nat != NULL and action.nat.what and (not action.nat.family
-                                                                   or action.nat.family == parsed.key.family)
-        fits = not translate_it or nat_choose(shard, parsed, action.nat, now_ms, &nat)
+        translate_it = translation != NULL and translation.what and (not translation.family
+                                                                     or translation.family == parsed.key.family)
+        fits = not translate_it or nat_choose(shard, parsed, translation, now_ms, &nat)
     if not fits:
         # OVS lets it through untranslated
         verdict.state = CS_INVALID

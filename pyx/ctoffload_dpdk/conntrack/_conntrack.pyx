@@ -81,7 +81,7 @@ TIMEOUT_NAMES = (
 REFUSAL_NAMES = (
     "none", "not-ip", "l3-header", "l3-checksum", "fragment", "l4-header", "l4-checksum", "port-zero", "icmp-type",
     "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory", "nat",
-    "helper",
+    "helper", "denied",
 )
 
 STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")

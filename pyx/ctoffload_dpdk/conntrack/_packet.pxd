@@ -42,7 +42,8 @@ cpdef enum Refusal:
     REFUSED_NO_MEMORY = 15     # new, but no slot is free: ended connections are still held by a provider
     REFUSED_NAT = 16           # new, but no address and port are left to translate to, or a translated one answers to it
     REFUSED_HELPER = 17        # an announcement on a control connection that makes no sense, or is for somebody else
-    N_REFUSALS = 18
+    REFUSED_DENIED = 18        # new, but a rule of the policy denies it
+    N_REFUSALS = 19
 
 # One received packet. `data` starts at the Ethernet header and is contiguous.
 cdef struct Packet:
@@ -94,10 +95,34 @@ cdef struct NatAction:
     uint8_t choice           # NAT_RANDOM, NAT_PERSISTENT
     uint8_t family           # of the ranges: 4 or 6; 0: no address is given
 
+# One rule of the policy for new connections. The connection's first packet is held against it.
+cdef struct PolicyRule:
+    uint64_t src[2]
+    uint64_t src_mask[2]
+    uint64_t dst[2]
+    uint64_t dst_mask[2]
+    uint16_t src_ports[2]    # lowest and highest
+    uint16_t dst_ports[2]
+    uint32_t port_id         # where it arrived
+    bint any_port
+    uint8_t proto            # 0: any
+    uint8_t family           # 0: any
+    bint has_ports
+    bint deny
+    NatAction nat
+
+# First the rules that allow or deny, then those that translate; of each kind the first that fits decides.
+cdef struct PolicyRules:
+    const PolicyRule *rules
+    uint32_t n_access
+    uint32_t n_all
+
 # The ct() action applied to a burst. nat: packets of translated connections are rewritten in place; NULL: none is.
-# helper: new connections of its protocol get it; else the first of `helpers` that fits one.
+# policy: which new connections may be; NULL: all. helper: new connections of its protocol get it; else the first of
+# `helpers` that fits one.
 cdef struct Action:
     const NatAction *nat
+    const PolicyRules *policy
     const HelperChoice *helpers
     uint32_t n_helpers
     uint8_t helper

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._conntrack cimport Action, NatAction, Packet, Shard, Verdict
 from ctoffload_dpdk.conntrack._fragments cimport Fragments, Line
 from ctoffload_dpdk.conntrack._packet cimport HelperChoice
+from ctoffload_dpdk.conntrack._policy cimport Policy
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
 from ctoffload_dpdk.engine._tap cimport PacketTap, Tap
@@ -25,7 +26,8 @@ cpdef enum Drop:
     DROP_FRAGMENT = 4       # where the settings say drop
     DROP_INCOMPLETE = 5     # a fragment whose datagram never became whole
     DROP_EVICTED = 6        # a fragment that made room for others: as many were held as may be
-    N_DROPS = 7
+    DROP_DENIED = 7         # of a connection that the policy denies
+    N_DROPS = 8
 
 # What becomes of fragments.
 cpdef enum FragmentPolicy:
@@ -49,7 +51,7 @@ cdef struct LoopCounts:
     uint64_t host_rx
     uint64_t host_tx
     uint64_t tracked
-    uint64_t dropped[7]
+    uint64_t dropped[8]
     uint64_t untracked[5]
 
 # Packets of a burst that are judged together; indexes are those of the buffers.
@@ -69,6 +71,7 @@ cdef class Loop:
     cdef Action action
     cdef HelperChoice helpers[MAX_HELPERS]
     cdef bint translates        # some port has a translation, so packets of all are translated where their connection is
+    cdef Policy policy          # keeps the rules alive that `action` points to
     cdef bint drop_invalid
     cdef int fragment_policy    # FragmentPolicy
     cdef Fragments *fragments   # the shard's; what it holds are buffers, known by their address
@@ -88,6 +91,7 @@ cdef class Loop:
     cdef void fragment(self, End *end, rte_mbuf *mbuf, const Packet *packet, int64_t now_ms) noexcept nogil
     cdef void finish(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil
     cdef void let_go(self, uint32_t n, int64_t now_ms) noexcept nogil
+    cdef uint8_t verdict_drop(self, const Verdict *verdict) noexcept nogil
     cdef uint8_t drop_of(self, const Line *line) noexcept nogil
     cdef End *end_of(self, uint16_t ethdev) noexcept nogil
     cdef void send(self, End *end, rte_mbuf **mbufs, uint16_t n, const uint8_t *drop) noexcept nogil

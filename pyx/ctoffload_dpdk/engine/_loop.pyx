@@ -36,6 +36,8 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     fragments_track,
     is_fragment,
 )
+from ctoffload_dpdk.conntrack._packet cimport REFUSED_DENIED
+from ctoffload_dpdk.conntrack._policy cimport Policy
 from ctoffload_dpdk.conntrack._gate cimport Gate, gate_enter, gate_leave, gate_pass
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
@@ -66,6 +68,7 @@ cdef enum:
 
 DROP_NAMES = (
     "invalid", "tx-full", "no-peer", "not-linear", "fragment", "fragment-incomplete", "fragment-evicted",
+    "denied",
 )
 UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
 
@@ -76,7 +79,7 @@ class LoopStats:
 
     held: fragments that wait for the rest of their datagram now; sw_dropped by reason: invalid, tx-full, no-peer,
     not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
-    room for others); untracked by reason: packets that passed untracked, a part of host_rx.
+    room for others), denied (by the policy); untracked by reason: packets that passed untracked, a part of host_rx.
     """
 
     host_rx: int = 0
@@ -190,9 +193,14 @@ cdef class Loop:
         receive, and sends by the first.
         """
         cdef End *end
-        if self.n_ends == MAX_ENDS:
+        cdef int index = 0
+        while index < self.n_ends and self.ends[index].up:
+            index += 1
+        if index == MAX_ENDS:
             raise UsageError(f"a loop serves at most {MAX_ENDS} ports", op="add_port")
-        end = &self.ends[self.n_ends]
+        end = &self.ends[index]
+        free(end.zones.single)
+        free(end.zones.pairs)
         memset(end, 0, sizeof(End))
         end.ethdev = ethdev
         end.receives = self.shard.number < <uint32_t> queues
@@ -201,8 +209,8 @@ cdef class Loop:
         end.port_id = port_id
         end.port_generation = generation
         end.up = True
-        self.n_ends += 1
-        return self.n_ends - 1
+        self.n_ends = max(self.n_ends, index + 1)
+        return index
 
     def join(self, first: int, second: int) -> None:
         """What arrives at one leaves by the other; the same index twice is a hairpin."""
@@ -265,6 +273,12 @@ cdef class Loop:
     def is_tapped(self) -> bool:
         """Whether copies go to a tap."""
         return self.tap != NULL
+
+    def set_policy(self, policy: Policy) -> None:
+        """What holds for connections that begin from now on. Once a rule translates, packets of all are translated."""
+        self.policy = policy
+        self.action.policy = &(<Policy> policy).rules if len(policy) else NULL
+        self.translates = self.translates or policy.translates
 
     def remove_port(self, index: int) -> None:
         """Serves this port no more; its number is not used again. Fragments from it are dropped."""
@@ -384,8 +398,7 @@ cdef class Loop:
                 mbuf = mbufs[work.tracked_at[i]]
                 mbuf.data_len += work.verdicts[i].grown
                 mbuf.pkt_len += work.verdicts[i].grown
-                if self.drop_invalid and work.verdicts[i].state & CS_INVALID:
-                    work.drop[work.tracked_at[i]] = DROP_INVALID + 1
+                work.drop[work.tracked_at[i]] = self.verdict_drop(&work.verdicts[i])
         self.finish(end, mbufs, n, work, now_ms)
 
     cdef void finish(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil:
@@ -429,13 +442,19 @@ cdef class Loop:
             return DROP_EVICTED + 1
         if line.kind != LINE_VERDICT:
             return DROP_INCOMPLETE + 1
-        return DROP_INVALID + 1 if self.drop_invalid and line.verdict.state & CS_INVALID else 0
+        return self.verdict_drop(&line.verdict)
+
+    cdef uint8_t verdict_drop(self, const Verdict *verdict) noexcept nogil:
+        """Drop + 1 of what the tracker says, 0 where it is sent on."""
+        if verdict.reason == REFUSED_DENIED:
+            return DROP_DENIED + 1
+        return DROP_INVALID + 1 if self.drop_invalid and verdict.state & CS_INVALID else 0
 
     cdef End *end_of(self, uint16_t ethdev) noexcept nogil:
-        """The port of that number that was taken in last."""
+        """The port of that number; the first one where it is gone."""
         cdef int i
         for i in range(self.n_ends - 1, 0, -1):
-            if self.ends[i].ethdev == ethdev:
+            if self.ends[i].ethdev == ethdev and self.ends[i].up:
                 return &self.ends[i]
         return &self.ends[0]
 

@@ -1,0 +1,9 @@
+from collections.abc import Iterable
+
+from ctoffload_dpdk.settings.policy import PolicyRule
+
+class Policy:
+    def __init__(self, rules: Iterable[tuple[PolicyRule, int | None]]) -> None: ...
+    @property
+    def translates(self) -> bool: ...
+    def __len__(self) -> int: ...
