@@ -17,6 +17,7 @@ demo: build             ## the main job on the emulated NIC: no NIC, no hugepage
 test: build             ## every test that ends within minutes
 	@$(BIN)/python -m build_support.standin >/dev/null || echo "test: the tests of the mlx5 driver will skip and say why"
 	@$(BIN)/python -m build_support.ovs_tools >/dev/null || echo "test: the tests with an OVSDB will skip and say why"
+	@$(BIN)/python -m build_support.prometheus_tools >/dev/null || echo "test: the tests with Prometheus will skip and say why"
 	@echo "test: running the tests"
 	@$(BIN)/pytest
 

@@ -27,17 +27,18 @@ def tools(root: Path) -> Path | None:
 
 def fetch(root: Path) -> Path:
     """Fetches the package with the machine's own apt, which checks its signature, and unpacks it. Raises Missing."""
-    found = tools(root)
-    if found is not None:
-        return found
-    place = root / "build" / "ovs"
-    with tempfile.TemporaryDirectory(prefix="ctoffload-ovs-") as scratch:
-        run(["apt-get", "--quiet", "download", PACKAGE], scratch)
+    return tools(root) or unpack(PACKAGE, root / "build" / "ovs", (SCHEMA, VSCTL))
+
+
+def unpack(package: str, place: Path, names: tuple[str, ...]) -> Path:
+    """These files of a Debian package below a place; the package itself is not installed. Raises Missing."""
+    with tempfile.TemporaryDirectory(prefix="ctoffload-package-") as scratch:
+        run(["apt-get", "--quiet", "download", package], scratch)
         archive = next(Path(scratch).glob("*.deb"))
         unpacked = Path(scratch) / "unpacked"
         run(["dpkg-deb", "--extract", str(archive), str(unpacked)], scratch)
         shutil.rmtree(place, ignore_errors=True)
-        for name in (SCHEMA, VSCTL):
+        for name in names:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(unpacked / name, place / name)
     return place

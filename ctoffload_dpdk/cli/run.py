@@ -46,6 +46,7 @@ def run(
     with an account, SIGHUP reads the settings file again.
     """
     from ctoffload_dpdk.cli.daemon import Daemon, Plan  # noqa: PLC0415 - --help does without
+    from ctoffload_dpdk.control.front_ends import serve_front_ends  # noqa: PLC0415
     from ctoffload_dpdk.control.paths import SOCKET, make_runtime_directory  # noqa: PLC0415
     from ctoffload_dpdk.demo.view import account_lines, verdict  # noqa: PLC0415
 
@@ -60,6 +61,7 @@ def run(
         memory_mb=given["memory"],
         file_prefix=given["file_prefix"],
         cores=cores_of(given["cores"]),
+        extras=[serve_front_ends],
     )
     account = Daemon(plan, watch_of(config_file, ovsdb, given)).run()
     if output.json:

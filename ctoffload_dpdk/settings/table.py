@@ -185,6 +185,13 @@ class Settings:
         1, 1, 32, "loops", "of packets, each with a core and a share of connections", live=False
     )
 
+    ct_offload_metrics_port: int = _number(
+        0, 0, 65535, "port", "of HTTP at which Prometheus finds the metrics; 0: none", live=False
+    )
+    ct_offload_metrics_listen: str = _choice(
+        ("local", "any"), "who may ask for metrics: this host, or any; they are not protected", live=False
+    )
+
     ct_offload_add_budget: int = _number(2048, 1, 16384, "operations", "installations outstanding at once", live=False)
     ct_offload_delete_budget: int = _number(2048, 1, 16384, "operations", "removals outstanding at once", live=False)
     ct_offload_query_budget: int = _number(

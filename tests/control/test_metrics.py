@@ -1,0 +1,208 @@
+"""The metrics: scraped over HTTP, judged by promtool, collected by a real Prometheus, shown by the dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from serving import Serving, received
+
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.control import metrics_http
+from ctoffload_dpdk.control.metrics import METRICS, page
+from ctoffload_dpdk.control.metrics_http import MetricsServer
+from ctoffload_dpdk.control.system import System
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))
+
+from build_support.prometheus_tools import PROMTOOL, SERVER, tools  # noqa: E402
+
+pytestmark = pytest.mark.eal
+
+
+@pytest.fixture
+def serving(lab):
+    serving = Serving(MetricsServer(System(lab.engine), "local", 0))
+    yield serving
+    serving.close()
+
+
+@pytest.fixture
+def prometheus() -> Path:
+    found = tools(ROOT)
+    if found is None:
+        pytest.skip("Debian's prometheus was not fetched here (python -m build_support.prometheus_tools)")
+    return found
+
+
+def url(serving: Serving) -> str:
+    return f"http://127.0.0.1:{serving.servers[0].port}/metrics"
+
+
+def scraped(serving: Serving) -> dict[str, float]:
+    """{"name{label=value}": value} of one scrape."""
+    with urllib.request.urlopen(url(serving), timeout=10) as answer:
+        text = answer.read().decode()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def test_a_scrape_says_what_the_engine_says(lab, serving):
+    lab.tcp()
+    lab.udp(answered=False)
+    found = scraped(serving)
+    assert found["ctoffload_connections"] == 2
+    assert found["ctoffload_connections_created_total"] == 2
+    assert found["ctoffload_connections_in_hardware"] == 1
+    assert found["ctoffload_rules"] == lab.engine.rules().live
+    assert found["ctoffload_packets_received_total"] == 4
+    assert found["ctoffload_operations_total{operation=est,provider=dpdk,result=completed}"] == 1
+    assert found["ctoffload_provider_active{provider=dpdk}"] == 1
+    assert found["ctoffload_packets_dropped_total{reason=invalid}"] == 0
+    lab.engine.conntrack.flush()
+    lab.engine.settle(lab.now_ms)
+    assert scraped(serving)["ctoffload_connections_ended_total{cause=flushed}"] == 2
+
+
+def test_each_metric_is_there_and_promtool_finds_nothing_wrong(lab, serving, prometheus):
+    lab.tcp()
+    with urllib.request.urlopen(url(serving), timeout=10) as answer:
+        text = answer.read()
+    names = {re.split(r"[{ ]", line)[0] for line in text.decode().splitlines() if not line.startswith("#")}
+    empty = {"ctoffload_not_offloaded_total"}  # nothing was refused
+    assert names | empty == {described.full_name for described in METRICS}
+    done = subprocess.run([prometheus / PROMTOOL, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_for_who_asks_for_it(serving):
+    request = urllib.request.Request(url(serving), headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert answer.read().endswith(b"# EOF\n")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_real_prometheus_collects_them(lab, serving, prometheus, tmp_path):
+    lab.tcp()
+    target = f"127.0.0.1:{serving.servers[0].port}"
+    scrape = {"job_name": "ctoffload", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
+    config = tmp_path / "prometheus.yml"
+    config.write_text(json.dumps({"scrape_configs": [scrape]}))  # JSON is YAML
+    subprocess.run([prometheus / PROMTOOL, "check", "config", config], capture_output=True, check=True)
+    port = free_port()
+    command = [prometheus / SERVER, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+               f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]  # fmt: skip
+    query = f"http://127.0.0.1:{port}/api/v1/query?query=ctoffload_connections_in_hardware"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        until, result = time.monotonic() + 60, []
+        while not result:
+            assert process.poll() is None, process.communicate()[1].decode()
+            assert time.monotonic() < until, "it collected nothing"
+            try:
+                with urllib.request.urlopen(query, timeout=5) as answer:
+                    result = json.load(answer)["data"]["result"]
+            except urllib.error.URLError:
+                time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert result[0]["value"][1] == "1"
+    assert result[0]["metric"]["instance"] == target
+
+
+def test_the_page_has_every_metric():
+    assert (ROOT / "docs/metrics.md").read_text().endswith(page())
+
+
+def test_every_metric_of_the_dashboard_exists():
+    dashboard = json.loads((ROOT / "docs/grafana-dashboard.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions += [variable["query"] for variable in dashboard["templating"]["list"]]
+    used = set(re.findall(r"ctoffload_\w+", " ".join(expressions)))
+    assert len(used) > 15
+    assert used <= {described.full_name for described in METRICS}
+    labels = set(re.findall(r"\{\{(\w+)\}\}", json.dumps(dashboard)))
+    assert labels <= {label for described in METRICS for label in described.labels} | {"instance"}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def asked(serving: Serving, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", serving.servers[0].port), timeout=20) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return received(client)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET /metrics/../etc HTTP/1.1\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
+        (b"GET /metrics\r\n\r\n", b"400"),
+        (b"GET /metrics FTP/1.1\r\n\r\n", b"400"),
+        (b"\xff\x00\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET /metrics HTTP/1.1\r\n", b"400"),
+        (b"", b"400"),
+        (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"431"),
+        (b"GET /metrics?a=b HTTP/1.0\r\n\r\n", b"200"),
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text; version=x.y\r\n\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nAccept: ;;;=,,text/plain;version\r\n\r\n", b"200"),
+    ],
+)
+def test_whatever_is_asked_is_answered(serving, data, status):
+    assert asked(serving, data).split(b" ")[1] == status
+    assert scraped(serving)["ctoffload_connections"] == 0
+
+
+def test_a_client_that_says_nothing_is_let_go(serving, monkeypatch):
+    monkeypatch.setattr(metrics_http, "LIMIT_S", 0.2)
+    with socket.create_connection(("127.0.0.1", serving.servers[0].port), timeout=20) as client:
+        client.sendall(b"GET /metr")
+        assert received(client) == b""
+    assert serving.servers[0].turned_away["slow"] == 1
+
+
+def test_a_thousand_clients(serving, monkeypatch):
+    monkeypatch.setattr(metrics_http, "LIMIT_S", 0.5)
+    address = ("127.0.0.1", serving.servers[0].port)
+    for _ in range(10):
+        clients = [socket.create_connection(address, timeout=20) for _ in range(100)]
+        for client in clients:
+            client.close()
+    for _ in range(50):
+        try:
+            found = scraped(serving)
+        except (OSError, urllib.error.URLError):
+            continue
+        assert found["ctoffload_connections"] == 0
+        return
+    pytest.fail("it serves nobody any more")
+
+
+def test_a_port_that_is_taken_is_said(lab, serving):
+    with pytest.raises(UsageError, match="cannot be served at port"):
+        Serving(MetricsServer(System(lab.engine), "local", serving.servers[0].port))

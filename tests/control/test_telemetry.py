@@ -1,0 +1,95 @@
+"""Commands on DPDK's telemetry socket, driven by the real dpdk-telemetry.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from dpdk_lab import in_a_process
+
+PROGRAM = shutil.which("dpdk-telemetry.py")
+PREFIX = "ctfront"
+CONNECTIONS = 60
+
+
+def asked(*commands: str) -> list[dict[str, object]]:
+    """What dpdk-telemetry.py prints for each command, typed in."""
+    words = [PROGRAM, "-f", f"{PREFIX}{os.getpid()}"]
+    typed = "".join(f"{command}\n" for command in (*commands, "quit"))
+    done = subprocess.run(words, input=typed, capture_output=True, text=True, timeout=60, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"/')]
+
+
+def served() -> list[object]:
+    """An engine with connections, its telemetry asked, then ended."""
+    from story import StoryLab  # noqa: PLC0415 - only the child loads DPDK
+
+    from ctoffload_dpdk.control.server import Server  # noqa: PLC0415
+    from ctoffload_dpdk.control.system import System  # noqa: PLC0415
+    from ctoffload_dpdk.control.telemetry import Telemetry  # noqa: PLC0415
+    from ctoffload_dpdk.dpdk import Eal  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as directory:
+        arguments = ["--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--file-prefix", f"{PREFIX}{os.getpid()}"]
+        eal = Eal.start(arguments)
+        with StoryLab(eal) as lab:
+            for _ in range(CONNECTIONS):
+                lab.udp()
+            system = System(lab.engine)
+            answers: list[object] = []
+
+            async def serve() -> None:
+                server = Server(system, Path(directory) / "control.sock")
+                await server.start()
+                telemetry = Telemetry(system, server.call)
+                await telemetry.start()
+                asking = threading.Thread(
+                    target=lambda: answers.extend(
+                        asked(
+                            "/ctoffload/status",
+                            "/ctoffload/stats",
+                            "/ctoffload/providers",
+                            "/ctoffload/conntrack",
+                            "/ctoffload/conntrack,50",
+                            "/ctoffload/conntrack,many",
+                            "/ctoffload/conntrack," + "9" * 300,
+                        )
+                    )
+                )
+                asking.start()
+                while asking.is_alive():
+                    await asyncio.sleep(0.01)
+                await telemetry.close()
+                await server.close()
+
+            asyncio.run(serve())
+            answers += asked("/ctoffload/stats", "/help,/ctoffload/conntrack")
+        eal.close()
+    return answers
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="dpdk-telemetry.py is not installed: apt-get install dpdk-dev")
+def test_dpdk_telemetry_py_gets_the_engines_figures():
+    status, stats, providers, first, later, wrong, *rest = in_a_process(served).answer
+    assert status["/ctoffload/status"]["connections"] == CONNECTIONS
+    assert status["/ctoffload/status"]["ports"] == "net_nicsim0, net_nicsim1"
+    figures = stats["/ctoffload/stats"]
+    assert figures["connections"]["live"] == CONNECTIONS
+    assert figures["packets"]["host_rx"] == 2 * CONNECTIONS
+    assert providers["/ctoffload/providers"]["dpdk"]["connections"] == CONNECTIONS
+    assert providers["/ctoffload/providers"]["dpdk"]["est_completed"] == CONNECTIONS
+    shown = first["/ctoffload/conntrack"]
+    assert (shown["connections"], shown["first"], shown["shown"], len(shown["rows"])) == (CONNECTIONS, 0, 48, 48)
+    assert shown["rows"]["0"]["orig"].startswith("udp,orig=(src=198.51.100.1,dst=198.51.100.254,")
+    assert later["/ctoffload/conntrack"]["shown"] == CONNECTIONS - 50
+    assert "no number" in wrong["/ctoffload/conntrack"]["error"]
+    *_, ended, helped = rest
+    assert ended["/ctoffload/stats"] == {"error": "the engine has ended"}
+    assert "number of the first" in str(helped)
