@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +32,8 @@ NICSIM = "net_nicsim"
 TICK_S = 0.05
 MBUFS_PER_PORT = 8192
 MBUF_CACHE = 256
-# What runs beside the engine, given the server, until it is cancelled: further front ends.
-Extra = Callable[[Server], Awaitable[None]]
+# What is served beside the control socket, from before the daemon is ready until it ends: further front ends.
+Extra = Callable[[Server], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class Daemon:
         system = System(engine, configuration, notes=self.notes, ports=ports)
         server = Server(system, self.plan.socket)
         await server.start()
-        extras = [asyncio.ensure_future(extra(server)) for extra in self.plan.extras]
+        extras = contextlib.AsyncExitStack()
+        for extra in self.plan.extras:
+            await extras.enter_async_context(extra(server))
         for note in self.notes:
             LOGGER.warning("%s", note)
         LOGGER.info("ready: %s; commands at %s", " <> ".join(ports.joined()), self.plan.socket)
@@ -120,9 +123,7 @@ class Daemon:
             await self._tick(engine, ports, configuration)
         finally:
             notify("STOPPING=1")
-            for extra in extras:
-                extra.cancel()
-            await asyncio.gather(*extras, return_exceptions=True)
+            await extras.aclose()
             await server.close()
 
     async def _tick(self, engine: Engine, ports: Ports, configuration: LiveConfiguration) -> None:

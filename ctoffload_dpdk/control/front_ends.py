@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from ctoffload_dpdk.base.errors import CtoffloadError
@@ -34,8 +35,9 @@ def front_ends(server: Server) -> list[FrontEnd]:
     return found
 
 
-async def serve_front_ends(server: Server) -> None:
-    """Serves them until it is cancelled. One that cannot start is said, and left out."""
+@contextlib.asynccontextmanager
+async def serve_front_ends(server: Server) -> AsyncIterator[None]:
+    """Serves them as long as it is entered. One that cannot start is said, and left out."""
     started: list[FrontEnd] = []
     for front_end in front_ends(server):
         try:
@@ -45,7 +47,7 @@ async def serve_front_ends(server: Server) -> None:
         else:
             started.append(front_end)
     try:
-        await asyncio.Event().wait()
+        yield
     finally:
         for front_end in reversed(started):
             await front_end.close()
