@@ -11,12 +11,19 @@ from sphinx.application import Sphinx
 MARKUP = re.compile(r"(?<!`)(\*|\||(?<=\w)_(?!\w))(?!`)")
 
 
+# A line that says what a parameter or a member is: "timeout_ms: of the current state".
+OF_A_NAME = re.compile(r"^([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*): (?=\S)")
+
+
 def plain(_app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
-    """Outside of backquotes, every character is itself; an indented example keeps its lines."""
+    """Outside of backquotes, every character is itself; a name begins a paragraph; an example keeps its lines."""
+    for number in range(len(lines) - 1, 0, -1):
+        if OF_A_NAME.match(lines[number]) and lines[number - 1].strip():
+            lines.insert(number, "")
     for number, line in enumerate(lines):
         parts = line.split("`")
         parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
-        lines[number] = "`".join(parts)
+        lines[number] = OF_A_NAME.sub(r"`\1`: ", "`".join(parts))
     for number in range(len(lines) - 1, 0, -1):
         is_example = lines[number].startswith("    ") and not lines[number - 1].strip()
         if is_example and number >= 2 and lines[number - 2].strip() and not lines[number - 2].startswith("    "):
