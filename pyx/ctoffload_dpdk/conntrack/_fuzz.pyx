@@ -11,11 +11,13 @@ from libc.string cimport memcpy, memset
 from ctoffload_dpdk.conntrack._burst cimport burst, expire
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack
 from ctoffload_dpdk.conntrack._fragments cimport (
-    MAX_HELD, MAX_LINES, Fragments, Line, fragments_expire, fragments_let_go, fragments_track,
+    LINE_HELD, MAX_LINES, Fragments, Line, fragments_expire, fragments_let_go, fragments_track,
 )
 from ctoffload_dpdk.conntrack._key cimport key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end
-from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, NatAction, Packet, Verdict
+from ctoffload_dpdk.conntrack._packet cimport (
+    ANY_ZONE, HELPER_FTP, HELPER_TFTP, PKT_L3_GOOD, PKT_L4_GOOD, Action, HelperChoice, NatAction, Packet, Verdict,
+)
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_FLUSHED, CONN_LIVE, CONN_NAT, ENTRY_ALIAS, MORE_HELPED, Nat, Shard,
 )
@@ -34,6 +36,10 @@ cdef enum:
     N_STEPS = 8
     FRAME = 512
     CAPACITY = 48
+    PIECE = 384              # bytes of a fragment that fits others
+    MOST_HELD = 40
+    SLOTS = MOST_HELD + 1    # frames of fragments: those that are held, and one more
+    N_CHOICES = 2
     FAR_FUTURE_MS = 1000000
 
 cdef struct Reader:
@@ -46,6 +52,12 @@ cdef Line[MAX_LINES] LINES
 cdef NatAction NAT
 cdef bint TRANSLATES = False
 cdef uint8_t HELPER = 0
+cdef HelperChoice[N_CHOICES] CHOICES
+cdef uint32_t N_CHOSEN = 0
+
+# Where fragments stay while they are held; the token of one is its slot.
+cdef uint8_t[SLOTS][FRAME] FRAMES
+cdef bint[SLOTS + 1] IS_HELD    # and one for calls without a packet
 
 
 cdef uint8_t next8(Reader *reader) noexcept nogil:
@@ -120,7 +132,7 @@ cdef uint32_t put_tcp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogi
     put16(tcp + 14, next16(reader))
     for i in range(options):
         tcp[20 + i] = next8(reader)
-    if HELPER:
+    if HELPER or N_CHOSEN:
         put_payload(reader, tcp + 20 + options, data)
     return frame_length(how, size)
 
@@ -131,7 +143,7 @@ cdef uint32_t put_udp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogi
     put16(udp, 1 + (how >> 2 & 1))
     put16(udp + 2, 1 + (how >> 3 & 1))
     put16(udp + 4, 8 + data)
-    if HELPER:
+    if HELPER or N_CHOSEN:
         put_payload(reader, udp + 8, data)
     return frame_length(how, 8 + data)
 
@@ -164,19 +176,32 @@ cdef uint32_t put_icmp(Reader *reader, uint8_t how, uint8_t *frame) noexcept nog
     return frame_length(how & 0x7f, 8 + data)
 
 
+# A fragment of up to four that fit together, or any other. The first has a transport header that may begin a connection.
 cdef uint32_t put_fragment(Reader *reader, uint8_t how, uint8_t *frame) noexcept nogil:
-    cdef uint32_t data = 380 + (next8(reader) & 63)
-    cdef uint8_t *body = put_ip(frame, how, 44 if how & 0x80 else 17, data)
-    cdef uint32_t field = next16(reader)
-    if how & 0x80:
-        body[0] = 17
-        put16(body + 2, field)
+    cdef uint8_t kind = next8(reader)
+    cdef uint8_t proto = 17 if kind & 0x40 else 47
+    cdef uint32_t header = 8 if how & 0x80 else 0
+    cdef uint32_t size = PIECE
+    cdef uint32_t field = (kind & 3) * (PIECE // 8)
+    cdef uint8_t *body
+    if kind & 0x20:
+        field = next16(reader) & 0x1fff
+        size = 380 + (next8(reader) & 63)
+    body = put_ip(frame, how, 44 if header else proto, header + size)
+    if header:
+        body[0] = proto
+        put16(body + 2, field << 3 | (not kind & 4))
         put32(body + 4, how >> 4 & 3)
     else:
-        put16(frame + 14 + 6, field & 0x3fff)
+        put16(frame + 14 + 6, field | (0 if kind & 4 else 0x2000))
         put16(frame + 14 + 4, how >> 4 & 3)
+    body += header
+    if field == 0:
+        put16(body, 1 + (how >> 2 & 1))
+        put16(body + 2, 1 + (how >> 3 & 1))
+        put16(body + 4, 8 + (kind >> 3 & 3))
     body[8] = body[9] = next8(reader)
-    return frame_length(how, data)
+    return frame_length(how, header + size)
 
 
 cdef uint32_t put_raw(Reader *reader, uint8_t *frame) noexcept nogil:
@@ -240,9 +265,31 @@ cdef uint32_t make_frame(Reader *reader, uint8_t step, uint8_t how, uint8_t *fra
     return put_raw(reader, frame)
 
 
+# What the tracker says of fragments: each of them was held, or is the one that came.
+cdef void take_lines(uint32_t n, uint64_t came) noexcept nogil:
+    cdef uint32_t i
+    check(n <= MAX_LINES)
+    for i in range(n):
+        if LINES[i].kind == LINE_HELD:
+            check(LINES[i].token == came and not IS_HELD[came])
+            IS_HELD[came] = True
+            continue
+        check(LINES[i].token == came or (LINES[i].token < SLOTS and IS_HELD[LINES[i].token]))
+        check(LINES[i].verdict.grown == 0 or LINES[i].token == came)
+        IS_HELD[LINES[i].token] = False
+
+
+cdef uint64_t free_slot() noexcept nogil:
+    cdef uint64_t slot = 0
+    while IS_HELD[slot]:
+        slot += 1
+        check(slot < SLOTS)
+    return slot
+
+
 # A packet, and maybe the same again in one burst.
 cdef void send(Shard *shard, Reader *reader, uint8_t step, uint8_t how, uint8_t what) noexcept nogil:
-    cdef uint8_t[FRAME] frame
+    cdef uint64_t slot = free_slot()
     cdef Packet[3] packets
     cdef Verdict[3] verdicts
     cdef Action action
@@ -253,18 +300,21 @@ cdef void send(Shard *shard, Reader *reader, uint8_t step, uint8_t how, uint8_t 
     action.force = what & 0x60 == 0x60
     action.mark_mask = how
     action.label_mask[1] = what
-    packets[0].length = make_frame(reader, step, how, frame)
-    packets[0].data = frame
+    packets[0].length = make_frame(reader, step, how, FRAMES[slot])
+    packets[0].data = FRAMES[slot]
     packets[0].flags = PKT_L3_GOOD | PKT_L4_GOOD if step != STEP_RAW or how & 1 else 0
     packets[0].port_id = CT_OFFLOAD_NO_PORT if how & 0x10 else how & 7
     packets[0].zone = what >> 7
     packets[0].room = FRAME
     action.nat = &NAT if TRANSLATES else NULL
     action.helper = HELPER
+    action.helpers = CHOICES
+    action.n_helpers = N_CHOSEN
     packets[1] = packets[2] = packets[0]
     if step == STEP_FRAGMENT or (step == STEP_RAW and how & 2):
-        n = fragments_track(shard, packets, 7, 0, &action, shard.now_ms, LINES)
-        check(1 <= n <= MAX_LINES)
+        n = fragments_track(shard, packets, slot, 0, &action, shard.now_ms, LINES)
+        check(1 <= n)
+        take_lines(n, slot)
         return
     burst(shard, packets, 1 + how % 3, &action, shard.now_ms, verdicts)
     for n in range(1 + how % 3):
@@ -290,6 +340,7 @@ cdef void drop_fragments(Shard *shard) noexcept nogil:
     cdef Fragments *fragments = <Fragments *> shard.fragments
     cdef uint8_t[FRAME] frame
     cdef Packet packet
+    cdef uint32_t n, slot
     cdef int i
     memset(&packet, 0, sizeof(packet))
     packet.data = frame
@@ -297,19 +348,28 @@ cdef void drop_fragments(Shard *shard) noexcept nogil:
     for i in range(4):
         put_ip(frame, 0x80 if i & 1 else 0, 17, 0)
         packet.zone = i >> 1
-        while fragments_let_go(fragments, &packet, 0, 0, LINES):
-            pass
-    while fragments_expire(fragments, shard.now_ms, 1, 0, LINES):
-        pass
+        while True:
+            n = fragments_let_go(fragments, &packet, 0, 0, LINES)
+            take_lines(n, SLOTS)
+            if not n:
+                break
+    while True:
+        n = fragments_expire(fragments, shard.now_ms, 1, 0, LINES)
+        take_lines(n, SLOTS)
+        if not n:
+            break
     check(fragments.n_held == 0 and not fragments.oldest and not fragments.first_complete)
+    for slot in range(SLOTS):
+        check(not IS_HELD[slot])
 
 
 # Few addresses and ports, so that they are used up and met again.
 cdef void choose_action(Shard *shard, uint8_t how) noexcept nogil:
-    global TRANSLATES, HELPER
+    global TRANSLATES, HELPER, N_CHOSEN
     shard.ovs_compat = how & 1
     TRANSLATES = how & 2 != 0
     HELPER = how >> 2 & 3 if how & 12 != 12 else 0
+    N_CHOSEN = N_CHOICES if how & 12 == 12 else 0
     memset(&NAT, 0, sizeof(NAT))
     NAT.what = how >> 4 & 3
     NAT.choice = how >> 6
@@ -349,9 +409,12 @@ def prepare() -> int:
     """Makes the tracker that inputs go to; returns the address of the function that takes one."""
     global _keep, SHARD
     _keep = Conntrack(CAPACITY, now_ms=0)
-    _keep.set_fragments(4, min_size=400, max_held=40)
+    _keep.set_fragments(4, min_size=400, max_held=MOST_HELD)
     _keep.set_fragments(6, min_size=400)
     SHARD = (<Conntrack> _keep).shard
+    (<Fragments *> SHARD.fragments).borrows = True
+    CHOICES[0].zone, CHOICES[0].port, CHOICES[0].helper = ANY_ZONE, 1, HELPER_FTP
+    CHOICES[1].zone, CHOICES[1].port, CHOICES[1].helper = 1, 2, HELPER_TFTP
     return <uint64_t> <void *> one_input
 
 
