@@ -276,6 +276,12 @@ def test_a_datagram_that_is_too_long_never_becomes_whole(tracker: FragmentTracke
     assert tracker.ct.fragments()["held"] == 2
 
 
+def test_the_ethernet_header_counts_only_for_ovs() -> None:
+    frames = [v4(datagram(65510)[:32768], 0, True), v4(datagram(65510)[32768:], 32768, False)]
+    assert FragmentTracker(ovs_compat=False).words(*frames)[-2:] == ["new|trk", "new|trk"]
+    assert FragmentTracker(ovs_compat=True).words(*frames) == ["held", "held"]
+
+
 def test_a_fragment_beyond_the_end_of_any_datagram_is_an_overlap_to_ovs_alone() -> None:
     first, beyond = v4(bytes(1200), 0, True), v4(bytes(64), 65520, False)
     assert FragmentTracker(ovs_compat=False).words(first, beyond) == ["held", "held"]

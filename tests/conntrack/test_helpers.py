@@ -262,6 +262,20 @@ def test_a_shorter_line_keeps_step_too():
     assert following[TCP].seq == out[TCP].seq + len(b"PORT 9,9,9,9,1,1\r\n")
 
 
+def test_lines_that_grow_and_shrink_by_as_much_leave_the_numbers_as_they_were():
+    lab = Control(f"src={PUBLIC}")
+    _, longer = lab.say("c", b"PORT 10,0,0,1,19,137\r\n")
+    line = b"PORT 00010,00000,000,0001,1,1\r\n"
+    _, shorter = lab.say("c", line)
+    assert bytes(shorter[TCP].payload) == b"PORT 198,51,100,100,1,1\r\n"
+    assert len(line) - len(bytes(shorter[TCP].payload)) == 6
+    assert shorter[TCP].seq == longer[TCP].seq + len(bytes(longer[TCP].payload))
+    _, following = lab.say("c", b"NOOP\r\n")
+    assert following[TCP].seq == lab.seq["c"] - len(b"NOOP\r\n")
+    _, answer = lab.say("s", b"200 ok\r\n")
+    assert answer[TCP].ack == lab.seq["c"]
+
+
 def test_each_direction_keeps_its_own_step():
     lab = Control(f"src={PUBLIC},dst=100.100.100.100")
     _, port = lab.say("c", b"PORT 10,0,0,1,19,137\r\n")
@@ -332,6 +346,16 @@ def test_other_tftp_packets_announce_nothing():
     lab = Translated()
     lab.send(IP(src=CLIENT, dst=SERVER) / UDP(sport=2000, dport=69) / Raw(b"\0\3x"), helper="tftp")
     assert lab.send(IP(src=SERVER, dst=CLIENT) / UDP(sport=33000, dport=2000) / Raw(b"\0\3"))[0] == "new|trk"
+
+
+def test_several_announcements_wait_at_once():
+    lab = Control(f"src={PUBLIC}")
+    for port in (257, 258, 259):
+        lab.say("c", f"PORT 10,0,0,1,1,{port - 256}\r\n".encode())
+    for port in (259, 257, 258, 257):
+        words, out = lab.data(SERVER, PUBLIC, port, sport=20000 + port + lab.ct.count)
+        assert (words, ends(out)[1]) == ("new|rel|trk|dnat", (CLIENT, port))
+    assert lab.ct.counters().expected == 4
 
 
 # --- what is expected, and for how long ------------------------------------------------------------------------------

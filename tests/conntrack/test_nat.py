@@ -343,6 +343,78 @@ def test_a_destination_whose_port_is_taken_moves_the_clients_port():
     assert ends(lab.send(tcp(dst="10.9.9.3"))[1])[0] == (CLIENT, 1001)
 
 
+# --- as in Open vSwitch's scenarios ----------------------------------------------------------------------------------
+
+
+def test_sctp_in_a_range_of_ports():
+    def init(src, sport):
+        return IP(src=src, dst=SERVER) / SCTP(sport=sport, dport=80) / SCTPChunkInit()
+
+    lab = Translated(f"src={PUBLIC}:34567-34568")
+    ports = set()
+    for src in (CLIENT, OTHER):
+        words, out = lab.send(init(src, 1000))
+        assert (words, bytes(out)) == ("new|trk|snat", right(out))
+        ports.add(ends(out)[0][1])
+        back = IP(src=SERVER, dst=PUBLIC) / SCTP(sport=80, dport=ends(out)[0][1]) / SCTPChunkInit()
+        words, reply = lab.send(back)
+        assert (words, ends(reply)[1], bytes(reply)) == ("est|rpl|trk|dnat", (src, 1000), right(reply))
+    assert ports == {34567, 34568}
+    assert lab.send(init("10.0.0.77", 1000))[0] == "inv|trk"
+
+
+def test_servers_behind_one_address_share_its_connections():
+    lab = Translated("dst=10.9.9.10-10.9.9.12:8080")
+    chosen_by = {}
+    for sport in range(2000, 2060):
+        words, out = lab.send(tcp(sport=sport))
+        assert words == "new|trk|dnat"
+        chosen_by[sport] = ends(out)[1]
+    assert set(chosen_by.values()) == {(f"10.9.9.{i}", 8080) for i in (10, 11, 12)}
+    for sport, server in chosen_by.items():
+        assert ends(lab.send(tcp(sport=sport))[1])[1] == server
+        assert ends(lab.send(tcp(server[0], CLIENT, 8080, sport, "SA", ack=1))[1])[0] == (SERVER, 80)
+
+
+def test_an_address_of_its_own_for_a_host_in_both_directions():
+    """What begins inside gets the public address; what begins outside to that address reaches the host."""
+    lab = Translated("")
+    _, out = lab.send(udp(), nat=f"src={PUBLIC}")
+    assert ends(out)[0] == (PUBLIC, 1000)
+    words, come = lab.send(udp("203.0.113.50", PUBLIC, 777, 22), nat=f"dst={CLIENT}")
+    assert (words, ends(come)[1]) == ("new|trk|dnat", (CLIENT, 22))
+    words, back = lab.send(udp(CLIENT, "203.0.113.50", 22, 777), nat=f"src={PUBLIC}")
+    assert (words, ends(back)[0]) == ("est|rpl|trk|snat", (PUBLIC, 22))
+
+
+def test_a_reply_changes_the_mark_of_a_translated_connection():
+    lab = Translated(f"src={PUBLIC}")
+    lab.send(udp(), mark=1, mark_mask=0xFF)
+    words, _ = lab.send(udp(SERVER, PUBLIC, 53, 1000), mark=3, mark_mask=0xFF)
+    assert words == "est|rpl|trk|dnat"
+    (row,) = lab.ct.connections()
+    assert int(row["mark"]) == 3
+
+
+def test_a_packet_that_is_sent_through_again_changes_nothing():
+    lab = Translated(f"src={PUBLIC}")
+    _, out = lab.send(udp())
+    before = lab.line()
+    _, again = lab.send(udp())
+    assert (bytes(again), lab.line()) == (bytes(out), before)
+
+
+def test_each_zone_translates_for_itself():
+    lab = Translated(f"src={PUBLIC}:5000")
+    for zone in (1, 2):
+        words, out = lab.send(udp(), zone=zone)
+        assert (words, ends(out)[0]) == ("new|trk|snat", (PUBLIC, 5000))
+    assert lab.send(udp(OTHER), zone=1)[0] == "inv|trk"
+    lab.ct.set_zone_limit(3, 1)
+    assert [lab.send(udp(src), f"src={PUBLIC}", zone=3)[0] for src in (CLIENT, OTHER)] == ["new|trk|snat", "new|trk"]
+    assert lab.ct.zone_count(3) == 1
+
+
 # --- ICMP errors -----------------------------------------------------------------------------------------------------
 
 

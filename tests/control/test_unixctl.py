@@ -145,6 +145,12 @@ def test_numbers_by_protocol_and_by_tcp_state(lab, appctl):
         assert appctl("dpctl/ct-stats-show", *words) == plain.replace("  UDP", f"{states}  UDP")
 
 
+def test_pings_over_ipv6_have_a_line_of_their_own(lab, appctl):
+    """Which OVS counts in the total alone."""
+    lab.packet(A, scapy.Ether() / scapy.IPv6(src="fc00::1", dst="fc00::2") / scapy.ICMPv6EchoRequest(id=7))
+    assert appctl("dpctl/ct-stats-show") == "Connections Stats:\n    Total: 1\n  ICMPv6: 1\n"
+
+
 def test_buckets_and_numbers(lab, appctl):
     assert appctl("dpctl/ct-bkts") == "Total Buckets: 1\nCurrent Connections: 0\n\n"
     lab.udp()

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from conntrack_nat import ends, right
 from scapy.layers.inet import ICMP, IP, UDP, defragment, fragment
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, fragment6
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    fragment6,
+)
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 from story import MACS, A, B
@@ -182,6 +189,45 @@ def test_equal_fragments_in_two_zones_are_two_datagrams_and_keep_their_tags(lab:
     assert through(lab, A, tagged[10][1:]) == tagged[10]
     assert through(lab, A, tagged[20][:1]) == tagged[20]
     assert {int(row["zone"]) for row in lab.engine.conntrack.connections()} == {0, 10, 20}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "reversed"])
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_behind_two_tags(lab: Any, ipv6: bool, order: int) -> None:
+    conn = lab.udp(answered=False, ipv6=ipv6, vlans=(4094, 100))
+    parts = cut(datagram(conn))
+    assert len(parts) == 3
+    assert through(lab, A, parts[::order]) == parts
+    back = cut(datagram(conn, B))
+    assert through(lab, B, back[::order]) == back
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["in order", "reversed"])
+def test_several_ipv6_headers_before_and_behind_the_fragments(lab: Any, order: int) -> None:
+    conn = lab.udp(ipv6=True, answered=False)
+    l4 = UDP(bytes(datagram(conn)[UDP]))
+    before = IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / IPv6ExtHdrRouting(segleft=0)
+    behind = IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt()
+    frame = conn.frame(A, before / IPv6ExtHdrFragment(id=next(numbers)) / behind / l4)
+    parts = [bytes(part) for part in fragment6(frame, 1340)]
+    assert len(parts) == 3
+    assert through(lab, A, parts[::order]) == parts
+    (row,) = lab.engine.conntrack.connections()
+    assert int(row["packets"][0]) == 2
+
+
+def test_each_leaves_by_the_other_side_of_the_port_it_came_by(lab: Any) -> None:
+    """As with two ways to one host: a datagram is whole whichever ports its fragments came by."""
+    conn = lab.udp(answered=False)
+    one, two, three = cut(datagram(conn))
+    for nic in lab.nics:
+        nic.wire_receive()
+    assert through(lab, A, [one]) == []
+    assert through(lab, B, [two]) == []
+    lab.nics[A].wire_send(Packets.of([three]))
+    lab.engine.settle(lab.now_ms)
+    assert [bytes(packet) for packet in lab.nics[B].wire_receive()] == [one, three]
+    assert [bytes(packet) for packet in lab.nics[A].wire_receive()] == [two]
 
 
 # --- translation -----------------------------------------------------------------------------------------------------
