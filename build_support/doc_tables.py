@@ -11,6 +11,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from build_support.doc_blocks import blocks_of, pages_of
+
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- made by build_support.doc_tables: {} -->", "<!-- end -->"
 
@@ -36,6 +38,23 @@ def reasons() -> str:
     rows = ["| reason | the connection is not in hardware because |", "|---|---|"]
     rows += [f"| `{name.lower().replace('_', '-')}` | {text} |" for name, text in found]
     return "\n".join(rows)
+
+
+def not_run() -> str:
+    """The commands of the pages that no test carries out, and why."""
+    rows = ["| page | command | not run: |", "|---|---|---|"]
+    for page in pages_of(ROOT):
+        for block in blocks_of(page):
+            if block.why_not_run is not None:
+                name = page.relative_to(ROOT).as_posix()
+                rows += [f"| {name} | `{short(command.text)}` | {block.why_not_run} |" for command in block.commands]
+    return "\n".join(rows)
+
+
+def short(command: str) -> str:
+    """Its first line, without what would end a cell."""
+    first, _, more = command.partition("\n")
+    return first.removesuffix("\\").split("  #")[0].strip().replace("|", "\\|") + (" ..." if more else "")
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {

@@ -7,6 +7,10 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+from build_support.doc_tables import not_run
+
+NOT_RUN = "<!-- the site has a table here: build_support.doc_tables.not_run -->"
+
 # What reStructuredText takes for markup and a docstring means as it stands: *args, name_, |x|.
 MARKUP = re.compile(r"(?<!`)(\*|\||(?<=\w)_(?!\w))(?!`)")
 
@@ -37,7 +41,14 @@ def leave_out(_app: Sphinx, _what: str, name: str, obj: Any, _skip: bool, _optio
     return True if is_foreign and isinstance(obj, type) else None
 
 
+def with_tables(_app: Sphinx, _page: str, text: list[str]) -> None:
+    """Puts in what is gathered from all pages."""
+    if NOT_RUN in text[0]:
+        text[0] = text[0].replace(NOT_RUN, not_run())
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", with_tables)
     app.connect("autodoc-process-docstring", plain)
     app.connect("autodoc-skip-member", leave_out)
     return {"parallel_read_safe": True}

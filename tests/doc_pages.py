@@ -9,22 +9,20 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from doc_blocks import Block, Command, blocks_of, notes_of
 from doc_shell import Shell
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from build_support.doc_blocks import Block, Command, blocks_of, notes_of, pages_of  # noqa: E402
+
 PROGRAMS = Path(sys.executable).parent
 ALL = os.environ.get("CTOFFLOAD_ALL") == "1"
 LIMIT_S, LONG_LIMIT_S = 100, 1500
 
 
 def pages() -> list[Path]:
-    """Every Markdown page of the repository, but the one that lists changes."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
-    found = sorted(ROOT / name for name in listed) or sorted([*ROOT.glob("*.md"), *ROOT.glob("[dh]*/**/*.md")])
-    return [page for page in found if page.name != "CHANGELOG.md" and page.is_file()]
+    return pages_of(ROOT)
 
 
 def name_of(page: Path) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 import pytest
-from doc_blocks import Block, Command, blocks_of
 from doc_pages import ALL, LIMIT_S, LONG_LIMIT_S, PROGRAMS, ROOT, follow_page, lacks, name_of, pages
 from doc_shell import Shell
 
+from build_support.doc_blocks import Block, Command, blocks_of
 from ctoffload_dpdk.cli import main
 
 # What stands in a block. Commands stand in `console` alone, where they are run.

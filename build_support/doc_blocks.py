@@ -100,6 +100,12 @@ def commands_of(block: Block) -> list[Command]:
     return found
 
 
+def pages_of(root: Path) -> list[Path]:
+    """Every Markdown page that a reader gets: those of docs/, and those that stand beside what they are about."""
+    found = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "hw-tests").rglob("*.md")]
+    return sorted(page for page in found if page.name != "CHANGELOG.md")
+
+
 def blocks_of(page: Path) -> list[Block]:
     """Every fenced block; a block within a list is taken without the indentation."""
     found: list[Block] = []
