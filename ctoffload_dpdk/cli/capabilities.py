@@ -47,11 +47,20 @@ def settings_of_plans(command: Command) -> Command:
 )
 @click.option("--all", "everything", is_flag=True, help="Ask every device that DPDK finds.")
 @click.option("--hugepages", is_flag=True, help="Use hugepages, which some drivers need; default: ordinary memory.")
+@click.option("--running", is_flag=True, help="Say what a running daemon found; asks nothing anew.")
 @settings_of_plans
 @output_options
 @pass_output
 def capabilities(
-    output: Output, /, ports: tuple[str, ...], vdevs: tuple[str, ...], everything: bool, hugepages: bool, **flags: Any
+    output: Output,
+    /,
+    *,
+    ports: tuple[str, ...],
+    vdevs: tuple[str, ...],
+    everything: bool,
+    hugepages: bool,
+    running: bool,
+    **flags: Any,
 ) -> int:
     """Say what PORTs can do for offload, with the evidence, and which plan follows.
 
@@ -60,6 +69,8 @@ def capabilities(
     they came by; two: between them. The ports are started, asked by creating and destroying rules for addresses
     reserved for documentation, and stopped; nothing is left. An emulated NIC: --vdev net_nicsim0.
     """
+    if running:
+        return show_running(output, ports)
     virtual = [Device(*vdev.partition(",")[::2], False) for vdev in vdevs]
     named = {device.name: device for device in virtual}
     asked = [named.get(port) or find_device(port) for port in ports] or virtual
@@ -85,6 +96,27 @@ def capabilities(
 
         click.echo(text_of(report), nl=False)
     return 1 if report["left"] else 0
+
+
+def show_running(output: Output, ports: tuple[str, ...]) -> int:
+    """What a running daemon found of its ports, or of these."""
+    from ctoffload_dpdk.control.client import Client  # noqa: PLC0415 - --help does without
+
+    with Client(output.socket) as daemon:
+        answer = daemon.call("capabilities")
+    known = [port["name"] for port in answer["ports"]]
+    if unknown := [port for port in ports if port not in known]:
+        raise errors.UsageError(f"no port {unknown[0]} in the engine", hint=f"there are: {', '.join(known)}")
+    answer["ports"] = [port for port in answer["ports"] if not ports or port["name"] in ports]
+    if output.json:
+        output.document({"schema": 1, **answer})
+        return 0
+    for port in answer["ports"]:
+        click.echo(f"{printable(port['name'])} ({printable(port['driver'])})")
+        for found in port["capabilities"]:
+            mark = {True: "yes", False: "no", None: "?"}[found["has"]]
+            click.echo(f"  {found['name']:<18} {found['domain']:<9} {mark:<4} {printable(found['evidence'])}")
+    return 0
 
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:

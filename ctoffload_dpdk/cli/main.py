@@ -38,6 +38,8 @@ COMMANDS = {
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
     "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
     "run": ("ctoffload_dpdk.cli.run", "run", "Join two ports as a stateful bump in the wire, until told to stop."),
+    "explain": ("ctoffload_dpdk.cli.remote", "explain", "Say why a connection is in hardware or not."),
+    "rules": ("ctoffload_dpdk.cli.remote", "rules", "Say what is in the NIC, and by which plans."),
     "dump": (
         "ctoffload_dpdk.cli.remote",
         "dump",

@@ -282,3 +282,50 @@ def ports(output: Output, /, action: str, port: str | None) -> None:
             continue
         link = f"link up, {one['speed_mbps']} Mbit/s" if one["link"] else "link down"
         click.echo(f"{printable(one['name'])}: {one['driver']}, {one['mac']}, {link}")
+
+
+@click.command()
+@click.argument("connection", required=False, metavar="[ID]")
+@with_options(TUPLE[1:])
+@output_options
+@pass_output
+def explain(output: Output, /, connection: str | None, **which: Any) -> None:
+    """Say why a connection is in hardware or not: each decision, in order.
+
+    A connection is named by its ID, as a dump in JSON gives it, or by the tuple of either direction.
+    """
+    with client(output) as daemon:
+        answer = daemon.call("explain", id=connection, **which)
+    if output.json:
+        output.document({"schema": 1, **answer})
+        return
+    one = answer["connection"]
+    ends = ",".join(f"{key}={value}" for key, value in one["orig"].items())
+    click.echo(f"{one['proto']},orig=({ends}),state={one['state']}  {one['id']}")
+    for step in answer["steps"]:
+        mark = {True: "yes", False: "no", None: "-"}[step["holds"]]
+        more = f"  reason={step['reason']}" if "reason" in step else ""
+        click.echo(f"  {step['step']:<12} {mark:<4} {printable(step['words'])}{more}")
+        for refusal in step.get("refusals", ()):
+            click.echo(f"    not {refusal['plan']} by {refusal['fate']}: {printable(refusal['why'])}")
+
+
+@click.command()
+@output_options
+@pass_output
+def rules(output: Output, /) -> None:
+    """Say what is in the NIC, and by which plan each kind of connection gets there."""
+    with client(output) as daemon:
+        answer = daemon.call("rules")
+    if output.json:
+        output.document({"schema": 1, **answer})
+        return
+    for name, value in answer["provider"].items():
+        click.echo(
+            f"{name.replace('_', '-'):<22}{printable(str(value)) if isinstance(value, str) else f'{value:,}':>14}"
+        )
+    for plan in answer["plans"]:
+        nat = ", translated" if plan["nat"] else ""
+        kind = f"{plan['from']} > {plan['to']}: {plan['proto']} over {plan['family']}{nat}"
+        words = "none: it stays in software" if plan["plan"] == "none" else f"{plan['plan']} by {plan['fate']}"
+        click.echo(f"{printable(kind)}: {words}")

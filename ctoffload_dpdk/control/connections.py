@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, Parts, Steps
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, protocol
 from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import conntrack_text, json_rows, ovs_text
+from ctoffload_dpdk.engine import conntrack_text, explain, json_rows, ovs_text
 
 Rows = NDArray[np.void]
 
@@ -110,6 +111,12 @@ def delete(system: System, **which: Any) -> Document:
     return {"deleted": system.end(one(system, **which))}
 
 
+def explained(system: System, **which: Any) -> Document:
+    """Why a connection is where it is: the chain of decisions."""
+    row = one(system, **which)
+    return {"connection": json.loads(json_rows(row)), "steps": explain(system.engine, row[0])}
+
+
 def flush(system: System, **filters: Any) -> Steps:
     """Ends the connections that fit, a slice at a time."""
     ended = 0
@@ -137,6 +144,13 @@ CONNECTION_COMMANDS = (
     ),
     Command("count", "How many connections there are.", Answers.DOCUMENT, count, FILTER_PARAMETERS),
     Command("get", "One connection.", Answers.ROWS, get, (ID_PARAMETER, *NAMED, FORMAT)),
+    Command(
+        "explain",
+        "Why a connection is in hardware or not: the chain of decisions.",
+        Answers.DOCUMENT,
+        explained,
+        (ID_PARAMETER, *NAMED),
+    ),
     Command("del", "End one connection.", Answers.DOCUMENT, delete, (ID_PARAMETER, *NAMED)),
     Command(
         "flush",

@@ -11,7 +11,7 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, rows_part
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter
 from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import json_rows
+from ctoffload_dpdk.engine import capability_report, json_rows, plan_rows
 
 
 def status(system: System) -> Document:
@@ -46,6 +46,16 @@ def providers(system: System) -> Document:
     """The providers and their figures."""
     statistics = system.engine.layer.statistics()
     return {"providers": [asdict(provider) for provider in statistics.providers]}
+
+
+def rules(system: System) -> Document:
+    """What is in the NIC, and by which plans connections get there."""
+    return {"provider": asdict(system.engine.provider.stats()), "plans": plan_rows(system.engine)}
+
+
+def capabilities(system: System) -> Document:
+    """What the ports were found to be able to do; nothing is asked anew."""
+    return capability_report(system.engine)
 
 
 def offload(system: System, action: str = "status", provider: str | None = None, port: str | None = None) -> Document:
@@ -126,6 +136,8 @@ RUNNING_COMMANDS = (
     Command("status", "Who runs here, on what ports, and what it runs without.", Answers.DOCUMENT, status),
     Command("stats", "Everything that is counted.", Answers.DOCUMENT, stats),
     Command("providers", "The providers and their figures.", Answers.DOCUMENT, providers),
+    Command("rules", "What is in the NIC, and by which plans connections get there.", Answers.DOCUMENT, rules),
+    Command("capabilities", "What the ports were found to be able to do.", Answers.DOCUMENT, capabilities),
     Command(
         "offload",
         "The switch: globally, of a provider, or of a port.",

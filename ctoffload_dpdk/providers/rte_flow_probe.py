@@ -129,6 +129,10 @@ class Findings(Mapping[Key, Finding]):
             found = self._found[key] = ask(self._probe, *key)
         return found
 
+    def known(self) -> dict[Key, Finding]:
+        """What was asked so far; asks nothing."""
+        return dict(self._found)
+
     def __iter__(self) -> Iterator[Key]:
         return iter(questions.QUESTIONS)
 

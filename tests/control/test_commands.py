@@ -7,9 +7,11 @@ import json
 import pytest
 
 from ctoffload_dpdk.base.errors import CtoffloadError, SettingsError, UsageError
+from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.control import commands
 from ctoffload_dpdk.control.command import Part
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.engine.report import MEANING
 
 pytestmark = pytest.mark.eal
 
@@ -215,3 +217,43 @@ def test_run_time_commands_reach_the_configuration(lab):
         commands.document(system, "dump")
     with pytest.raises(SettingsError, match="did you mean hw-offload"):
         commands.document(system, "config", name="hw-ofload")
+
+
+def test_explain_tells_the_chain_of_decisions(lab, system):
+    lab.tcp(sport=40_001)
+    (row,) = rows(system)
+
+    def steps():
+        return {step["step"]: step for step in commands.document(system, "explain", id=row["id"])["steps"]}
+
+    assert all(step["holds"] for step in steps().values())
+    assert steps()["plan"]["plan"] != "none"
+    assert steps()["rules"]["words"] == "both directions are in the NIC"
+    commands.document(system, "offload", action="off", port="net_nicsim1")
+    lab.engine.settle(lab.now_ms)
+    assert not steps()["reply port"]["holds"]
+    assert steps()["rules"]["reason"] == "disabled"
+    assert "ctoffload offload on" in steps()["rules"]["words"]
+
+
+def test_explain_names_what_a_connection_lacks(lab, system):
+    half_open = lab.tcp(sport=40_002, established=False)
+    half_open.send(0, "S")
+    (row,) = rows(system)
+    steps = commands.document(system, "explain", id=row["id"])["steps"]
+    assert [step["step"] for step in steps if step["holds"] is False] == ["established", "reply port", "rules"]
+
+
+def test_every_reason_is_explained():
+    assert set(MEANING) == set(Reason) - {Reason.NONE}
+
+
+def test_rules_and_capabilities_of_a_running_engine(lab, system):
+    lab.tcp()
+    found = commands.document(system, "rules")
+    assert found["provider"]["connections"] == 1
+    assert {plan["from"] for plan in found["plans"]} == {"net_nicsim0", "net_nicsim1"}
+    report = commands.document(system, "capabilities")
+    assert [port["name"] for port in report["ports"]] == ["net_nicsim0", "net_nicsim1"]
+    assert any(one["has"] for one in report["ports"][0]["capabilities"])
+    assert json.dumps(report)

@@ -48,6 +48,8 @@ COMMANDS = [
     (["offload"], "offload is on\n  provider dpdk: on, active\n  port net_nicsim0: on"),
     (["config", "running"], "hw-offload = true  (default)"),
     (["config", "running", "ct-offload-idle"], "ct-offload-idle = sleep  (default)"),
+    (["rules"], "net_nicsim0 > net_nicsim1: tcp over ipv4: "),
+    (["capabilities", "--running"], "net_nicsim0 (net_nicsim)"),
     (["ports"], "net_nicsim0: net_nicsim, 02:6e:69:63:00:00, link up"),
 ]
 
@@ -70,6 +72,9 @@ WRONG = [
     (["count", "-m", "x"], 2, "mark cannot be 'x'"),
     (["flush", "-s", "10.0.0.0/33"], 2, "src cannot be '10.0.0.0/33'"),
     (["get"], 2, "a connection is named by its id, or by src, dst and proto"),
+    (["explain"], 2, "a connection is named by its id, or by src, dst and proto"),
+    (["explain", "0x77"], 1, "there is no such connection"),
+    (["capabilities", "--running", "eth9"], 2, "no port eth9 in the engine"),
     (["get", "--id", "77"], 1, "there is no such connection"),
     (["del", "-s", "10.0.0.1", "-d", "10.0.0.2", "-p", "tcp"], 1, "there is no such connection"),
     (["events", "-n", "0"], 2, "0 is not in the range"),

@@ -57,7 +57,8 @@ CONNECTION = np.dtype([
     ("reply_src", "u1", 16), ("reply_dst", "u1", 16), ("reply_src_port", "u2"), ("reply_dst_port", "u2"), ("mark", "u4"),
     ("port", "u4", 2), ("timeout_policy", "u4"), ("zone", "u2"), ("reason", "u2"), ("family", "u1"), ("proto", "u1"),
     ("kind", "u1"), ("cause", "u1"), ("flags", "u1"), ("timeout", "u1"), ("tcp_state", "u1", 2), ("wscale", "u1", 2),
-    ("phase", "u1"), ("offload", "u1"), ("nat", "u1"), ("helper", "u1"), ("related", "u1"), ("reserved", "u1", 3),
+    ("phase", "u1"), ("offload", "u1"), ("nat", "u1"), ("helper", "u1"), ("related", "u1"), ("error", "u1"),
+    ("reserved", "u1", 2),
 ], align=True)
 
 LINE = np.dtype([

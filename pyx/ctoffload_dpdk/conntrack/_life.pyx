@@ -18,7 +18,7 @@ from ctoffload_dpdk.conntrack._timeouts cimport policy_index
 from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
 from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
-    WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
+    WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_errno, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
 )
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
 
@@ -182,6 +182,7 @@ cdef void put_offload(Shard *shard, uint32_t slot, Record *record) noexcept nogi
     if shard.offload == NULL:
         return
     record.reason = shard_reason(shard.offload, slot)
+    record.error = <uint8_t> shard_errno(shard.offload, slot)
     if shard_reached(shard.offload, slot) == WANT_INSTALLED:
         record.offload = 2
     elif shard_pending(shard.offload, slot):

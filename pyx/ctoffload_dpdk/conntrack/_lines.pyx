@@ -326,6 +326,8 @@ cdef char *put_json(char *at, const Record *row, int wanted) noexcept nogil:
     if row.offload != 2 and row.reason:
         at = put(put(at, b', "reason": "'), reasons[row.reason % N_REASONS])
         at = put(at, b'"')
+        if row.error:
+            at = put_number(put(at, b', "errno": '), row.error)
     return put(at, b"}}")
 
 

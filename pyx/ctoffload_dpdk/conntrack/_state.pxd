@@ -266,7 +266,8 @@ cdef struct Record:
     uint8_t nat              # NAT_SRC, NAT_DST
     uint8_t helper           # HELPER_*
     uint8_t related          # a helper expected it
-    uint8_t reserved[3]
+    uint8_t error            # errno of what a provider answered last, with the reason
+    uint8_t reserved[2]
 
 cdef struct Events:
     Record *ring
