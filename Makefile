@@ -23,7 +23,7 @@ test: build             ## every test that ends within minutes
 
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_ALL = 1
-test-all: test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
+test-all: $(STAMPS)/packages-all test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -35,6 +35,10 @@ packages: $(STAMPS)/packages  ## install the Debian packages that are missing
 $(STAMPS)/packages: debian-packages.txt build_support/packages.sh
 	@build_support/packages.sh
 	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages-all: debian-packages-all.txt $(STAMPS)/packages
+	@build_support/packages.sh debian-packages-all.txt || echo "test-all: the tests of images will skip and say why"
+	@touch $@
 
 $(STAMPS)/venv: requirements/dev.lock $(STAMPS)/packages
 	@echo "venv: installing the locked Python packages into .venv"

@@ -1,6 +1,7 @@
 """Builds the compiled rooms: one extension per pyx/ctoffload_dpdk/<room>/_*.pyx, and the emulated NIC's driver.
 
-CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms.
+CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms, CTOFFLOAD_JOBS=n takes n
+compilers at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ INCLUDE = ROOT / "ctoffload_dpdk" / "include"
 # A wheel has no modules that only tests and benchmarks use.
 FOR_USERS = "bdist_wheel" in sys.argv
 NOT_FOR_USERS = re.compile(r"_(\w+_)?(test|bench|fuzz)\w*")
+# pip cannot be told how many compilers to run at once; make says so itself.
+JOBS = int(os.environ.get("CTOFFLOAD_JOBS") or (os.cpu_count() or 1 if FOR_USERS else 0))
 SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
 
 # Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
@@ -160,12 +163,13 @@ def main() -> None:
                 include_path=[str(ROOT / "pyx")],
                 build_dir=os.environ.get("CTOFFLOAD_CYTHON_DIR", "build/cython"),
                 compiler_directives=DIRECTIVES,
-                nthreads=int(os.environ.get("CTOFFLOAD_JOBS", "0")),
+                nthreads=JOBS,
                 show_all_warnings=False,
             ),
             *drivers,
         ],
         cmdclass={"build_ext": Build, "build_py": Modules},
+        options={"build_ext": {"parallel": JOBS}} if FOR_USERS else {},
     )
 
 

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what debian-packages.txt names and the machine lacks. Says what it does; needs root or sudo only if something is missing.
+# Installs what debian-packages.txt, or the list given, names and the machine lacks. Says what it does; needs root or sudo only if
+# something is missing.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
-wanted=$(sed 's/#.*//' "$here/debian-packages.txt")
+wanted=$(sed 's/#.*//' "$here/${1:-debian-packages.txt}")
 
 command -v dpkg-query >/dev/null || {
     echo "packages: this is not a Debian system; install the counterparts of: $(echo $wanted)" >&2
