@@ -36,6 +36,7 @@ COMMANDS = {
     "nicsim": ("ctoffload_dpdk.cli.nicsim", "nicsim", "Look into the emulated NICs of a running process."),
     "pmdinfo": ("ctoffload_dpdk.cli.pmdinfo", "pmdinfo", "Say which devices the DPDK drivers in a file serve."),
     "replay": ("ctoffload_dpdk.cli.replay", "replay", "Track the connections of a capture file."),
+    "top": ("ctoffload_dpdk.cli.top", "top", "Watch a running daemon: connections, rates, reasons, queues."),
     "version": ("ctoffload_dpdk.cli.version", "version", "Say the versions of this program and of what it runs on."),
     "run": ("ctoffload_dpdk.cli.run", "run", "Join two ports as a stateful bump in the wire, until told to stop."),
     "explain": ("ctoffload_dpdk.cli.remote", "explain", "Say why a connection is in hardware or not."),

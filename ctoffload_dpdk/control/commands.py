@@ -10,6 +10,7 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.capturing import CAPTURE_COMMANDS
 from ctoffload_dpdk.control.command import Answer, Answers, Command, Document, Part
 from ctoffload_dpdk.control.connections import CONNECTION_COMMANDS
+from ctoffload_dpdk.control.looking import TOP_COMMANDS
 from ctoffload_dpdk.control.running import RUNNING_COMMANDS
 from ctoffload_dpdk.control.system import System
 
@@ -25,6 +26,7 @@ COMMANDS: Mapping[str, Command] = {
         *CONNECTION_COMMANDS,
         *RUNNING_COMMANDS,
         *CAPTURE_COMMANDS,
+        *TOP_COMMANDS,
         Command("commands", "The commands there are, with their parameters.", Answers.DOCUMENT, commands),
     )
 }

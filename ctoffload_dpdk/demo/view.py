@@ -5,17 +5,15 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.panel import Panel
+from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ctoffload_dpdk.demo.frame import Frame, clock, share
+from ctoffload_dpdk.demo.screen import LINES_SHOWN, Figures, LiveScreen, connections_table, figures, framed
 from ctoffload_dpdk.engine.account import Account, RuleAccount
 
-LINES_SHOWN = 12
 EVENTS_SHOWN = 6
 
 
@@ -62,25 +60,17 @@ class PlainView(SilentView):
         self.console.print(verdict(account), highlight=False)
 
 
-class LiveView:
+class LiveView(LiveScreen):
     """One screen that changes as the traffic runs."""
 
     def __init__(self, console: Console, title: str) -> None:
-        self.console = console
+        super().__init__(console)
         self.title = title
         self.events: list[str] = []
-        self.live = Live(console=console, refresh_per_second=12, transient=False)
-
-    def __enter__(self) -> LiveView:
-        self.live.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.live.__exit__(kind, error, at)
 
     def show(self, frame: Frame) -> None:
         self.events = (self.events + frame.events)[-EVENTS_SHOWN:]
-        self.live.update(screen(self.title, frame, self.events))
+        self.draw(screen(self.title, frame, self.events))
 
     def end(self, account: Account) -> None:
         self.console.print(account_lines(account), highlight=False, soft_wrap=True)
@@ -89,12 +79,10 @@ class LiveView:
 
 def screen(title: str, frame: Frame, events: list[str]) -> RenderableType:
     """The whole screen of one moment."""
-    parts: list[RenderableType] = [progress(frame), "", totals(frame)]
-    if frame.lines:
-        parts += ["", connections_table(frame)]
-    if events:
-        parts += ["", Text("\n".join(events), style="dim", no_wrap=True, overflow="ellipsis")]
-    return Panel(Group(*parts), title=title, title_align="left", border_style="cyan")
+    shown = frame.lines[:LINES_SHOWN]
+    connections = connections_table(shown, ("software", "live rules"), len(frame.lines) - len(shown))
+    said = Text("\n".join(events), style="dim", no_wrap=True, overflow="ellipsis") if events else None
+    return framed(title, [progress(frame), totals(frame), connections, said])
 
 
 def progress(frame: Frame) -> RenderableType:
@@ -109,67 +97,40 @@ def progress(frame: Frame) -> RenderableType:
 
 
 def totals(frame: Frame) -> RenderableType:
-    packets, connections = frame.packets, frame.connections
-    grid = Table.grid(padding=(0, 2))
-    for is_number in (False, True, True, False, True, False, True):
-        grid.add_column(justify="right" if is_number else "left")
+    packets, connections, rules = frame.packets, frame.connections, frame.rules
     dropped = sum(packets.nic_dropped.values()) + sum(packets.sw_dropped.values())
-    grid.add_row("[bold]packets", "", "", "[bold]connections", "", "[bold]rules in the NIC", "")
-    rows = [
-        ("on the wire", packets.wire_in, "", "created", connections.created, "live", frame.rules.live),
-        (
-            "forwarded by the NIC",
-            packets.nic_forwarded,
-            share(packets.nic_forwarded, packets.wire_in),
-            "live",
-            connections.live,
-            "high water",
-            frame.rules_high_water,
-        ),
-        (
-            "through software",
-            packets.host_rx,
-            share(packets.host_rx, packets.wire_in),
-            "in hardware",
-            frame.in_hardware,
-            "created",
-            frame.rules.created,
-        ),
-        (
-            "dropped",
-            dropped,
-            share(dropped, packets.wire_in) if dropped else "",
-            "ended",
-            connections.created - connections.live,
-            "destroyed",
-            frame.rules.destroyed,
-        ),
-    ]
-    for name, value, part, name2, value2, name3, value3 in rows:
-        grid.add_row(name, f"{value:,}", part, name2, f"{value2:,}", name3, f"{value3:,}")
-    return grid
-
-
-def connections_table(frame: Frame) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("", "from", "to", "state", "offload"):
-        table.add_column(name, no_wrap=True)
-    for name in ("software", "live rules"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in frame.lines[:LINES_SHOWN]:
-        style = "green" if line.in_hardware else ""
-        table.add_row(
-            line.proto,
-            line.src,
-            line.dst,
-            line.state,
-            Text(line.offload, style=style),
-            f"{line.software_packets:,}",
-            f"{line.nic_packets:,}",
-        )
-    if len(frame.lines) > LINES_SHOWN:
-        table.add_row("", f"and {len(frame.lines) - LINES_SHOWN:,} more")
-    return table
+    ended = connections.created - connections.live
+    return figures(
+        [
+            Figures(
+                "packets",
+                [
+                    ("on the wire", packets.wire_in, ""),
+                    ("forwarded by the NIC", packets.nic_forwarded, share(packets.nic_forwarded, packets.wire_in)),
+                    ("through software", packets.host_rx, share(packets.host_rx, packets.wire_in)),
+                    ("dropped", dropped, share(dropped, packets.wire_in) if dropped else ""),
+                ],
+            ),
+            Figures(
+                "connections",
+                [
+                    ("created", connections.created, ""),
+                    ("live", connections.live, ""),
+                    ("in hardware", frame.in_hardware, ""),
+                    ("ended", ended, ""),
+                ],
+            ),
+            Figures(
+                "rules in the NIC",
+                [
+                    ("live", rules.live, ""),
+                    ("high water", frame.rules_high_water, ""),
+                    ("created", rules.created, ""),
+                    ("destroyed", rules.destroyed, ""),
+                ],
+            ),
+        ]
+    )
 
 
 def account_lines(account: Account) -> str:
