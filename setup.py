@@ -1,7 +1,7 @@
 """Builds the compiled rooms: one extension per pyx/ctoffload_dpdk/<room>/_*.pyx, and the emulated NIC's driver.
 
-CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms, CTOFFLOAD_JOBS=n takes n
-compilers at once.
+CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms, CTOFFLOAD_JOBS=n
+takes n compilers at once.
 """
 
 from __future__ import annotations
