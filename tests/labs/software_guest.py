@@ -111,6 +111,8 @@ class Memif(Null):
         end = time.monotonic() + LIMIT_S
         while not all(port.link().is_up for port in self.ports) and time.monotonic() < end:
             time.sleep(0.01)
+        for port in self.ports:
+            port.rx_burst(0, 32)  # a client's first look gives the server buffers to send into
 
     def send(self, side: int) -> None:
         self.ports[side].tx_burst(Packets.of([datagram(side)]), self.pool)
