@@ -357,6 +357,87 @@ def test_only_ovs_tracks_a_first_fragment_of_another_protocol_that_was_not_taken
         assert tracker.words(v6(bytes(1400), 0, True)) == ["inv|trk"]
 
 
+SMALL = 1000
+# By which families are put together: a first fragment of UDP, a later one, a first one of GRE, small first ones of UDP
+# and of GRE, and how many were counted as too small.
+OVS_MATRIX = {
+    (True, True): ("held", "held", "held", "inv|trk", "inv|trk", 2),
+    (True, False): ("held", "held", "held", "inv|trk", "inv|trk", 2),
+    (False, True): ("inv|trk", "inv|trk", "new|trk", "inv|trk", "inv|trk", 2),
+    (False, False): ("inv|trk", "inv|trk", "new|trk", "inv|trk", "new|trk", 0),
+}
+
+
+@pytest.mark.parametrize("enabled", OVS_MATRIX)
+def test_ovs_verdicts_by_which_families_are_put_together(enabled: tuple[bool, bool]) -> None:
+    tracker = FragmentTracker(ovs_compat=True)
+    tracker.ct.set_fragments(4, enabled=enabled[0])
+    tracker.ct.set_fragments(6, enabled=enabled[1])
+    frames = (
+        v4(datagram()[:1200], 0, True, ident=1),
+        v4(bytes(1200), 1200, True, ident=2),
+        v4(bytes(1200), 0, True, ident=3, proto=GRE),
+        v4(datagram()[:SMALL], 0, True, ident=4),
+        v4(bytes(SMALL), 0, True, ident=5, proto=GRE),
+    )
+    said = [tracker.words(frame, zone=zone)[0] for zone, frame in enumerate(frames)]
+    assert (*said, tracker.ct.fragments()["v4_too_small"]) == OVS_MATRIX[enabled]
+    if not enabled[1]:
+        assert tracker.words(v6(datagram6()[:1400], 0, True), v6(bytes(1400), 1400, True)) == ["inv|trk", "inv|trk"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        # the size that counts is header and payload
+        ([v4(bytes(1184), 0, True)], ["held"]),
+        ([v4(bytes(1176), 0, True)], ["inv|trk"]),
+        ([v6(bytes(1232), 0, True)], ["held"]),
+        ([v6(bytes(1224), 0, True)], ["inv|trk"]),
+        # an atomic fragment is a packet like any other
+        ([v6(datagram6(100), 0, False)], ["new|trk"]),
+        # a duplicate overlaps; what is held stays
+        ([v4(datagram(2400)[:1200], 0, True)] * 2 + [v4(datagram(2400)[1200:], 1200, False)],
+         ["held", "inv|trk", "new|trk", "new|trk"]),
+        # a middle fragment whose length is no multiple of 8 leaves a gap for ever
+        ([v4(datagram()[:1203], 0, True), v4(datagram()[1208:], 1208, False)], ["held", "held"]),
+        # a datagram of 65528 bytes is refused, and what comes for it afterwards is not taken
+        ([v4(bytes(32768), 0, True), v4(bytes(32760), 32768, False), v4(bytes(8), 8, False)],
+         ["held", "held", "inv|trk"]),
+        # all of a datagram has the verdict of the whole
+        (cut(udp_l4(CLIENT, 1, SERVER, 2, bytes(2400), checksum=7), v4, [1200]), ["held", "inv|trk", "inv|trk"]),
+        (cut(udp_l4(CLIENT, 1, SERVER, 2, bytes(2400), checksum=0), v4, [1200]), ["held", "new|trk", "new|trk"]),
+        (cut(udp_l4(CLIENT6, 1, SERVER6, 2, bytes(2400), checksum=0), v6, [1400]), ["held", "inv|trk", "inv|trk"]),
+        # fragments of another protocol begin a connection once they are whole
+        (cut(bytes(2400), v4, [1200], proto=GRE), ["held", "new|trk", "new|trk"]),
+    ],
+)  # fmt: skip
+def test_ovs_verdicts(frames: list[bytes], words: list[str]) -> None:
+    assert FragmentTracker(ovs_compat=True).words(*frames) == words
+
+
+def test_ovs_drops_one_datagram_late_and_completes_one_that_is_late_itself() -> None:
+    tracker = FragmentTracker(ovs_compat=True)
+    first, last = cut(datagram(), v4, [1200])
+    tracker.words(first)
+    tracker.wait(20)
+    assert tracker.words(last) == ["new|trk", "new|trk"]
+    tracker.words(first, v4(bytes(1200), 0, True, ident=2))
+    tracker.wait(16)
+    assert [tracker.words(udp(CLIENT, 7, SERVER, 8)).count("dropped") for _ in range(3)] == [1, 1, 0]
+
+
+def test_ovs_keeps_what_is_held_when_a_family_is_turned_off() -> None:
+    tracker = FragmentTracker(ovs_compat=True)
+    first, last = cut(datagram(), v4, [1200])
+    tracker.words(first)
+    tracker.ct.set_fragments(4, enabled=False)
+    assert tracker.words(last) == ["inv|trk"]
+    assert tracker.ct.fragments()["held"] == 1
+    tracker.ct.set_fragments(4, enabled=True)
+    assert tracker.words(last) == ["new|trk", "new|trk"]
+
+
 def test_a_datagram_waits_15_seconds_from_its_first_fragment(tracker: FragmentTracker) -> None:
     frames = cut(datagram(), v4, [1200, 1200])
     tracker.words(frames[0])

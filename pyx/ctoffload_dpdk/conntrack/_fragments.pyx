@@ -414,7 +414,11 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
     cdef Piece piece
     cdef Datagram *datagram
     cdef uint32_t hash, at
-    cdef Taken taken = read_piece(fragments, packet, ovs_compat, &piece)
+    cdef Taken taken
+    # one family put together is enough to have those of both looked at
+    if not fragments.enabled[V4] and not fragments.enabled[V6]:
+        return TAKEN_NOT
+    taken = read_piece(fragments, packet, ovs_compat, &piece)
     if taken != TAKEN_HELD:
         return taken
     if not fragments.enabled[piece.which]:
