@@ -11,6 +11,7 @@ from ctoffload_dpdk.conntrack._conntrack import (
     states_text,
 )
 from ctoffload_dpdk.conntrack._lines import conntrack_text, json_rows, ovs_lines, ovs_text
+from ctoffload_dpdk.conntrack._listing import datagrams, expectations
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
 from ctoffload_dpdk.conntrack._policy import Policy
 from ctoffload_dpdk.conntrack.nat import Nat, NatRange
@@ -35,6 +36,8 @@ __all__ = [
     "Refusal",
     "Shards",
     "conntrack_text",
+    "datagrams",
+    "expectations",
     "json_rows",
     "ovs_lines",
     "ovs_text",

@@ -7,9 +7,11 @@ import errno
 from ctoffload_dpdk.base.errors import SettingsError, UsageError
 from ctoffload_dpdk.control.dpctl import Arguments, DpctlCommand, DpctlError, begins_with, number_of
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.engine import datagrams
 
 INDENT = " " * 8
 COUNTERS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
+DL_TYPES = {4: "0x800", 6: "0x86dd"}
 MAX_NUMBER = 1 << 32
 
 
@@ -88,7 +90,22 @@ def get_status(system: System, given: Arguments) -> str:
         for name in COUNTERS:
             key = f"{family}_{'evicted' if name == 'purged' else name.replace(' ', '_')}"
             lines.append(f"{family} frags {name}: {sum(found.get(key, 0) for found in every)}")
-    return "".join(f"{INDENT}{line}\n" for line in lines)
+    text = "".join(f"{INDENT}{line}\n" for line in lines)
+    return text + lists_text(system) if "more" in given.options else text
+
+
+def lists_text(system: System) -> str:
+    """A line for each datagram of which fragments are held."""
+    found = []
+    for tracker in system.trackers():
+        with tracker.held():
+            found += datagrams(tracker)
+    lines = [
+        f"(src={one['src']},dst={one['dst']},recirc_id=0,ip_id={one['id']},dl_type={DL_TYPES[one['family']]},"
+        f"zone={one['zone']},nw_proto={one['proto']},num_fragments={one['fragments']},state={one['state']})\n"
+        for one in found
+    ]
+    return f"\n{INDENT}Fragment Lists:\n\n{''.join(lines)}"
 
 
 FRAGMENT_COMMANDS = (

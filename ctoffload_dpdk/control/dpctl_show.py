@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,11 @@ from ctoffload_dpdk.control.dpctl import (
 )
 from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES, ovs_text
+from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES, expectations, ovs_text
 
 # A client takes an answer in one piece, so that it cannot be without end.
 MAX_LINES = 100_000
+MAX_EXPECTED = 10_000
 TCP = 6
 # Two states that a dump without -m shows as another.
 SHOWN_AS = {"FIN_WAIT_2": "TIME_WAIT", "SYN_RECV": "ESTABLISHED"}
@@ -55,10 +57,23 @@ def one_zone(given: Arguments) -> Filter:
     return Filter(zone=zone)
 
 
-def dump_expectations(system: System, given: Arguments) -> str:  # every command takes both
-    """No helper is in the engine's action, so that nothing is expected."""
-    one_zone(given)
-    return ""
+def dump_expectations(system: System, given: Arguments) -> str:
+    """What helpers expect: a line each, with the connection that announced it."""
+    zone = one_zone(given).zone
+    found = []
+    for tracker in system.trackers():
+        with tracker.held():
+            found += expectations(tracker, MAX_EXPECTED)
+    return "".join(expectation_text(one) for one in found if zone is None or one["zone"] == zone)
+
+
+def expectation_text(one: dict[str, Any]) -> str:
+    parent = ",".join(f"{name}={value}" for name, value in one["parent"].items())
+    proto = PROTOCOLS.get(one["proto"], one["proto"])
+    text = f"{proto},orig=(src={one['src']},dst={one['dst']},sport=0,dport={one['dport']})"
+    text += f",parent=({parent})" + (f",zone={one['zone']}" if one["zone"] else "")
+    text += (f",mark={one['mark']}" if one["mark"] else "") + (f",labels={one['label']:#x}" if one["label"] else "")
+    return f"{text},helper={one['helper']}\n"
 
 
 def ct_stats_show(system: System, given: Arguments) -> Steps:

@@ -16,6 +16,7 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.dpctl import DATAPATH
 from ctoffload_dpdk.control.system import System
 from ctoffload_dpdk.control.unixctl import UnixctlServer
+from ctoffload_dpdk.settings import Settings
 
 pytestmark = pytest.mark.eal
 
@@ -229,6 +230,39 @@ def test_offload_statistics_by_provider(lab, appctl):
     lab.tcp()
     said = appctl("dpctl/offload-stats-show")
     assert said.startswith("HW Offload stats:\n  dpdk:\n    Connections: 1\n    Inserted: 1\n    Rules: 2\n")
+
+
+def test_fragments_that_wait_are_listed(lab, appctl):
+    whole = scapy.IP(src="198.51.100.1", dst="198.51.100.2", id=77) / scapy.UDP(sport=5, dport=6) / (b"x" * 4000)
+    first, second, *_ = scapy.fragment(whole, 1480)
+    lab.packet(A, scapy.Ether(dst="02:00:00:00:00:0b") / first)
+    line = "(src=198.51.100.1,dst=198.51.100.2,recirc_id=0,ip_id=77,dl_type=0x800,zone=0,nw_proto=17,"
+    head, _, listed = appctl("dpctl/ipf-get-status", "-m").partition("        Fragment Lists:\n\n")
+    assert listed == f"{line}num_fragments=1,state=first frag)\n"
+    assert head.endswith("v6 frags purged: 0\n\n")
+    lab.packet(A, scapy.Ether(dst="02:00:00:00:00:0b") / second)
+    assert f"{line}num_fragments=2,state=first frag)\n" in appctl("dpctl/ipf-get-status", DATAPATH, "-m")
+    assert "Lists" not in appctl("dpctl/ipf-get-status")
+    lab.advance(16)
+    assert appctl("dpctl/ipf-get-status", "-m").endswith("Fragment Lists:\n\n")
+
+
+def test_what_a_helper_expects_is_dumped(make_lab, tmp_path):
+    lab = make_lab(Settings(ct_offload_helpers="ftp=21"))
+    serving = Serving(UnixctlServer(System(lab.engine), tmp_path / "ftp.ctl"))
+    appctl = Appctl(serving.servers[0].path)
+    assert appctl("dpctl/dump-conntrack-exp") == ""
+    control = lab.tcp(established=False, sport=1000)
+    control.port = 21
+    control.handshake()
+    control.client_sends(b"PORT 198,51,100,1,10,20\r\n")
+    line = "tcp,orig=(src=198.51.100.254,dst=198.51.100.1,sport=0,dport=2580),"
+    line += "parent=(src=198.51.100.1,dst=198.51.100.254,sport=1000,dport=21),helper=ftp\n"
+    assert appctl("dpctl/dump-conntrack-exp") == line
+    assert appctl("dpctl/dump-conntrack-exp", "zone=5") == ""
+    assert appctl("dpctl/flush-conntrack") == ""
+    assert appctl("dpctl/dump-conntrack-exp") == ""
+    serving.close()
 
 
 def live(lab) -> set[int]:

@@ -1,0 +1,6 @@
+from typing import Any
+
+from ctoffload_dpdk.conntrack._conntrack import Conntrack
+
+def expectations(tracker: Conntrack, at_most: int = 10_000) -> list[dict[str, Any]]: ...
+def datagrams(tracker: Conntrack, at_most: int = 10_000) -> list[dict[str, Any]]: ...
