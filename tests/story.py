@@ -10,7 +10,7 @@ import scapy.all as scapy
 
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
-from ctoffload_dpdk.demo.lab import Lab
+from ctoffload_dpdk.demo.lab import PORTS, Lab
 from ctoffload_dpdk.settings import Settings
 
 A, B = 0, 1
@@ -22,6 +22,7 @@ class StoryLab(Lab):
     """The demo's lab with the words of a story. Time starts at 0 and moves by `advance` alone."""
 
     def __init__(self, eal: Any, settings: Settings | None = None, **parameters: Any) -> None:
+        self.gone: list[Any] = []  # counters of NICs that were unplugged
         super().__init__(eal, settings or Settings(), **parameters)
 
     def advance(self, seconds: float, step_s: float = 0.5) -> None:
@@ -41,6 +42,48 @@ class StoryLab(Lab):
 
     def ping(self, **kwargs: Any) -> PingConnection:
         return PingConnection(self, **kwargs)
+
+    # ---- ports that go and return ------------------------------------------------------------------------------------
+
+    def has(self, side: int) -> bool:
+        """Whether the port of this side is there."""
+        return PORTS[side] in self.engine.ports
+
+    def port_leaves(self, side: int) -> None:
+        """Taken out in order, then its device is unplugged."""
+        self.engine.remove_port(PORTS[side], self.now_ms)
+        self._unplug(side)
+
+    def port_vanishes(self, side: int) -> None:
+        """Its device is pulled out; the engine hears of it afterwards."""
+        self.nics[side].unplug()
+        self.engine.remove_port(PORTS[side], self.now_ms, vanished=True)
+        self._unplug(side)
+
+    def port_returns(self, side: int) -> None:
+        self.engine.add_port(PORTS[side], self.mempool)
+        self._join()
+
+    def port_is_reset(self, side: int) -> None:
+        """Its device fails, loses everything and asks for a reset."""
+        self.nics[side].demand_reset()
+        self.engine.reset_port(PORTS[side], self.mempool, self.now_ms)
+        self._join()
+
+    def _unplug(self, side: int) -> None:
+        """Another device takes its place, which the engine does not use yet."""
+        self.gone.append(self.nics[side].counters())
+        self.nics[side].close()
+        self.eal.remove_vdev(PORTS[side])
+        self.nics[side] = self.make_nic(PORTS[side])
+
+    def nic_counters(self) -> list[Any]:
+        return [*super().nic_counters(), *self.gone]
+
+    def _join(self) -> None:
+        self.engine.settle(self.now_ms)
+        if self.has(A) and self.has(B):
+            self.engine.join(*PORTS)
 
     @property
     def host_rx(self) -> int:

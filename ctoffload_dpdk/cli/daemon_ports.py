@@ -32,7 +32,11 @@ class Ports:
         self._away: dict[str, str] = {}  # name: why
         self._removed: list[int] = []
         self._next_try_s = 0.0
-        self._subscription = eal.on_event(Event.REMOVED, lambda port_id, _: self._removed.append(port_id))
+        self._failed: list[int] = []
+        self._subscriptions = [
+            eal.on_event(Event.REMOVED, lambda port_id, _: self._removed.append(port_id)),
+            eal.on_event(Event.RESET, lambda port_id, _: self._failed.append(port_id)),
+        ]
 
     def add_all(self) -> None:
         """Takes every port in and joins them. Raises PortError."""
@@ -135,9 +139,11 @@ class Ports:
         LOGGER.warning("port %s is back", name)
 
     def look(self) -> None:
-        """Takes out ports whose devices vanished, and puts those back that came again."""
+        """Takes out ports whose devices vanished, puts those back that came again, resets those that ask for it."""
         while self._removed:
             self._vanished(self._removed.pop())
+        while self._failed:
+            self._reset(self._failed.pop())
         if time.monotonic() < self._next_try_s:
             return
         self._next_try_s = time.monotonic() + RETRY_S
@@ -156,5 +162,20 @@ class Ports:
                 LOGGER.warning("the device of port %s vanished; its connections go on in software", name)
                 self._engine.remove_port(name, 0, vanished=True)
 
+    def _reset(self, port_id: int) -> None:
+        name = next((name for name, taken in self._engine.ports.items() if taken.port.id == port_id), None)
+        if name is None:
+            return
+        LOGGER.warning("the device of port %s failed and is reset; its connections go on in software", name)
+        other = next((known for known in self._names if known != name), "")
+        try:
+            self._engine.reset_port(name, self._mempool, 0, peer=other)
+        except CtoffloadError as error:
+            self._away[name] = "its device cannot be reset"
+            LOGGER.warning("port %s is out: %s", name, error.message)
+            return
+        self._join()
+
     def close(self) -> None:
-        self._subscription.close()
+        for subscription in self._subscriptions:
+            subscription.close()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.engine import Account, Audit, Eal, Engine, PacketAccount, Settings
 from ctoffload_dpdk.nicsim import Nic
+from ctoffload_dpdk.nicsim.types import Counters
 
 EAL_ARGS = ("--no-pci", "--no-huge", "-m", "256", "--no-shconf", "--no-telemetry")
 PORTS = ("net_nicsim0", "net_nicsim1")
@@ -31,11 +32,14 @@ class Lab:
     def __init__(self, eal: Eal, settings: Settings, **parameters: int | str | bool) -> None:
         self.eal = eal
         self.mempool = eal.mempool(N_MBUFS)
-        options: dict[str, Any] = {"switch": SWITCH, "clock": "manual", "capacity": CAPACITY} | parameters
-        self.nics = [Nic.create(eal, name, **options) for name in PORTS]
+        self.parameters: dict[str, Any] = {"switch": SWITCH, "clock": "manual", "capacity": CAPACITY} | parameters
+        self.nics = [self.make_nic(name) for name in PORTS]
         self.now_ms = 0
         self.start_ms = self.nics[0].now_ms()
         self.engine = self.make_engine(settings)
+
+    def make_nic(self, name: str) -> Nic:
+        return Nic.create(self.eal, name, **self.parameters)
 
     def make_engine(self, settings: Settings) -> Engine:
         """The engine, with both ports."""
@@ -66,9 +70,12 @@ class Lab:
     def rules_high_water(self) -> int:
         return self.engine.provider.stats().rules_high_water
 
+    def nic_counters(self) -> list[Counters]:
+        return [nic.counters() for nic in self.nics]
+
     def packets(self) -> PacketAccount:
         """Wire and NIC by the NIC's counters, host by the engine's."""
-        counters = [nic.counters() for nic in self.nics]
+        counters = self.nic_counters()
         software = self.engine.packets()
         return PacketAccount(
             wire_in=sum(c.wire_in for c in counters),

@@ -82,6 +82,7 @@ class Engine:
         self.layer.class_register(self.offload_class)
         self.loops = tuple(Loop(shard, self.layer) for shard in self.conntrack.shards)
         self.ports: dict[str, EnginePort] = {}
+        self._opened: dict[int, Port] = {}
         self.threads = LoopThreads(eal, self.loops)
         self.is_running = False
         self.is_closed = False
@@ -192,7 +193,11 @@ class Engine:
         self._check_open("add_port")
         if name in self.ports:
             raise UsageError(f"port {name} is in the engine already", op="add_port", port=name)
-        port = self.eal.port(name)
+        return self._take_in(self.eal.port(name), mempool, peer)
+
+    def _take_in(self, port: Port, mempool: Mempool, peer: str) -> EnginePort:
+        """Configures a port that is stopped, starts it, and has loops and layer use it."""
+        name = port.name
         queues, spread = queues_of(port, len(self.loops))
         prepared = self._prepare(port, mempool, peer, queues, spread)
         port.start()
@@ -211,6 +216,7 @@ class Engine:
         probe = PortProbe(port, prepared, self._open_port, override_of(self.settings))
         if peer in self.ports:
             bind(probe, self.offload_class.probes[self.ports[peer].layer_port.id])
+        self._opened[port.id] = port
         self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
         with self.held():
@@ -242,7 +248,7 @@ class Engine:
         return prepared
 
     def _open_port(self, port_id: int) -> Port | None:
-        return next((taken.port for taken in self.ports.values() if taken.port.id == port_id), None)
+        return self._opened.get(port_id)
 
     def join(self, first: str, second: str) -> None:
         """What arrives at one port leaves by the other; the same name twice is a hairpin."""
@@ -294,17 +300,37 @@ class Engine:
         vanished: the device is gone already, and its rules with it.
         """
         self._check_open("remove_port")
+        self._let_go(self.port(name), now_ms, vanished)
+        with self.held():
+            self._apply_fragments()
+        self.ports.pop(name).port.close()
+
+    def reset_port(self, name: str, mempool: Mempool, now_ms: int, *, peer: str = "") -> EnginePort:
+        """A port's device failed and asked for a reset (DPDK's event RESET): its rules are lost.
+
+        It is reset, configured and taken in anew, to be joined again; its connections go in again. Raises PortError
+        where it cannot be reset: then it is out.
+        """
+        self._check_open("reset_port")
         taken = self.port(name)
+        self._let_go(taken, now_ms, True)
+        del self.ports[name]
+        try:
+            taken.port.reset()
+        except PortError:
+            taken.port.close()
+            raise
+        return self._take_in(taken.port, mempool, peer)
+
+    def _let_go(self, taken: EnginePort, now_ms: int, vanished: bool) -> None:
+        """Loops and layer do not use the port any more, and nothing of its connections is in a NIC."""
+        self._opened.pop(taken.port.id, None)
         with self.held():
             for loop in self.loops:
                 loop.remove_port(taken.index)
         self.layer.port_del(taken.layer_port, vanished=vanished)
         if not self.is_running:
             self.run_once(now_ms)
-        del self.ports[name]
-        with self.held():
-            self._apply_fragments()
-        taken.port.close()
 
     def run_once(self, now_ms: int) -> int:
         """One turn of each loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""

@@ -67,6 +67,9 @@ class RteFlowClass(DpifOffloadClass):
             for other in [*self.probes]:
                 for pair in {(port.id, other), (other, port.id)}:
                     self._plan(*pair)
+            for pair in [pair for pair in self._pairs if port.id not in pair]:
+                if probe.port.id in {asked.owner for asked in self._pairs[pair].ports}:
+                    self._plan(*pair)
             self._note_open()
             self._review_at_ms, self._review_after_ms = None, REVIEW_FIRST_MS
         return True

@@ -38,23 +38,34 @@ class PortProbe:
         self.is_mlx5 = self.info.driver.startswith("mlx5")
         # Hardware steering alone knows rte_flow_configure.
         self.is_hardware_steering = self.is_mlx5 and prepared.sizes is not None
-        self.owner, self.owner_said = self._owner(owners)
+        self._owners = owners
+        self._owner_id, self._no_owner = self._find_owner()
         self.findings = Findings(self)
         # What the bind of hairpin queues with another port's said; empty where it succeeded.
         self.bound: dict[int, str] = {}
         self.wanted_engine = override.engine if override else None
 
-    def _owner(self, owners: Owners) -> tuple[Port | None, str]:
+    def _find_owner(self) -> tuple[int | None, str]:
         if self.info.switch_domain is None:
             return None, "the port belongs to no switch"
         try:
-            number = self.port.transfer_proxy()
+            return self.port.transfer_proxy(), ""
         except FlowError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
                 return None, said(error)
-            number = self.port.id
-        owner = self.port if number == self.port.id else owners(number)
-        return owner, "" if owner else f"rules of the switch are made on port {number}, which is not open here"
+            return self.port.id, ""
+
+    @property
+    def owner(self) -> Port | None:
+        """The port on which rules of the switch are made, as it is open now: it may go and come back."""
+        if self._owner_id is None or self._owner_id == self.port.id:
+            return None if self._owner_id is None else self.port
+        return self._owners(self._owner_id)
+
+    @property
+    def owner_said(self) -> str:
+        """Why there is no owner."""
+        return self._no_owner or f"rules of the switch are made on port {self._owner_id}, which is not open here"
 
     @property
     def preferred(self) -> Engine:
@@ -69,7 +80,7 @@ class PortProbe:
             name=self.info.name,
             driver=self.info.driver,
             switch_domain=self.info.switch_domain,
-            owner=self.owner.id if self.owner else self.port.id,
+            owner=self.port.id if self._owner_id is None else self._owner_id,
             preferred=self.preferred,
             findings=self.findings,
         )
@@ -126,7 +137,9 @@ class Findings(Mapping[Key, Finding]):
         if found is None or found.has is None:
             if key not in questions.QUESTIONS:
                 raise KeyError(key)
-            found = self._found[key] = ask(self._probe, *key)
+            found = ask(self._probe, *key)
+            if key[1] is not Domain.TRANSFER or self._probe.owner is not None:  # it may be opened later
+                self._found[key] = found
         return found
 
     def known(self) -> dict[Key, Finding]:

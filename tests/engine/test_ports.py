@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from story import with_plan
+from story import A, B, with_plan
 
 from ctoffload_dpdk.base.reasons import Reason
 
@@ -31,3 +31,36 @@ def test_a_port_that_leaves_takes_rules_and_contexts_along(make_lab: Any, plan: 
     stats = lab.engine.provider.stats()
     assert stats.rules_lost == stats.contexts_lost == 0
     lab.assert_audit_matches()
+
+
+EVENTS = ["port_leaves", "port_vanishes", "port_is_reset"]
+
+
+@pytest.mark.parametrize("side", [A, B])
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize(("plan", "engine"), [("ct", "sync"), ("ct", "async"), ("age", "sync"), ("count", "async")])
+def test_a_port_that_went_and_returned_takes_its_connections_in_again(
+    make_lab: Any, plan: str, engine: str, event: str, side: int
+) -> None:
+    lab = make_lab(with_plan(plan, engine))
+    conns = [lab.tcp() for _ in range(3)]
+    for _ in range(20):  # more often than a loop has places for ports
+        getattr(lab, event)(side)
+        if not lab.has(side):
+            assert lab.engine.contexts().live == 0
+            assert not any(conn.in_hardware for conn in conns)
+            lab.assert_audit_matches()
+            lab.port_returns(side)
+        lab.advance(1)
+        lab.assert_audit_matches()
+        for conn in conns:
+            conn.client_sends()  # each end is seen at its port as that is now
+            conn.server_sends()
+        lab.advance(1)
+        assert all(conn.in_hardware for conn in conns), [conn.reason for conn in conns]
+        seen = lab.host_rx
+        conns[0].client_sends()
+        conns[0].server_sends()
+        assert lab.host_rx == seen
+    # Rules of a switch are its owner's: they are lost where that one goes without a word, and only there.
+    assert (lab.engine.rules().lost > 0) == (event != "port_leaves" and side == A)

@@ -1,5 +1,7 @@
-"""Random stories of connections, packets, time, faults and the switch: after each step the books of NIC, provider and
-tracker are one."""
+"""Random stories of connections, packets, time, faults, ports and the switch.
+
+After each step the books of NIC, provider and tracker are one.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +95,19 @@ class Story(RuleBasedStateMachine):
     def the_switch_is_turned(self, on: bool) -> None:
         self.lab.engine.apply(replace(self.lab.engine.settings, hw_offload=on))
         self.lab.engine.settle(self.lab.now_ms)
+
+    @rule(side=SIDES, event=st.sampled_from(["port_leaves", "port_vanishes", "port_is_reset"]))
+    def a_port_goes(self, side: int, event: str) -> None:
+        """One that is reset is back at once. Faults are over before: a port that cannot be set up is another story."""
+        if self.lab.has(side):
+            self.faults_are_over()
+            getattr(self.lab, event)(side)
+
+    @rule(side=SIDES)
+    def a_port_returns(self, side: int) -> None:
+        if not self.lab.has(side):
+            self.faults_are_over()
+            self.lab.port_returns(side)
 
     @rule(call=st.sampled_from(FAULTS), n=st.integers(1, 4), error=st.sampled_from(ERRORS), side=SIDES)
     def calls_begin_to_fail(self, call: str, n: int, error: int, side: int) -> None:

@@ -5,7 +5,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.conntrack._expect cimport expected
 from ctoffload_dpdk.conntrack._hardware cimport (
-    hardware_begin, hardware_defers_expiry, hardware_offer_again, hardware_packet, is_visible,
+    hardware_begin, hardware_defers_expiry, hardware_offer, hardware_offer_again, hardware_packet, is_visible,
 )
 from ctoffload_dpdk.conntrack._helper cimport helper_after, helper_before, helper_begin, helper_child, helper_for
 from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
@@ -61,14 +61,15 @@ cdef uint32_t find_port(Shard *shard, uint32_t port_id, uint32_t generation) noe
     return shard.n_ports
 
 
-cdef inline void remember_port(Shard *shard, Conn *conn, const Packet *packet, bint reply) noexcept nogil:
+# True where packets of this direction came by another port before.
+cdef inline bint remember_port(Shard *shard, Conn *conn, const Packet *packet, bint reply) noexcept nogil:
     cdef const Port *last = &shard.ports[shard.last_port]
+    cdef uint16_t *port = &conn.port_reply if reply else &conn.port_orig
+    cdef uint16_t before = port[0]
     if packet.port_id != last.id or packet.port_generation != last.generation:
         shard.last_port = find_port(shard, packet.port_id, packet.port_generation)
-    if reply:
-        conn.port_reply = <uint16_t> shard.last_port
-    else:
-        conn.port_orig = <uint16_t> shard.last_port
+    port[0] = <uint16_t> shard.last_port
+    return before != port[0] and before != 0
 
 
 # --- look up ---------------------------------------------------------------------------------------------------------
@@ -202,6 +203,7 @@ cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parse
                                  uint32_t slot, bint reply, int64_t now_ms, Verdict *verdict) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
     cdef uint8_t update
+    cdef bint has_moved
     if parsed.related:
         verdict.state = CS_RELATED | (CS_REPLY_DIR if reply else 0)
         return slot
@@ -218,9 +220,11 @@ cdef inline uint32_t judge_known(Shard *shard, const Packet *packet, const Parse
         verdict.state = CS_NEW
     else:
         verdict.state = CS_ESTABLISHED | (CS_REPLY_DIR if reply else 0)
-    remember_port(shard, conn, packet, reply)
+    has_moved = remember_port(shard, conn, packet, reply)
     if shard.offload != NULL:
         hardware_packet(shard, slot, parsed, update, reply, now_ms)
+        if not likely(not has_moved, True):
+            hardware_offer(shard, slot)
     return slot
 
 

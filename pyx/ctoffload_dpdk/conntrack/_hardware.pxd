@@ -18,6 +18,8 @@ cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uin
 cdef bint hardware_defers_expiry(Shard *shard, uint32_t slot, int64_t now_ms) noexcept nogil
 # Asks the NIC of a connection that is in it: when it was used, what was carried. False where that is under way or is not so.
 cdef bint hardware_ask(Shard *shard, uint32_t slot) noexcept nogil
+# Offers a connection that is not in hardware: one that was refused may be taken now, as after a port of its came back.
+cdef void hardware_offer(Shard *shard, uint32_t slot) noexcept nogil
 # After a switching, offers the connections it did not offer while the gate was shut: n_slots slots a call.
 cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil
 

@@ -200,8 +200,7 @@ cdef bint hardware_defers_expiry(Shard *shard, uint32_t slot, int64_t now_ms) no
     return True
 
 
-# A connection that was not offered while the gate was shut, or whose offer was turned down since.
-cdef void offer(Shard *shard, uint32_t slot) noexcept nogil:
+cdef void hardware_offer(Shard *shard, uint32_t slot) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
     cdef Hardware *hardware = &shard.hardware[slot]
     if not conn.flags & CONN_LIVE:
@@ -226,7 +225,7 @@ cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil:
             shard.offer_next = 0
             return
         fetch_connection(shard, shard.offer_next + OFFERS_AHEAD)
-        offer(shard, shard.offer_next)
+        hardware_offer(shard, shard.offer_next)
         shard.offer_next += 1
         n_slots -= 1
 

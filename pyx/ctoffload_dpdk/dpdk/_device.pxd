@@ -16,6 +16,7 @@ cdef class Device(Owned):
     cdef uint64_t rules_epoch
     cdef bint keeps_rules
     cdef int n_busy         # threads inside a call that must not lose the port
+    cdef object delivered   # RxMetadata; None: not asked for yet
     cdef dict pools         # queue -> Mempool
     cdef object flow_lock   # DPDK does not lock indirect actions and configuration
     cdef int attach(self, Eal eal, uint16_t port_id) except -1
@@ -24,5 +25,6 @@ cdef class Device(Owned):
     cdef void leave(self) noexcept
     cdef void lose_rules(self)
     cdef int before_stop(self) except -1
+    cdef object deliver(self, wanted)
     cdef void set_pool(self, object queue, object pool)
     cdef int tell_name(self) except -1

@@ -128,13 +128,14 @@ cdef class Device(Owned):
         """Sets the number of queues (hairpin queues included) and what holds for all of them; the port must be stopped.
 
         mtu: bytes, 0 for the default; rss_types: RTE_ETH_RSS_* bits, None for no RSS; rx_metadata: what is asked for,
-        the answer is what the driver delivers. Queues set up before are gone. Raises PortError.
+        the answer is what the driver delivers, which the first time settles for good. Queues set up before are gone.
+        Raises PortError.
         Source: rte_eth_rx_metadata_negotiate(), rte_eth_dev_configure().
         """
         cdef rte_eth_conf conf
         cdef int rc
         self.require_stopped("configured")
-        delivered = negotiate(self, rx_metadata) if rx_metadata else RxMetadata.NONE
+        delivered = self.deliver(rx_metadata)
         memset(&conf, 0, sizeof(conf))
         conf.rxmode.offloads = rx_offloads
         conf.txmode.offloads = tx_offloads
@@ -154,6 +155,14 @@ cdef class Device(Owned):
         self.forget_pools()
         self.n_rx_queues, self.n_tx_queues = rx_queues, tx_queues
         return delivered
+
+    cdef object deliver(self, wanted):
+        """What the driver delivers of what is wanted. DPDK lets it be asked before the port is first configured alone."""
+        if not wanted:
+            return RxMetadata.NONE
+        if self.delivered is None:
+            self.delivered = negotiate(self, wanted)
+        return self.delivered & wanted
 
     def setup_rx_queue(self, int queue, Mempool mempool, *, int descriptors=0):
         """A receive queue that takes its buffers from mempool; descriptors 0 means the driver's choice, else adjusted.

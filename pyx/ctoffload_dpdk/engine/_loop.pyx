@@ -281,9 +281,13 @@ cdef class Loop:
         self.translates = self.translates or policy.translates
 
     def remove_port(self, index: int) -> None:
-        """Serves this port no more; its number is not used again. Fragments from it are dropped."""
+        """Serves this port no more; what was joined with it drops. Fragments from it are dropped."""
+        cdef int i
         if not 0 <= index < self.n_ends:
             raise UsageError(f"no such port in this loop: {index}", op="remove_port")
+        for i in range(self.n_ends):
+            if self.ends[i].peer == index:
+                self.ends[i].peer = -1
         self.ends[index].up = False
         self.let_go(fragments_drop(self.fragments, came_by, &self.ends[index].ethdev, self.lines), self.shard.now_ms)
 

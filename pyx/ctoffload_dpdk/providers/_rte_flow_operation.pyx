@@ -24,6 +24,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_NO_LAST_USED,
     CT_OFFLOAD_REASON_NO_PORT,
     CT_OFFLOAD_REASON_NONE,
+    CT_OFFLOAD_REASON_PORT_DOWN,
     CT_OFFLOAD_REASON_PROTO,
     CT_OFFLOAD_REASON_PROVIDER_REFUSED,
     CT_OFFLOAD_REASON_TABLE_FULL,
@@ -105,7 +106,7 @@ cdef int failed_to(Provider *p, ct_offload_op *op, int error, const rte_flow_err
     note_refusal(p, said)
     if error == ENOSPC or error == ENOMEM:
         return refuse(op, error, CT_OFFLOAD_REASON_TABLE_FULL)
-    return refuse(op, error, CT_OFFLOAD_REASON_INSERT_FAILED)
+    return refuse(op, error, CT_OFFLOAD_REASON_PORT_DOWN if error == ENODEV else CT_OFFLOAD_REASON_INSERT_FAILED)
 
 
 cdef int place(Provider *p, Entry *entry, ct_offload_op *op, int direction, const PlanCell *plan,

@@ -151,6 +151,9 @@ cdef Pipeline *pipeline_of(Provider *p, uint16_t ethdev, int domain, int *failed
     cdef EngineSlot *engine = &p.engines[owner]
     if slot.has_pipeline[domain]:
         return pl
+    if not p.ports[owner].used:
+        failed[0] = ENODEV               # rules of the switch wait for the port that owns them
+        return NULL
     if not engine.is_open:
         failed[0] = engine_open(&engine.engine, owner, engine.kind, 0, engine.n_queues, engine.queue_size, p.limit_ms)
         if failed[0]:
