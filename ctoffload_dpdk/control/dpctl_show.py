@@ -87,26 +87,27 @@ def ct_stats_show(system: System, given: Arguments) -> Steps:
             verbose = True
         else:
             raise DpctlError("invalid arguments")
-    protocols: Counter[int] = Counter()
-    states: Counter[str] = Counter()
+    protocols = np.zeros(256, np.int64)
+    states = np.zeros(len(TCP_STATES), np.int64)
     for rows in system.slices(Filter(zone=zone)):
-        protocols.update(rows["proto"].tolist())
-        tcp = rows["tcp_state"][rows["proto"] == TCP]
-        states.update(TCP_STATES[state] for state in np.max(tcp, axis=1, initial=0).tolist())
+        protocols += np.bincount(rows["proto"], minlength=len(protocols))
+        tcp = rows["tcp_state"][rows["proto"] == TCP].max(axis=1, initial=0)
+        states += np.bincount(tcp, minlength=len(states))
         yield
-    return stats_text(protocols, states, verbose=verbose)
+    return stats_text(protocols.tolist(), states.tolist(), verbose=verbose)
 
 
 def is_verbose(word: str) -> bool:
     return bool(word) and "verbose".startswith(word)
 
 
-def stats_text(protocols: Counter[int], states: Counter[str], *, verbose: bool) -> str:
+def stats_text(protocols: list[int], states: list[int], *, verbose: bool) -> str:
+    """protocols, states: how many of each number."""
     names = {number: "ICMPv6" if name == "icmpv6" else name.upper() for number, name in PROTOCOLS.items()}
     numbers: Counter[str] = Counter()
-    for proto, n in protocols.items():
+    for proto, n in enumerate(protocols):
         numbers[names.get(proto, "Other")] += n
-    lines = ["Connections Stats:", f"    Total: {protocols.total()}"]
+    lines = ["Connections Stats:", f"    Total: {sum(protocols)}"]
     for name in (*STATS_ORDER, "Other"):
         if numbers[name]:
             lines.append(f"  {name}: {numbers[name]}")
@@ -115,9 +116,9 @@ def stats_text(protocols: Counter[int], states: Counter[str], *, verbose: bool) 
     return "\n".join(lines) + "\n"
 
 
-def state_lines(states: Counter[str]) -> list[str]:
+def state_lines(states: list[int]) -> list[str]:
     shown: Counter[str] = Counter()
-    for state, n in states.items():
+    for state, n in zip(TCP_STATES, states, strict=True):
         shown[SHOWN_AS.get(state, state)] += n
     return [f"\t  [{state}]={shown[state]}" for state in TCP_STATES if shown[state]]
 

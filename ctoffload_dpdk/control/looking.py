@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -18,33 +17,38 @@ from ctoffload_dpdk.engine import json_rows
 Rows = NDArray[np.void]
 
 MAX_ROWS = 200
+IN_HARDWARE = OFFLOAD_STATES.index("yes")
 
 
 def top(system: System, rows: int = 12, **filters: Any) -> Steps:
     """The connections with the most packets, and all of them by offload state and by the reason."""
-    states: Counter[int] = Counter()
-    reasons: Counter[int] = Counter()
+    states = np.zeros(len(OFFLOAD_STATES), np.int64)
+    reasons = np.zeros(len(Reason), np.int64)
     best: Rows | None = None
     n = 0
     for part in system.slices(Filter.of(**filters)):
         n += len(part)
-        states.update(part["offload"].tolist())
-        reasons.update(part["reason"][part["offload"] != OFFLOAD_STATES.index("yes")].tolist())
-        if len(part):
-            best = busiest(part if best is None else np.concatenate([best, part]), rows)
+        states += np.bincount(part["offload"], minlength=len(states))
+        reasons += np.bincount(part["reason"][part["offload"] != IN_HARDWARE], minlength=len(reasons))
+        best = busiest(best, part, rows)
         yield
     return {
         "connections": n,
-        "offload": {name: states[i] for i, name in enumerate(OFFLOAD_STATES)},
-        "reasons": {Reason(reason).text: count for reason, count in reasons.most_common()},
-        "busiest": [] if best is None else json.loads(b"[" + json_rows(best) + b"]"),
+        "offload": dict(zip(OFFLOAD_STATES, states.tolist(), strict=True)),
+        "reasons": {Reason(i).text: int(reasons[i]) for i in np.argsort(-reasons, kind="stable") if reasons[i]},
+        "busiest": json.loads(b"[" + json_rows(best) + b"]") if best is not None and len(best) else [],
     }
 
 
-def busiest(rows: Rows, most: int) -> Rows:
-    """Those with the most packets, these first."""
-    packets = rows["packets"].sum(axis=1)
-    chosen: Rows = rows[np.argsort(packets, kind="stable")[::-1][:most]]
+def busiest(best: Rows | None, part: Rows, most: int) -> Rows:
+    """Those of both with the most packets, these first. best: sorted so."""
+    if best is not None and len(best) == most:
+        least = best["packets"][-1].sum() if most else np.inf
+        part = part[part["packets"].sum(axis=1) > least]
+        if not len(part):
+            return best
+    both = part if best is None else np.concatenate([best, part])
+    chosen: Rows = both[np.argsort(-both["packets"].sum(axis=1).astype(np.int64), kind="stable")[:most]]
     return chosen
 
 
