@@ -58,7 +58,8 @@ def conntrack(system: System, parameter: str) -> dict[str, Any]:
     """[FIRST]: MAX_ROWS connections, the first of them number FIRST of the table."""
     first = int(parameter) if parameter.isdecimal() and len(parameter) < 12 else 0
     if parameter and not parameter.isdecimal():
-        return {"error": f"{parameter[:40]} is no number", "usage": "/ctoffload/conntrack,FIRST"}
+        # Its own words are not given back: telemetry does not write every sign as JSON wants it.
+        return {"error": "the parameter is no number", "usage": "/ctoffload/conntrack,FIRST"}
     rows: dict[str, Any] = {}
     n = 0
     for part in system.slices():

@@ -20,6 +20,7 @@ from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.control.client import Client
 from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.settings import Settings
 
 pytestmark = pytest.mark.eal
 
@@ -103,6 +104,19 @@ def test_what_the_ring_could_not_hold_is_told(lab, serving, tmp_path):
         row = next(row for row in rows if row["captured"] + row["dropped"] == 60 * 32)
         assert row["dropped"] > 100
         assert row["captured"] > 100
+
+
+def test_packets_of_all_loops_are_in_one_file(make_lab, tmp_path):
+    lab = make_lab(Settings(ct_offload_loops=2))
+    serving = Serving(Server(System(lab.engine), tmp_path / "two.sock"))
+    capturing = Capturing(lab, serving, str(tmp_path / "two"), "-n", "40")
+    for _ in range(40):
+        lab.udp(answered=False)
+    capturing.end()
+    assert all(loop.stats().host_rx for loop in lab.engine.loops)
+    ports = {row[0] for row in tshark(tmp_path / "two", "udp.srcport")}
+    assert ports == {str(row["src_port"]) for row in lab.engine.conntrack.connections()}
+    serving.close()
 
 
 def test_one_capture_at_a_time_and_a_client_that_is_gone_frees_it(lab, serving):

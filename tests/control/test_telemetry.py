@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -25,6 +27,22 @@ def asked(*commands: str) -> list[dict[str, object]]:
     typed = "".join(f"{command}\n" for command in (*commands, "quit"))
     done = subprocess.run(words, input=typed, capture_output=True, text=True, timeout=60, check=True)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"/')]
+
+
+def fuzzed(eal, seed: int = 1, rounds: int = 200) -> int:
+    """Random parameters and half commands on the socket itself; returns how many were answered."""
+    dice, answered = random.Random(seed), 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(20)
+        client.connect(f"{eal.runtime_dir}/dpdk_telemetry.v2")
+        client.recv(16384)
+        for _ in range(rounds):
+            path = dice.choice(["/ctoffload/conntrack", "/ctoffload/stats", "/ctoffload/providers", "/ctoffload/no"])
+            parameter = "".join(chr(dice.randint(1, 255)) for _ in range(dice.randint(0, 60)))
+            parameter = dice.choice([parameter, str(dice.randint(-5, 2**70)), "0" * 500])
+            client.send(f"{path},{parameter}".encode("latin-1")[:900])
+            answered += json.loads(client.recv(65536).decode("latin-1")) is not None
+    return answered
 
 
 def served() -> list[object]:
@@ -50,6 +68,7 @@ def served() -> list[object]:
                 await server.start()
                 telemetry = Telemetry(system, server.call)
                 await telemetry.start()
+                answers.append(await asyncio.to_thread(fuzzed, eal))
                 asking = threading.Thread(
                     target=lambda: answers.extend(
                         asked(
@@ -77,7 +96,8 @@ def served() -> list[object]:
 
 @pytest.mark.skipif(PROGRAM is None, reason="dpdk-telemetry.py is not installed: apt-get install dpdk-dev")
 def test_dpdk_telemetry_py_gets_the_engines_figures():
-    status, stats, providers, first, later, wrong, *rest = in_a_process(served).answer
+    n_fuzzed, status, stats, providers, first, later, wrong, *rest = in_a_process(served).answer
+    assert n_fuzzed == 200
     assert status["/ctoffload/status"]["connections"] == CONNECTIONS
     assert status["/ctoffload/status"]["ports"] == "net_nicsim0, net_nicsim1"
     figures = stats["/ctoffload/stats"]
