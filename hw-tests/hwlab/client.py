@@ -130,14 +130,18 @@ def standin_of(inventory: Inventory) -> Any:
     """The stand-in that the inventory names. Raises LabError where it cannot run here."""
     sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
     from standin.mlx5 import Standin, Steering, why_unavailable  # noqa: PLC0415 - labs with a NIC have no use for it
+    from standin.mlx5.profiles import DEFAULT, UnknownProfile  # noqa: PLC0415
 
     why = why_unavailable()
     if why:
         raise LabError(f"the stand-in cannot run here: {why}", "docs/standin.md says what it needs")
     steering, _, rest = inventory.dut[0].removeprefix(STANDIN).partition(",")
     options = dict(word.partition("=")[::2] for word in filter(None, rest.split(",")))
-    options.setdefault("profile", "cx6dx")
-    return Standin(Steering[steering.upper()], n_ports=3, profile=options["profile"], options="representor=vf[0-1]")
+    try:
+        profile = options.get("profile", DEFAULT)
+        return Standin(Steering[steering.upper()], n_ports=3, profile=profile, options="representor=vf[0-1]")
+    except UnknownProfile as error:
+        raise LabError(str(error), "hw-tests/record_profile.py makes one of a real card") from None
 
 
 def rebuilt(facts: dict[str, Any]) -> BenchError:

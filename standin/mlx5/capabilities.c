@@ -1,18 +1,9 @@
 /* capabilities.c: what the device can do, as the driver asks firmware for it.
  *
- * A profile is a guess at a card: no capabilities were recorded from real ones. "cx6dx" is permissive, so that a verdict
- * comes from the driver; "cx5" lacks what a ConnectX-5 lacks: ASO objects, contexts, steering by queue entries.
+ * Each part is as a real card answered where the profile has it recorded. Else it is written here, with what the profile
+ * says of the card: ASO objects, contexts, steering by queue entries, room.
  */
 #include "standin.h"
-
-#define LOG_MAX_CONTEXTS 20
-#define LOG_MAX_COUNTERS 20
-
-static bool
-is_cx5(void)
-{
-    return !strcmp(standin_settings.profile, "cx5");
-}
 
 static void
 fill_general(void *out)
@@ -57,18 +48,19 @@ fill_general(void *out)
     S(max_flow_counter_31_16, 0xff);
     S(alloc_flow_counter_pd, 1);
     MLX5_SET64(cmd_hca_cap, out, match_definer_format_supported, UINT64_MAX);
-    if (is_cx5()) {
+    S(steering_format_version, standin_profile.steering_format);
+    if (!standin_profile.aso) {
         return;
     }
-    S(steering_format_version, MLX5_STEERING_LOGIC_FORMAT_CONNECTX_6DX);
     S(flow_counter_access_aso, 1);
     S(flow_access_aso_opc_mod, 5);
-    S(wqe_based_flow_table_update_cap, 1);
+    S(wqe_based_flow_table_update_cap, standin_profile.queue_steering);
     S(log_header_modify_argument_max_alloc, 20);
     /* The types above 63 (RTC, STC, STE) do not fit in here; the driver does not ask for them. */
     MLX5_SET64(cmd_hca_cap, out, general_obj_types,
                MLX5_GENERAL_OBJ_TYPES_CAP_FLOW_HIT_ASO | MLX5_GENERAL_OBJ_TYPES_CAP_FLOW_METER_ASO |
-                   MLX5_GENERAL_OBJ_TYPES_CAP_CONN_TRACK_OFFLOAD | MLX5_GENERAL_OBJ_TYPES_CAP_DEFINER);
+                   (standin_profile.contexts ? MLX5_GENERAL_OBJ_TYPES_CAP_CONN_TRACK_OFFLOAD : 0) |
+                   MLX5_GENERAL_OBJ_TYPES_CAP_DEFINER);
 #undef S
 }
 
@@ -77,9 +69,9 @@ fill_general_2(void *out)
 {
 #define S(field, value) MLX5_SET(cmd_hca_cap_2, out, field, value)
     S(log_min_stride_wqe_sz, 14);
-    S(log_conn_track_max_alloc, LOG_MAX_CONTEXTS);
-    S(log_max_conn_track_offload, LOG_MAX_CONTEXTS);
-    S(flow_counter_bulk_log_max_alloc, LOG_MAX_COUNTERS);
+    S(log_conn_track_max_alloc, standin_profile.log_contexts);
+    S(log_max_conn_track_offload, standin_profile.log_contexts);
+    S(flow_counter_bulk_log_max_alloc, standin_profile.log_counters);
     S(format_select_dw_8_6_ext, 1);
     S(max_num_prog_sample_field, 8);
 #undef S
@@ -195,6 +187,9 @@ static const struct {
 void
 capabilities_fill(uint32_t op_mod, void *out)
 {
+    if (profile_recorded(op_mod, out)) {
+        return;
+    }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if ((parts[i].op_mod & ~1u) == (op_mod & ~1u)) {
             parts[i].fill(out);

@@ -80,6 +80,13 @@ do_fail(char *const words[], int n, struct text *answer)
     return NULL;
 }
 
+static const char *
+do_remove(char *const words[], int n, struct text *answer)
+{
+    device_remove();
+    return NULL;
+}
+
 #define MAX_WORDS 4
 
 static const struct {
@@ -90,6 +97,7 @@ static const struct {
     {"rules", 0, do_rules},     {"refusals", 0, do_refusals}, {"complaints", 0, do_complaints},
     {"objects", 0, do_objects}, {"counters", 0, do_counters}, {"contexts", 0, do_contexts},
     {"context", 3, do_context}, {"hit", 3, do_hit},           {"fail", 3, do_fail},
+    {"remove", 0, do_remove},
 };
 
 static void

@@ -157,6 +157,10 @@ class Control:
         """The nth from now fails, once. errno is what libmlx5 gives for a rule or object; a queue entry knows none."""
         self.ask("fail", what, nth, errno)
 
+    def remove_device(self) -> None:
+        """As if the card had been pulled out: the driver is told so, and raises RTE_ETH_EVENT_INTR_RMV."""
+        self.ask("remove")
+
     def n_objects(self) -> dict[tuple[int, int], int]:
         """How many firmware objects there are, by opcode of their command and by type."""
         return {(line["opcode"], line["type"]): line["n"] for line in self.ask("objects")}

@@ -158,6 +158,9 @@ _mlx5dv_query_port(struct ibv_context *context, uint32_t port, struct mlx5dv_por
     return 0;
 }
 
+/* The one that was opened last; removal is told by its descriptor. */
+static struct ibv_context *current;
+
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
 struct ibv_context *
@@ -174,6 +177,7 @@ mlx5dv_open_device(struct ibv_device *d, struct mlx5dv_context_attr *attributes)
     v->query_port = query_port;
     v->query_device_ex = query_device_ex;
     verbs_set_operations(v);
+    current = &v->context;
     return &v->context;
 }
 
@@ -196,6 +200,7 @@ ibv_import_device(int fd)
 int
 ibv_close_device(struct ibv_context *context)
 {
+    current = current == context ? NULL : current;
     close(context->async_fd);
     close(context->cmd_fd);
     free(verbs_get_ctx(context));
@@ -208,11 +213,26 @@ mlx5dv_set_context_attr(struct ibv_context *context, enum mlx5dv_set_ctx_attr_ty
     return 0;
 }
 
+void
+device_remove(void)
+{
+    if (current && eventfd_write(current->async_fd, 1)) {
+        standin_abort("the removal cannot be told: %s", strerror(errno));
+    }
+}
+
 int
 ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
 {
-    errno = EAGAIN;
-    return -1;
+    eventfd_t n;
+
+    if (eventfd_read(context->async_fd, &n)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    memset(event, 0, sizeof *event);
+    event->event_type = IBV_EVENT_DEVICE_FATAL;
+    return 0;
 }
 
 void

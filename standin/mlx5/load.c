@@ -106,8 +106,10 @@ load(void)
     standin_check_version();
     standin_settings.root = setting("CTOFFLOAD_MLX5_STANDIN_ROOT", "");
     standin_settings.netdev = setting("CTOFFLOAD_MLX5_STANDIN_NETDEV", "mlx");
-    standin_settings.profile = setting("CTOFFLOAD_MLX5_STANDIN_PROFILE", "cx6dx");
     standin_settings.socket = setting("CTOFFLOAD_MLX5_STANDIN_SOCKET", NULL);
     standin_settings.n_ports = atoi(setting("CTOFFLOAD_MLX5_STANDIN_PORTS", "1"));
+    if (setting("CTOFFLOAD_MLX5_STANDIN_PROFILE", NULL)) {
+        profile_read(getenv("CTOFFLOAD_MLX5_STANDIN_PROFILE"));
+    }
     standin_settings.is_switch = standin_settings.n_ports > 1 || getenv("CTOFFLOAD_MLX5_STANDIN_SWITCH");
 }

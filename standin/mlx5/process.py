@@ -15,6 +15,7 @@ from types import TracebackType
 from build_support import dpdk
 from build_support import standin as build
 from standin.mlx5.control import Control
+from standin.mlx5.profiles import DEFAULT, load
 from standin.mlx5.sysfs import PCI_ADDRESS, make_tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,19 +71,20 @@ def why_unavailable() -> str:
 class Standin:
     """One faked device with its ports, for one process.
 
-    n_ports 1: one physical port; more: the uplink and VFs. profile: whose capabilities, "cx6dx" or "cx5". options: more
-    parameters of the driver. Closing removes its directory; the process is the caller's to end.
+    n_ports 1: one physical port; more: uplink and VFs. profile: what card it is, by name or in a file (profiles.py).
+    options: more parameters of the driver. Closing removes its directory; the process is the caller's to end.
     """
 
-    def __init__(self, steering: Steering, *, n_ports: int = 1, profile: str = "cx6dx", options: str = "") -> None:
+    def __init__(self, steering: Steering, *, n_ports: int = 1, profile: str = DEFAULT, options: str = "") -> None:
         self.steering = steering
         self.n_ports = n_ports
-        self.profile = profile
+        self.profile = load(profile)
         self.options = options
         self._directory = tempfile.TemporaryDirectory(prefix="standin-")
         self.directory = Path(self._directory.name)
         self.library = build.build(ROOT)
-        make_tree(self.root, self.interfaces)
+        make_tree(self.root, self.interfaces, self.profile.device)
+        (self.directory / "profile").write_text(self.profile.lines())
 
     def __enter__(self) -> Standin:
         return self
@@ -126,7 +128,7 @@ class Standin:
             "CTOFFLOAD_MLX5_STANDIN_LIBRARY": str(self.library),
             "CTOFFLOAD_MLX5_STANDIN_ROOT": str(self.root),
             "CTOFFLOAD_MLX5_STANDIN_PORTS": str(self.n_ports),
-            "CTOFFLOAD_MLX5_STANDIN_PROFILE": self.profile,
+            "CTOFFLOAD_MLX5_STANDIN_PROFILE": str(self.directory / "profile"),
             "CTOFFLOAD_MLX5_STANDIN_SOCKET": str(self.socket),
         }
 

@@ -32,15 +32,26 @@
 /* --- load.c: what the environment asks for; the one lock ---------------------------------------------------------- */
 
 struct standin_settings {
-    const char *root;    /* of the faked sysfs */
-    const char *netdev;  /* prefix of the ports' network interfaces; the first port's is <netdev>0 */
-    const char *profile; /* whose capabilities, e.g. "cx6dx" */
-    const char *socket;  /* path of the control channel, or NULL */
+    const char *root;   /* of the faked sysfs */
+    const char *netdev; /* prefix of the ports' network interfaces; the first port's is <netdev>0 */
+    const char *socket; /* path of the control channel, or NULL */
     int n_ports;
     bool is_switch; /* the device manages an E-Switch */
 };
 
 extern struct standin_settings standin_settings;
+
+/* --- profile.c: what card it is ------------------------------------------------------------------------------------ */
+
+struct standin_profile {
+    uint32_t steering_format, aso, contexts, queue_steering; /* the last three: 0 or 1 */
+    uint32_t log_contexts, log_counters;                     /* room, as a power of two */
+};
+
+extern struct standin_profile standin_profile;
+
+void profile_read(const char *path);
+bool profile_recorded(uint32_t op_mod, void *out); /* fills in what a real card answered, if that is known */
 
 void standin_check_version(void);
 void standin_lock(void);
@@ -163,6 +174,10 @@ void fields_modify(struct text *, const uint64_t *actions, size_t n);
 /* --- complaint.c ---------------------------------------------------------------------------------------------------- */
 
 void complaint_list(struct text *);
+
+/* --- device.c: the device goes ------------------------------------------------------------------------------------ */
+
+void device_remove(void); /* as if it had been pulled out: the driver is told by its asynchronous event */
 
 /* --- control.c: the channel to tests ------------------------------------------------------------------------------- */
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 PCI_ADDRESS = "0000:af:00.0"
 VENDOR = 0x15B3
-DEVICE = 0x101D  # ConnectX-6 Dx
 N_RESOURCES = 7
 
 
-def make_tree(root: Path, interfaces: list[str]) -> None:
-    """Writes the tree below root; interfaces are the ports' network interfaces in the order of the ports."""
+def make_tree(root: Path, interfaces: list[str], device: int) -> None:
+    """Writes the tree below root; interfaces: of the ports, in their order; device: its PCI device id."""
     pci = root / "pci" / PCI_ADDRESS
     rdma = root / "infiniband" / "mlx5_0" / "device"
     driver = root / "drivers" / "mlx5_core"
@@ -19,7 +18,7 @@ def make_tree(root: Path, interfaces: list[str]) -> None:
         directory.mkdir(parents=True)
     numbers = {
         "vendor": VENDOR,
-        "device": DEVICE,
+        "device": device,
         "subsystem_vendor": VENDOR,
         "subsystem_device": 0x0040,
         "class": 0x020000,

@@ -22,7 +22,7 @@ from standin.mlx5.process import ROOT, Standin, Steering, why_unavailable
 from standin.mlx5.worker import Worker, WorkerDied, WorkerError
 
 BENCH = Path(__file__).with_name("bench.py")
-PROFILE = "cx6dx"
+PROFILE = "permissive"
 SWITCH = {"n_ports": 3, "options": "representor=vf[0-1]"}
 
 # enum rte_flow_error_type of 22.11, without its prefix.

@@ -110,6 +110,6 @@ def test_it_does_not_run_with_another_dpdk(standin_available: None, tmp_path: Pa
 
 
 def test_a_connectx_5_has_no_conntrack(bench: Callable[..., Worker]) -> None:
-    worker = bench(Steering.SOFTWARE, profile="cx5")
+    worker = bench(Steering.SOFTWARE, profile="connectx-5")
     said = worker.call("try_context")
     assert "CT is not supported" in said["message"]
