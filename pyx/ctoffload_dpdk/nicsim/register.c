@@ -6,6 +6,11 @@
 #define REFUSE(number, type, cause, message)                                                                           \
     rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
 
+/* A side of MODIFY_FIELD has this name from DPDK 24.03 on. */
+#if RTE_VERSION < RTE_VERSION_NUM(24, 3, 0, 0)
+#define rte_flow_field_data rte_flow_action_modify_data
+#endif
+
 bool
 nicsim_register_is_field(enum rte_flow_field_id field)
 {
@@ -13,7 +18,7 @@ nicsim_register_is_field(enum rte_flow_field_id field)
 }
 
 static uint32_t
-tag_index(const struct rte_flow_action_modify_data *data)
+tag_index(const struct rte_flow_field_data *data)
 {
 #if RTE_VERSION >= RTE_VERSION_NUM(23, 7, 0, 0)
     return data->tag_index;
@@ -24,7 +29,7 @@ tag_index(const struct rte_flow_action_modify_data *data)
 
 /* The register a field is; false where there is no such TAG. */
 static bool
-register_of(const struct rte_flow_action_modify_data *data, uint8_t *index)
+register_of(const struct rte_flow_field_data *data, uint8_t *index)
 {
     if (data->field == RTE_FLOW_FIELD_MARK) {
         *index = NICSIM_REGISTER_MARK;
