@@ -18,7 +18,7 @@ from ctoffload_dpdk.engine import PacketTap, pcapng_blocks
 MAX_SNAPLEN = 65535
 MAX_RING_MB = 256
 # Packets in one part of the answer.
-AT_ONCE = 4096
+AT_ONCE = 8192
 
 
 def capture(

@@ -16,6 +16,8 @@ from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.pcapng import section
 from ctoffload_dpdk.demo.lab import EAL_ARGS
 from ctoffload_dpdk.engine import PacketTap, pcapng_blocks
+from ctoffload_dpdk.engine._tap import ENTRY
+from ctoffload_dpdk.engine.tap import comment_of, different
 
 pytestmark = pytest.mark.eal(" ".join(EAL_ARGS))
 
@@ -174,3 +176,22 @@ def test_one_thread_fills_it_and_another_empties_it(lab):
     numbers = [int(frame[-6:]) for frame in taken]
     assert numbers == sorted(numbers)
     assert len(set(numbers)) == tap.captured
+
+
+def test_marks_and_zones_of_each_packet_stand_in_its_comment():
+    rows = np.zeros(6, ENTRY)
+    rows["record"]["conn_id"] = [1, 1, 1, 0, 1, 1]
+    rows["record"]["mark"] = [0, 7, 7, 0, 2**32 - 1, 0]
+    rows["record"]["zone"] = [0, 0, 5, 0, 65535, 0]
+    rows["state"] = 0x22
+    first, which = different(rows)
+    said = [comment_of(rows[first[i]]) for i in which]
+    assert said == [
+        "ct_state=est|trk offloaded=no",
+        "ct_state=est|trk offloaded=no mark=7",
+        "ct_state=est|trk offloaded=no zone=5 mark=7",
+        "ct_state=est|trk",
+        "ct_state=est|trk offloaded=no zone=65535 mark=4294967295",
+        "ct_state=est|trk offloaded=no",
+    ]
+    assert len(first) == 5
