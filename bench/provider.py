@@ -12,6 +12,7 @@ from bench import Row, paired
 from ctoffload_dpdk.conntrack._bench import Frames
 from ctoffload_dpdk.dpdk import Eal, FlowSizes
 from ctoffload_dpdk.engine import Engine, Settings
+from ctoffload_dpdk.engine._bench import settle
 from ctoffload_dpdk.nicsim import Nic
 from ctoffload_dpdk.providers._rte_flow_bench import Rules
 from ctoffload_dpdk.providers._rte_flow_testwatch import COUNT, TestWatch
@@ -21,12 +22,14 @@ N = 1 << 17  # connections that are put in at once
 SWEPT = 1_000_000
 NAMES = ("net_nicsim0", "net_nicsim1")
 AGAINST = "rte_flow_create in a plain C loop"
+DESTROY = "rte_flow_destroy in a plain C loop"
 QUERY = "rte_flow_query of both rules in a plain C loop"
 
 # The controls where the bars were set (two cores of an AMD EPYC 9004, virtual), in ns.
 CREATE_NS_REFERENCE = 276.0
 QUERY_NS_REFERENCE = 41.0
 SYNC_NS_REFERENCE = 285.0
+DESTROY_NS_REFERENCE = 60.0
 
 
 def ports(eal: Eal, capacity: int) -> list[Nic]:
@@ -60,28 +63,40 @@ class System:
         """ns per rule until all rules are in, or out."""
         before = time.thread_time_ns()
         self.engine.layer.set_global_cfg({"hw-offload": on})
-        self.engine.settle(1)
+        self.settle()
         took = time.thread_time_ns() - before
         live = self.engine.rules().live
         assert live >= 2 * N if on else live < 2 * N, f"{live} rules"
         return took / (2 * N)
+
+    def settle(self) -> None:
+        """Loop and worker in turn, as their threads would be: no Python between."""
+        settle(self.engine.loops[0], self.engine.layer, 1)
 
     def install(self) -> float:
         took = self.switch(True)
         self.switch(False)
         return took
 
+    def remove(self) -> float:
+        self.switch(True)
+        return self.switch(False)
+
     def plain(self) -> float:
         took = self.rules.create_plain()
         self.rules.destroy_plain()
         return took
 
+    def plain_removal(self) -> float:
+        self.rules.create_plain()
+        return self.rules.destroy_plain()
+
     def end_to_end(self) -> float:
-        """ns per connection from its first packet to both rules in the NIC."""
+        """ns per rule from a connection's first packet to both rules in the NIC."""
         self.engine.conntrack.flush()
-        self.engine.settle(1)
+        self.settle()
         self.engine.layer.set_global_cfg({"hw-offload": True})
-        self.engine.settle(1)
+        self.settle()
         self.frames.fill(self.order)
         before = time.thread_time_ns()
         for reply, port in enumerate(self.layer_ports):
@@ -90,10 +105,10 @@ class System:
                 self.frames.fill(self.order, reply=True)
                 before = time.thread_time_ns() - spent
             self.frames.run(self.engine.conntrack.shards[0], N, now_ms=1, port=port.id, port_generation=port.generation)
-            self.engine.settle(1)
+            self.settle()
         took = time.thread_time_ns() - before
         assert self.engine.rules().live >= 2 * N
-        return took / N
+        return took / (2 * N)
 
     def close(self) -> None:
         self.rules.close()
@@ -122,8 +137,13 @@ def installing(eal: Eal) -> Iterator[Row]:
     yield Row("provider: the synchronous rule engine alone", "ns/rule", engine.ours - engine.control, 20.0, True,
               engine.control, CREATE_NS_REFERENCE, AGAINST, engine.low - engine.control,
               engine.high - engine.control)  # fmt: skip
-    whole = paired(system.end_to_end, system.plain, pairs=3)
-    print(f"bench: provider: end to end, first packet to both rules: {whole.ours:,.0f} ns per connection", flush=True)
+    removal = paired(system.remove, system.plain_removal)
+    yield Row("provider: a removal, what it carried read, above a plain loop of rte_flow_destroy", "ns/rule",
+              removal.ours - removal.control, 180.0, True, removal.control, DESTROY_NS_REFERENCE, DESTROY,
+              removal.low - removal.control, removal.high - removal.control)  # fmt: skip
+    whole = paired(system.end_to_end, system.plain)
+    yield Row("provider: from the first packet to both rules, end to end", "ns/rule", whole.ours, 650.0, True,
+              whole.control, CREATE_NS_REFERENCE, AGAINST, whole.low, whole.high)  # fmt: skip
     system.close()
 
 

@@ -125,7 +125,8 @@ enum {
     CT_OFFLOAD_F_DNAT = 2,
     CT_OFFLOAD_F_ALG = 4,
     CT_OFFLOAD_F_MIDSTREAM = 8, /* picked up without its handshake: scales are unknown */
-    CT_OFFLOAD_F_STRICT = 16    /* EST: a context checks windows; without it, a context is made liberal */
+    CT_OFFLOAD_F_STRICT = 16,   /* EST: a context checks windows; without it, a context is made liberal */
+    CT_OFFLOAD_F_NEW = 32       /* EST: it was not added before; see CT_OFFLOAD_CLASS_EST_ADDS */
 };
 
 /* One connection as software knew it when the operation was made. Valid during the call only. */
@@ -202,9 +203,16 @@ struct ct_offload_host {
     void (*event)(void *cookie, uint64_t conn_id, enum ct_offload_event event);
 };
 
-/* Properties of a provider. QUERIES_APART: batches of UPD and WINDOW alone may be handed over by a second thread while
- * the worker is in another call, so that slow queries hold up nothing; they are answered at once, never with EINPROGRESS. */
-enum { CT_OFFLOAD_CLASS_QUERIES_APART = 1 };
+/* Properties of a provider. */
+enum {
+    /* Batches of UPD and WINDOW alone may be handed over by a second thread while the worker is in another call, so that
+     * slow queries hold up nothing; they are answered at once, never with EINPROGRESS. */
+    CT_OFFLOAD_CLASS_QUERIES_APART = 1,
+    /* A connection that is established already when it is offered may come with EST alone, marked CT_OFFLOAD_F_NEW in its
+     * context, with handle 0: added and installed in one. 0: both, with the handle written. Any error is one of ADD, and
+     * nothing is left of it, neither rules nor handle. */
+    CT_OFFLOAD_CLASS_EST_ADDS = 2
+};
 
 /* A provider. Mandatory: abi_version, size, name, and either batch_submit or all of can_offload, conn_add, conn_del.
  * A NULL member is skipped; a NULL conn_established accepts, a NULL conn_update answers ENODATA, a NULL conn_window

@@ -59,6 +59,7 @@ class ConnFlag(IntFlag):
     ALG = 4
     MIDSTREAM = 8
     STRICT = 16
+    NEW = 32
 
 
 class ResultFlag(IntFlag):

@@ -29,11 +29,15 @@ class CtOffloadProvider:
     All methods are called by the provider's own worker, never by two threads at once; they may not call back into the
     layer. With `queries_apart`, batches of UPD and WINDOW alone come from a second thread and may meet another call:
     slow queries hold up nothing then. They are answered at once, never with EINPROGRESS.
+
+    With `est_adds`, a connection that is established when it is offered may come with EST alone, ConnFlag.NEW in its
+    context and no handle: added and installed in one, or neither.
     """
 
     name: str = ""
     priority: int = 0
     queries_apart: bool = False
+    est_adds: bool = False
 
     def init(self, host: Host) -> int | None:
         """Called at registration. A non-zero return or an exception refuses it."""

@@ -155,10 +155,11 @@ class RecordingProvider(CtOffloadProvider):
 
     def _do(self, op_type: OpType, conn_id: int) -> dict[str, Any]:
         """Does what was asked; the results besides error 0."""
-        if op_type == OpType.ADD:
+        if op_type == OpType.ADD or (op_type == OpType.EST and self.est_adds and conn_id not in self.held):
             self._next_handle += 1
             self.held[conn_id] = self._next_handle
-            return {"handle": self._next_handle}
+        if op_type == OpType.ADD:
+            return {"handle": self.held[conn_id]}
         if op_type == OpType.FLUSH:
             self.held.clear()
             self.installed.clear()

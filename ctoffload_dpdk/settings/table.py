@@ -192,8 +192,8 @@ class Settings:
         ("local", "any"), "who may ask for metrics: this host, or any; they are not protected", live=False
     )
 
-    ct_offload_add_budget: int = _number(2048, 1, 16384, "operations", "installations outstanding at once", live=False)
-    ct_offload_delete_budget: int = _number(2048, 1, 16384, "operations", "removals outstanding at once", live=False)
+    ct_offload_add_budget: int = _number(512, 1, 16384, "operations", "installations outstanding at once", live=False)
+    ct_offload_delete_budget: int = _number(512, 1, 16384, "operations", "removals outstanding at once", live=False)
     ct_offload_query_budget: int = _number(
         1024, 1, 16384, "operations", "last-used queries outstanding at once", live=False
     )

@@ -1,4 +1,6 @@
-"""A shard and two providers against a model: random wishes, completions in any order, failures, switching.
+"""A shard and its providers against a model: random wishes, completions in any order, failures, switching.
+
+There are two, or one to which EST adds.
 
 What the providers hold is, at every moment, what the layer says; and when all is answered, nothing is left over.
 """
@@ -31,9 +33,11 @@ def window_of(conn: int) -> Peers:
 class ShardAgainstModel(RuleBasedStateMachine):
     """The model: what is wanted of the connection in each slot, and which generation it is."""
 
-    @initialize(budget=st.integers(1, 4))
-    def build(self, budget: int) -> None:
-        self.providers = [RecordingProvider(name, flags=ResultFlag.BYPASS | ResultFlag.CONTEXT) for name in "ab"]
+    @initialize(budget=st.integers(1, 4), at_once=st.booleans())
+    def build(self, budget: int, at_once: bool) -> None:
+        names = "a" if at_once else "ab"
+        self.providers = [RecordingProvider(name, flags=ResultFlag.BYPASS | ResultFlag.CONTEXT) for name in names]
+        self.providers[0].est_adds = at_once
         self.lab = Lab(*self.providers, slots=SLOTS, budgets=(budget, budget, budget))
         self.generation = dict.fromkeys(range(SLOTS), 1)
         self.wanted = dict.fromkeys(range(SLOTS), OUT)
@@ -47,6 +51,9 @@ class ShardAgainstModel(RuleBasedStateMachine):
         conn = self.lab.table.put(slot, self.generation[slot])
         for provider in self.providers:
             provider.windows[conn] = window_of(conn)
+
+    def provider(self, p: int) -> RecordingProvider:
+        return self.providers[p % len(self.providers)]
 
     def conn(self, slot: int) -> int:
         return make_id(0, self.generation[slot], slot)
@@ -69,7 +76,7 @@ class ShardAgainstModel(RuleBasedStateMachine):
     @rule(p=who, slot=slots, n=st.integers(1, 1000))
     def forward(self, p: int, slot: int, n: int) -> None:
         """Rules of a connection forward so much past software."""
-        provider, conn = self.providers[p], self.conn(slot)
+        provider, conn = self.provider(p), self.conn(slot)
         if conn in provider.installed and conn not in provider.forwarded:
             provider.forwarded[conn] = ((n, 60 * n), (0, 0))
 
@@ -95,31 +102,31 @@ class ShardAgainstModel(RuleBasedStateMachine):
 
     @rule(p=who, kinds=st.sets(st.sampled_from([*CHANGES, OpType.UPD])))
     def answer_later(self, p: int, kinds: set[OpType]) -> None:
-        self.providers[p].answer_later(*kinds)
+        self.provider(p).answer_later(*kinds)
 
     @rule(p=who, kind=st.sampled_from(CHANGES), error=st.sampled_from(ERRORS))
     def fail_next(self, p: int, kind: OpType, error: int) -> None:
-        self.providers[p].answer(kind, error)
+        self.provider(p).answer(kind, error)
 
     @rule(p=who, kind=st.sampled_from(CHANGES))
     def raise_next(self, p: int, kind: OpType) -> None:
-        self.providers[p].answer(kind, raises=RuntimeError("half-way"))
+        self.provider(p).answer(kind, raises=RuntimeError("half-way"))
 
     @rule(p=who, data=st.data())
     def complete_any(self, p: int, data: st.DataObject) -> None:
-        waiting = self.providers[p].waiting
+        waiting = self.provider(p).waiting
         if waiting:
             index = data.draw(st.integers(0, len(waiting) - 1))
-            self.providers[p].complete_at(index, data.draw(st.sampled_from([0, 0, 0, errno.EIO])))
+            self.provider(p).complete_at(index, data.draw(st.sampled_from([0, 0, 0, errno.EIO])))
 
     @rule(p=who, slot=slots, event=st.sampled_from(Event))
     def event(self, p: int, slot: int, event: Event) -> None:
-        self.providers[p].say(self.conn(slot), event)
+        self.provider(p).say(self.conn(slot), event)
 
     @rule(p=who)
     def stall(self, p: int) -> None:
         """The watch sees a call that takes too long; it ends when the worker has its next turn."""
-        self.lab.table.stall(p)
+        self.lab.table.stall(p % len(self.providers))
 
     @rule()
     def switch(self) -> None:

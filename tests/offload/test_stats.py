@@ -67,12 +67,12 @@ def test_they_are_json(lab: Lab) -> None:
 
 
 def test_latency_is_a_running_mean_and_deviation() -> None:
-    values = [10.0, 20.0, 60.0, 30.0]
-    got = latency_of(values)
-    mean = sum(values) / 4
-    assert (got["n"], got["last_us"]) == (4, 30.0)
+    values = [10.0, 20.0, 20.0, 20.0, 60.0, 30.0]
+    got = latency_of([(10.0, 1), (20.0, 3), (60.0, 1), (30.0, 1)])
+    mean = sum(values) / 6
+    assert (got["n"], got["last_us"]) == (6, 30.0)
     assert math.isclose(got["average_us"], mean)
-    assert math.isclose(got["stddev_us"], math.sqrt(sum((v - mean) ** 2 for v in values) / 4))
+    assert math.isclose(got["stddev_us"], math.sqrt(sum((v - mean) ** 2 for v in values) / 6))
     ewma = 10.0
     for value in values[1:]:
         ewma += (value - ewma) / 16

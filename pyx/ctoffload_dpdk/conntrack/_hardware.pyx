@@ -43,7 +43,7 @@ cdef enum:
     ASK_AGAIN_MS = 1000
     UNDER_WAY_S = 2          # packets that passed the NIC before its rules did have come by then
     UNKNOWN_WSCALE = 0xff
-    OFFERS_AHEAD = 16        # connections between fetching one and offering it
+    OFFERS_AHEAD = 32        # connections between fetching one and offering it
 
 
 cdef inline uint64_t id_of(const Shard *shard, uint32_t slot) noexcept nogil:
@@ -224,7 +224,8 @@ cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil:
         if shard.offer_next >= shard.slot_top:
             shard.offer_next = 0
             return
-        fetch_connection(shard, shard.offer_next + OFFERS_AHEAD)
+        prefetch(&shard.conns[shard.offer_next + OFFERS_AHEAD])
+        prefetch(&shard.hardware[shard.offer_next + OFFERS_AHEAD])
         hardware_offer(shard, shard.offer_next)
         shard.offer_next += 1
         n_slots -= 1

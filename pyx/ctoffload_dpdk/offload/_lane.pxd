@@ -7,8 +7,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, ct_offload_counts, ct_offload_ctx, ct_offload_op,
-    ct_offload_tcp_peer)
+    CT_OFFLOAD_F_NEW, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, ct_offload_counts,
+    ct_offload_ctx, ct_offload_op, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc, spsc_publish, spsc_reserve
 
 cdef enum:
@@ -75,6 +75,7 @@ cdef struct Lane:
     uint32_t free_tag
     uint64_t seq
     uint32_t shard
+    bint est_adds            # what is established when it is offered is added and installed in one
     uint32_t budget[3]
     uint32_t outstanding[3]
     uint32_t high_water[3]
@@ -121,7 +122,8 @@ cdef inline ct_offload_ctx *lane_context(Lane *lane) noexcept nogil:
     return &(<Request *> spsc_reserve(&lane.request[<int> LANE_ADD])).ctx
 
 
-# Hands one operation to the worker; lane_has_room was asked first. ctx may be NULL, or what lane_context gave.
+# Hands one operation to the worker; lane_has_room was asked first. ctx may be NULL, or what lane_context gave. An ADD whose
+# context says NEW goes out as EST, and stays an ADD in this account until it was answered well.
 cdef inline void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn_id, uint64_t handle,
                            const ct_offload_ctx *ctx, uint32_t now_us, bint is_orphan) noexcept nogil:
     cdef int cls = lane_class(op_type)
@@ -145,6 +147,8 @@ cdef inline void lane_send(Lane *lane, int op_type, uint32_t slot, uint64_t conn
         if ctx != &request.ctx:
             memcpy(&request.ctx, ctx, sizeof(ct_offload_ctx))
         request.op.ctx = &request.ctx
+        if request.ctx.flags & CT_OFFLOAD_F_NEW:
+            request.op.type = CT_OFFLOAD_OP_EST
     lane.outstanding[cls] += 1
     if lane.outstanding[cls] > lane.high_water[cls]:
         lane.high_water[cls] = lane.outstanding[cls]
@@ -175,6 +179,9 @@ cdef inline bint lane_settle(Lane *lane, const ct_offload_op *result, uint32_t n
     lane_cancel(lane, index)
     if is_success(tag.type, result.error):
         lane.count[tag.type].completed += 1
+        if tag.type != result.type:        # EST has added it
+            lane.count[<int> CT_OFFLOAD_OP_EST].enqueued += 1
+            lane.count[<int> CT_OFFLOAD_OP_EST].completed += 1
     else:
         lane.count[tag.type].failed += 1
     # What was sent in one turn and answered by another took as long: two divisions a run, not two each.

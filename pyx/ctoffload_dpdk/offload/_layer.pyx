@@ -27,7 +27,8 @@ from ctoffload_dpdk.offload._shard cimport (
     shard_set_lane, shard_turn, shard_turns, shard_walk_left)
 from ctoffload_dpdk.offload._watch cimport watched_fini, watched_init, watched_look, watched_loop, watched_set
 from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_set_lane, worker_take_direct_event
-from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS
+from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS)
 from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, shared_set, shared_time_set
 
 log = logging.getLogger("ctoffload.offload")
@@ -117,6 +118,7 @@ cdef class OffloadLayer:
         cdef Lane *lane = lane_new(shard, self.budget)
         if lane == NULL:
             raise MemoryError
+        lane.est_adds = provider.worker.cls.flags & CT_OFFLOAD_CLASS_EST_ADDS != 0
         if not worker_set_lane(provider.worker, shard, lane):
             lane_free(lane)
             raise ProviderError(f"provider {provider.name} does not come back from a call", errno=errno.ETIMEDOUT,

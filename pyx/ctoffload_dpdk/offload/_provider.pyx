@@ -21,7 +21,7 @@ from ctoffload_dpdk.offload._worker cimport (
     BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init,
     worker_loop, worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST,
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_R_COUNTED, ct_offload_ctx, ct_offload_host, ct_offload_op, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport shared_set
 
@@ -236,7 +236,8 @@ cdef class Provider:
         self.cls.size = sizeof(ct_offload_class)
         self.cls.name = self._name
         self.cls.priority = form.priority
-        self.cls.flags = CT_OFFLOAD_CLASS_QUERIES_APART if form.queries_apart else 0
+        self.cls.flags = (CT_OFFLOAD_CLASS_QUERIES_APART * bool(form.queries_apart)
+                          | CT_OFFLOAD_CLASS_EST_ADDS * bool(form.est_adds))
         self.cls.user = <void *> self
         self.cls.init = python_init
         self.cls.fini = python_fini

@@ -26,12 +26,12 @@ cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
 
-def latency_of(values_us: list[float]) -> dict[str, float]:
-    """What a lane makes of these latencies."""
+def latency_of(runs: list[tuple[float, int]]) -> dict[str, float]:
+    """What a lane makes of these latencies in us, each so many times in a row."""
     cdef Latency latency
     memset(&latency, 0, sizeof(latency))
-    for us in values_us:
-        latency_add(&latency, us, 1)
+    for us, n in runs:
+        latency_add(&latency, us, n)
     return {"n": latency.n, "last_us": latency.last_us, "average_us": latency.mean_us, "ewma_us": latency.ewma_us,
             "stddev_us": sqrt(latency.squares / latency.n)}
 

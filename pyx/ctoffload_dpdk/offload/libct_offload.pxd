@@ -19,10 +19,12 @@ cdef extern from "ct_offload.h" nogil:
         CT_OFFLOAD_F_ALG
         CT_OFFLOAD_F_MIDSTREAM
         CT_OFFLOAD_F_STRICT
+        CT_OFFLOAD_F_NEW
         CT_OFFLOAD_R_BYPASS
         CT_OFFLOAD_R_CONTEXT
         CT_OFFLOAD_R_COUNTED
         CT_OFFLOAD_CLASS_QUERIES_APART
+        CT_OFFLOAD_CLASS_EST_ADDS
 
     const uint32_t CT_OFFLOAD_NO_PORT
     const char *CT_OFFLOAD_CAPSULE

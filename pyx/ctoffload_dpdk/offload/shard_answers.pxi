@@ -118,6 +118,9 @@ cdef inline void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexc
     elif not shared_get(&s.control.enabled) or slot.owners & ~shared_get(&s.control.active):
         # Switched off while the answer was under way; the walk may have passed already.
         refuse(s, index, slot, 0, CT_OFFLOAD_REASON_DISABLED)
+    elif slot.installed == slot.owners:
+        is_installed(s, index, slot)
+        go_on(s, index, slot)
     else:
         slot.reached = WANT_ADDED
         slot.error = 0
@@ -125,15 +128,19 @@ cdef inline void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexc
         go_on(s, index, slot)
 
 
+cdef inline void is_installed(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
+    slot.reached = WANT_INSTALLED
+    slot.told = 0
+    if slot.wanted == WANT_INSTALLED:
+        give(s, index, slot, NOTICE_INSTALLED, 0, 0, 0, 0)
+
+
 cdef inline void complete_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     if slot.undo == 0 and slot.failed:
         refuse(s, index, slot, slot.error, slot.reason)
         return
     if slot.installed == slot.owners and slot.undo == 0:
-        slot.reached = WANT_INSTALLED
-        slot.told = 0
-        if slot.wanted == WANT_INSTALLED:
-            give(s, index, slot, NOTICE_INSTALLED, 0, 0, 0, 0)
+        is_installed(s, index, slot)
     go_on(s, index, slot)
 
 
@@ -172,6 +179,8 @@ cdef void answer(OffloadShard *s, int p, const Tag *tag, const ct_offload_op *re
         give_told(s, index, slot, NOTICE_COUNTED, told_of(s, p, result))
     if tag.type == CT_OFFLOAD_OP_ADD:
         answer_add(s, index, slot, p, result)
+        if result.type == CT_OFFLOAD_OP_EST and result.error == 0:
+            answer_est(s, index, slot, p, result)
     elif tag.type == CT_OFFLOAD_OP_EST:
         answer_est(s, index, slot, p, result)
     elif tag.type == CT_OFFLOAD_OP_DEL:

@@ -99,7 +99,18 @@ cdef inline int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept 
         return 0
     hold_tuple(slot, hash)
     begin(slot, CT_OFFLOAD_OP_ADD, targets)
+    if slot.wanted == WANT_INSTALLED and s.alone != NULL and s.alone.est_adds and may_install_at_once(s):
+        s.ctx.flags |= CT_OFFLOAD_F_NEW
+        give(s, index, slot, NOTICE_PUSHED, 0, 0, 0, 0)
     return 1
+
+
+cdef inline bint may_install_at_once(OffloadShard *s) noexcept nogil:
+    """Whether nothing but the answer to ADD would hold EST up."""
+    cdef const Policy *policy = policy_of(s)
+    if policy_against_install(policy, s.ctx):
+        return False
+    return policy == NULL or (policy.min_packets == 0 and policy.tokens_per_ms == 0)
 
 
 cdef inline int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:

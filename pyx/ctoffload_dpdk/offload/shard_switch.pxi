@@ -67,6 +67,7 @@ cdef void walk(OffloadShard *s) noexcept nogil:
     end = min(s.walk_at + WALK_SLICE, s.touched)
     while s.walk_at < end:
         slot = &s.slots[s.walk_at]
+        prefetch(&slot[AHEAD])
         if slot.owners:
             walk_owned(s, s.walk_at, slot, enabled, active)
         elif slot.parked and slot.list == LIST_NONE and enabled and active:

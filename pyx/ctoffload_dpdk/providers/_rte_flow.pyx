@@ -13,10 +13,12 @@ from ctoffload_dpdk.dpdk.librte_eal cimport RTE_MAX_ETHPORTS
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION,
     CT_OFFLOAD_CAPSULE,
+    CT_OFFLOAD_CLASS_EST_ADDS,
     CT_OFFLOAD_CLASS_QUERIES_APART,
     CT_OFFLOAD_EVENT_AGED,
     CT_OFFLOAD_EVENT_LOST,
     CT_OFFLOAD_OP_ADD,
+    CT_OFFLOAD_F_NEW,
     CT_OFFLOAD_OP_EST,
     ct_offload_class,
     ct_offload_host,
@@ -100,9 +102,13 @@ cdef uint64_t handle_in(const ct_offload_op *ops, size_t end) noexcept nogil:
     return 0
 
 
+cdef inline bint is_new(const ct_offload_op *op) noexcept nogil:
+    return op.type == CT_OFFLOAD_OP_EST and op.ctx.flags & CT_OFFLOAD_F_NEW
+
+
 cdef inline void fetch(Provider *p, const ct_offload_op *op) noexcept nogil:
     """What an operation is going to touch, most of which nobody has touched for long."""
-    if op.type == CT_OFFLOAD_OP_ADD:
+    if op.type == CT_OFFLOAD_OP_ADD or (op.type == CT_OFFLOAD_OP_EST and op.handle == 0):
         entry_fetch_new(p, AHEAD)
     else:
         entry_fetch(p, op.handle)
@@ -120,7 +126,7 @@ cdef void submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
     for i in range(n_ops):
         if i + AHEAD < n_ops:
             fetch(p, &ops[i + AHEAD])
-        if ops[i].type != CT_OFFLOAD_OP_ADD and entry_of(p, ops[i].handle) == NULL:
+        if ops[i].type != CT_OFFLOAD_OP_ADD and entry_of(p, ops[i].handle) == NULL and not is_new(&ops[i]):
             ops[i].handle = handle_in(ops, i)
         ops[i].error = operate(p, &ops[i])
     push_all(p)
@@ -422,7 +428,7 @@ cdef void fill_class(Provider *p) noexcept:
     p.klass.abi_version = CT_OFFLOAD_ABI_VERSION
     p.klass.size = sizeof(ct_offload_class)
     p.klass.name = b"dpdk"
-    p.klass.flags = CT_OFFLOAD_CLASS_QUERIES_APART
+    p.klass.flags = CT_OFFLOAD_CLASS_QUERIES_APART | CT_OFFLOAD_CLASS_EST_ADDS
     p.klass.user = p
     p.klass.init = init
     p.klass.fini = fini

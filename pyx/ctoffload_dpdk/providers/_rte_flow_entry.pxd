@@ -38,8 +38,15 @@ cdef inline void entry_fetch(Provider *p, uint64_t handle) noexcept nogil:
 
 # The n-th new one from now on.
 cdef inline void entry_fetch_new(Provider *p, uint32_t n) noexcept nogil:
-    if n < p.n_free:
-        prefetch(&p.entries[p.free[p.n_free - 1 - n]])
+    cdef uint32_t index = p.free[p.n_free - 1 - n] if n < p.n_free else p.n_entries + n - p.n_free
+    cdef Entry *entry
+    if index >= p.capacity:
+        return
+    last_used_fetch(&p.watch, index)
+    entry = &p.entries[index]
+    prefetch(entry)
+    prefetch(&entry.rule)
+    prefetch(&entry.tuple[1].dst)
 
 
 # NULL without memory. Moves the array: pointers to entries do not outlive it.

@@ -28,7 +28,7 @@ from ctoffload_dpdk.providers._rte_flow_engine cimport (
     engine_destroy_now,
     engine_n_waiting,
 )
-from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, index_of, next_due, try_again
+from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, handle_of, index_of, next_due, try_again
 from ctoffload_dpdk.providers._rte_flow_last_used cimport (
     WatchedRule,
     last_used_forget,
@@ -48,6 +48,7 @@ from ctoffload_dpdk.providers._rte_flow_state cimport (
     MESSAGE_BYTES,
     PENDING_DEL,
     PENDING_EST,
+    PENDING_NEW,
     PENDING_NONE,
     RULE_COMING,
     RULE_IN,
@@ -307,11 +308,15 @@ cdef void finished(Provider *p, Entry *entry) noexcept nogil:
     result.op_id = entry.op_id
     result.conn_id = entry.conn_id
     entry.pending = PENDING_NONE
-    if pending == PENDING_EST:
+    if pending == PENDING_EST or pending == PENDING_NEW:
         result.type = CT_OFFLOAD_OP_EST
         error = installed(p, entry, &result)
         if error == EINPROGRESS:
+            entry.pending = pending
             return
+        if pending == PENDING_NEW:
+            result.handle = 0 if error else handle_of(p, entry)
+            entry.forgotten |= error != 0
     else:
         result.type = CT_OFFLOAD_OP_DEL
         result.flags = CT_OFFLOAD_R_COUNTED if entry.is_counted else 0

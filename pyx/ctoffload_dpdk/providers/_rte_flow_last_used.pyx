@@ -30,6 +30,7 @@ cdef enum:
     ANSWERED_BY_AGE = N_SAMPLE_CLASSES - 1   # the class without rounds
     PLACE_BITS = 29
     PLACE_MASK = (1 << PLACE_BITS) - 1
+    SAMPLES_AHEAD = 8                        # records between fetching one and writing it
     BUDGET_STEP = 32                         # samples between two looks at the clock
     AGED_PERIOD_MS = 1000
     AGED_MOST = 65536                        # read at once
@@ -126,6 +127,8 @@ cdef int last_used_watch(LastUsed *watch, uint32_t index, const WatchedRule *rul
         group.cursor = 0
         group.next_round_ms = now_ms + group.period_ms
     sample = &group.samples[group.n_samples]
+    if group.n_samples + SAMPLES_AHEAD < group.capacity:
+        prefetch_(&sample[SAMPLES_AHEAD])
     memset(sample, 0, sizeof(Sample))
     sample.index = index
     sample.source = <uint8_t> source

@@ -7,6 +7,7 @@ from ctoffload_dpdk.dpdk.librte_eal cimport rte_errno
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_action_conntrack, rte_flow_action_handle, rte_flow_error
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_F_ALG,
+    CT_OFFLOAD_F_NEW,
     CT_OFFLOAD_F_STRICT,
     CT_OFFLOAD_ID_SHARD,
     CT_OFFLOAD_OP_ADD,
@@ -55,6 +56,7 @@ from ctoffload_dpdk.providers._rte_flow_rule cimport (
 from ctoffload_dpdk.providers._rte_flow_state cimport (
     PENDING_DEL,
     PENDING_EST,
+    PENDING_NEW,
     Entry,
     PlanCell,
     PortSlot,
@@ -109,11 +111,10 @@ cdef int failed_to(Provider *p, ct_offload_op *op, int error, const rte_flow_err
     return refuse(op, error, CT_OFFLOAD_REASON_PORT_DOWN if error == ENODEV else CT_OFFLOAD_REASON_INSERT_FAILED)
 
 
-cdef int place(Provider *p, Entry *entry, ct_offload_op *op, int direction, const PlanCell *plan,
-               int rewrites) noexcept nogil:
+cdef inline int place(Provider *p, Entry *entry, ct_offload_op *op, int direction, const PlanCell *plan,
+                      int family, int proto, int rewrites) noexcept nogil:
     """Where one direction's rule goes: its group, shape and fate. 0 or the errno of a refusal."""
     cdef const ct_offload_ctx *ctx = op.ctx
-    cdef int family = family_index(ctx.eth_type), proto = proto_index(ctx.proto, ctx.eth_type)
     cdef uint16_t in_ethdev = entry.ethdev[direction], out_ethdev = entry.ethdev[1 - direction]
     cdef rte_flow_error error
     cdef ZoneGroup *zone = NULL
@@ -158,6 +159,20 @@ cdef int make_context(Provider *p, Entry *entry, ct_offload_op *op) noexcept nog
     if live > p.counts.contexts_high_water:
         p.counts.contexts_high_water = live
     return 0
+
+
+cdef int op_new(Provider *p, ct_offload_op *op) noexcept nogil:
+    """ADD and EST in one."""
+    cdef int failed = op_add(p, op)
+    if failed:
+        return failed
+    failed = op_est(p, op)
+    if failed == EINPROGRESS:
+        entry_of(p, op.handle).pending = PENDING_NEW
+    elif failed:
+        entry_free(p, entry_of(p, op.handle))
+        op.handle = 0
+    return failed
 
 
 cdef int op_est(Provider *p, ct_offload_op *op) noexcept nogil:
@@ -219,7 +234,7 @@ cdef int plan_entry(Provider *p, Entry *entry, ct_offload_op *op) noexcept nogil
         entry.source = plan.source
         entry.kind = kind_of(proto, family, (rewrites[0] | rewrites[1]) != 0)
         # A packet that software sees is translated there, and known by what it was.
-        failed = place(p, entry, op, direction, plan, rewrites[direction] if plan.source else 0)
+        failed = place(p, entry, op, direction, plan, family, proto, rewrites[direction] if plan.source else 0)
         if failed:
             return failed
     return 0
@@ -296,7 +311,7 @@ cdef int op_flush(Provider *p) noexcept nogil:
         if not entry.in_use or entry.forgotten:
             continue
         entry.forgotten = 1
-        if entry.pending == PENDING_EST:
+        if entry.pending == PENDING_EST or entry.pending == PENDING_NEW:
             entry.error = ENODEV
         if take_out(p, entry) == 0 and not entry.pending and not entry.is_due:
             entry_free(p, entry)
@@ -310,7 +325,7 @@ cdef int operate(Provider *p, ct_offload_op *op) noexcept nogil:
     if op.type == CT_OFFLOAD_OP_ADD:
         return op_add(p, op)
     if op.type == CT_OFFLOAD_OP_EST:
-        return op_est(p, op)
+        return op_new(p, op) if op.ctx.flags & CT_OFFLOAD_F_NEW else op_est(p, op)
     if op.type == CT_OFFLOAD_OP_UPD:
         return op_upd(p, op)
     if op.type == CT_OFFLOAD_OP_DEL:

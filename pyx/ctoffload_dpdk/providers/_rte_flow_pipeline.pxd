@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_error
 from ctoffload_dpdk.providers._rte_flow_engine cimport RuleEngine
 from ctoffload_dpdk.providers._rte_flow_queue cimport EngineRule
-from ctoffload_dpdk.providers._rte_flow_rule cimport RuleShape
+from ctoffload_dpdk.providers._rte_flow_rule cimport N_FAMILIES, N_PROTOS, RuleShape
 
 cdef enum:
     ZONES_PER_PAGE = 256
@@ -72,18 +72,32 @@ cdef struct Pipeline:
     ZoneGroup **pages[N_PAGES]
     CheckGroup *checks       # by ethdev of the way out
 
+cdef inline int shape_index(int family, int proto, int does, int rewrites) noexcept nogil:
+    return ((does * 4 + rewrites) * N_FAMILIES + family) * N_PROTOS + proto
+
 cdef void pipeline_init(Pipeline *pl, uint8_t domain, uint16_t ethdev, RuleEngine *engine, GroupPool *groups,
                         const ZoneMap *zones) noexcept nogil
 # The group of a zone, its packets of this family and protocol let in. 0 or errno; EOPNOTSUPP: no VLAN of the port is in
 # the zone, or packets with and without tags are.
-cdef int pipeline_zone(Pipeline *pl, uint16_t zone, int family, int proto, ZoneGroup **out,
-                       rte_flow_error *error) noexcept nogil
+cdef inline int pipeline_zone(Pipeline *pl, uint16_t zone, int family, int proto, ZoneGroup **out,
+                              rte_flow_error *error) noexcept nogil:
+    cdef ZoneGroup **page = pl.pages[zone >> 8]
+    out[0] = page[zone & 0xff] if page != NULL else NULL
+    if out[0] != NULL and out[0].gated & (1 << (family * N_PROTOS + proto)):
+        return 0
+    return zone_ready(pl, zone, family, proto, out, error)
+cdef int zone_ready(Pipeline *pl, uint16_t zone, int family, int proto, ZoneGroup **found,
+                    rte_flow_error *error) noexcept nogil
 # The group behind CONNTRACK for packets that leave by a port, or by its hairpin queue. 0 or errno.
 cdef int pipeline_check(Pipeline *pl, uint16_t out_ethdev, uint16_t queue, uint16_t *group,
                         rte_flow_error *error) noexcept nogil
 # The shape of a kind of connection rule in the zone's group. NULL: *failed says why.
-cdef RuleShape *pipeline_shape(Pipeline *pl, ZoneGroup *zone, int family, int proto, int does, int rewrites,
-                               int *failed, rte_flow_error *error) noexcept nogil
+cdef inline RuleShape *pipeline_shape(Pipeline *pl, ZoneGroup *zone, int family, int proto, int does, int rewrites,
+                                      int *failed, rte_flow_error *error) noexcept nogil:
+    cdef RuleShape *shape = zone.shapes[shape_index(family, proto, does, rewrites)]
+    return shape if shape != NULL else zone_shape(pl, zone, family, proto, does, rewrites, failed, error)
+cdef RuleShape *zone_shape(Pipeline *pl, ZoneGroup *zone, int family, int proto, int does, int rewrites,
+                           int *failed, rte_flow_error *error) noexcept nogil
 # Takes its rules out, the entry first, and its tables. 0, EBUSY while connections have rules in it, or the errno of a rule
 # that stays. gone: the port is no longer there, nothing is asked of the driver.
 cdef int pipeline_close(Pipeline *pl, bint gone) noexcept nogil

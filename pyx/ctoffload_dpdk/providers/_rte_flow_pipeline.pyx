@@ -343,30 +343,24 @@ cdef ZoneGroup *zone_new(Pipeline *pl, uint16_t zone, int *failed) noexcept nogi
     return made
 
 
-cdef int pipeline_zone(Pipeline *pl, uint16_t zone, int family, int proto, ZoneGroup **out,
-                       rte_flow_error *error) noexcept nogil:
-    cdef ZoneGroup **page = pl.pages[zone >> 8]
-    cdef ZoneGroup *found = page[zone & 0xff] if page != NULL else NULL
+cdef int zone_ready(Pipeline *pl, uint16_t zone, int family, int proto, ZoneGroup **found,
+                    rte_flow_error *error) noexcept nogil:
+    """A zone's group, made where there is none, with packets of this family and protocol let in."""
     cdef int failed = 0
-    if found != NULL and found.gated & (1 << (family * N_PROTOS + proto)):
-        out[0] = found
-        return 0
-    if found == NULL:
-        found = zone_new(pl, zone, &failed)
-        if found == NULL:
+    if found[0] == NULL:
+        found[0] = zone_new(pl, zone, &failed)
+        if found[0] == NULL:
             return failed
     if pl.has_one_group:
-        found.gated |= 1 << (family * N_PROTOS + proto)
-        out[0] = found
+        found[0].gated |= 1 << (family * N_PROTOS + proto)
         return 0
     if not pl.is_ready:
         failed = make_ready(pl, error)
-    if failed == 0 and not found.has_catch_all:
-        failed = catch_all(pl, found.group, error)
-        found.has_catch_all = failed == 0
+    if failed == 0 and not found[0].has_catch_all:
+        failed = catch_all(pl, found[0].group, error)
+        found[0].has_catch_all = failed == 0
     if failed == 0:
-        failed = let_in(pl, found, family, proto, error)
-    out[0] = found
+        failed = let_in(pl, found[0], family, proto, error)
     return failed
 
 
@@ -401,23 +395,18 @@ cdef int pipeline_check(Pipeline *pl, uint16_t out_ethdev, uint16_t queue, uint1
     return failed
 
 
-cdef inline int shape_index(int family, int proto, int does, int rewrites) noexcept nogil:
-    return ((does * 4 + rewrites) * N_FAMILIES + family) * N_PROTOS + proto
-
-
-cdef RuleShape *pipeline_shape(Pipeline *pl, ZoneGroup *zone, int family, int proto, int does, int rewrites,
-                               int *failed, rte_flow_error *error) noexcept nogil:
+cdef RuleShape *zone_shape(Pipeline *pl, ZoneGroup *zone, int family, int proto, int does, int rewrites,
+                           int *failed, rte_flow_error *error) noexcept nogil:
     cdef RuleShape **place = &zone.shapes[shape_index(family, proto, does, rewrites)]
     cdef ShapeKind kind
-    if place[0] == NULL:
-        memset(&kind, 0, sizeof(kind))
-        kind.family, kind.proto, kind.does = <uint8_t> family, <uint8_t> proto, <uint8_t> does
-        kind.rewrites, kind.n_tags = <uint8_t> rewrites, zone.n_tags
-        kind.group, kind.of_connection = zone.group, True
-        kind.fate = FATE_JUMP if does & DOES_CONTEXT else FATE_PORT if pl.domain == DOMAIN_TRANSFER else FATE_QUEUE
-        place[0] = shape_new(pl, &kind, pl.n_rules, failed, error)
-        if place[0] != NULL:
-            place[0].n_users = &zone.n_users
+    memset(&kind, 0, sizeof(kind))
+    kind.family, kind.proto, kind.does = <uint8_t> family, <uint8_t> proto, <uint8_t> does
+    kind.rewrites, kind.n_tags = <uint8_t> rewrites, zone.n_tags
+    kind.group, kind.of_connection = zone.group, True
+    kind.fate = FATE_JUMP if does & DOES_CONTEXT else FATE_PORT if pl.domain == DOMAIN_TRANSFER else FATE_QUEUE
+    place[0] = shape_new(pl, &kind, pl.n_rules, failed, error)
+    if place[0] != NULL:
+        place[0].n_users = &zone.n_users
     return place[0]
 
 

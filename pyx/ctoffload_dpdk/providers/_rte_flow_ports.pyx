@@ -41,6 +41,7 @@ from ctoffload_dpdk.providers._rte_flow_state cimport (
     N_KINDS,
     NO_ETHDEV,
     PENDING_EST,
+    PENDING_NEW,
     PENDING_NONE,
     RULE_IN,
     EngineSlot,
@@ -76,14 +77,6 @@ cdef void ports_close(Provider *p) noexcept nogil:
             zone_map_free(&p.ports[i].zones)
     free(p.ports)
     free(p.engines)
-
-
-cdef PortSlot *port_of(Provider *p, const ct_offload_port *port) noexcept nogil:
-    cdef PortSlot *slot
-    if port.id >= MAX_PORTS or p.ethdev_of[port.id] == NO_ETHDEV:
-        return NULL
-    slot = &p.ports[p.ethdev_of[port.id]]
-    return slot if slot.used and slot.generation == port.generation else NULL
 
 
 # ---- coming ------------------------------------------------------------------------------------------------------------
@@ -144,13 +137,11 @@ cdef bint replan(Provider *p, uint16_t in_ethdev, uint16_t out_ethdev, uint8_t k
     return True
 
 
-cdef Pipeline *pipeline_of(Provider *p, uint16_t ethdev, int domain, int *failed) noexcept nogil:
+cdef Pipeline *pipeline_new(Provider *p, uint16_t ethdev, int domain, int *failed) noexcept nogil:
     cdef PortSlot *slot = &p.ports[ethdev]
     cdef Pipeline *pl = &slot.pipelines[domain]
     cdef uint16_t owner = slot.proxy if domain == DOMAIN_TRANSFER else ethdev
     cdef EngineSlot *engine = &p.engines[owner]
-    if slot.has_pipeline[domain]:
-        return pl
     if not p.ports[owner].used:
         failed[0] = ENODEV               # rules of the switch wait for the port that owns them
         return NULL
@@ -292,7 +283,7 @@ cdef void evict(Provider *p, Entry *entry) noexcept nogil:
     """Out of the NIC without being asked by the layer, which is told at the next poll."""
     if entry.lost or entry.forgotten:
         return
-    if entry.pending == PENDING_EST:
+    if entry.pending == PENDING_EST or entry.pending == PENDING_NEW:
         entry.error = ENODEV
     elif entry.pending == PENDING_NONE:
         entry.lost = 1

@@ -1,6 +1,7 @@
 # One kind of rule: pattern and actions prefilled, so that only values change from rule to rule. All it points at is in
 # the shape itself; a shape must not move.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp
 
 from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_action,
@@ -140,12 +141,33 @@ cdef struct RuleShape:
     rte_flow_action_rss rss
     uint16_t queues[MAX_QUEUES]
 
-cdef int family_index(uint16_t eth_type) noexcept nogil
-cdef int proto_index(uint8_t proto, uint16_t eth_type) noexcept nogil
 # 0, or EOPNOTSUPP where no item of this DPDK tells such connections apart.
 cdef int shape_init(RuleShape *shape, const ShapeKind *kind) noexcept nogil
 # The 5-tuple of packets as they arrive, and from the other direction's tuple what they are rewritten to.
 cdef void shape_match(RuleShape *shape, const ct_offload_tuple *arriving, const ct_offload_tuple *other) noexcept nogil
-# A packet of one direction leaves as the reverse of the other's tuple: REWRITE_* for what differs.
-cdef uint8_t rewrites_of(int proto, const ct_offload_tuple *arriving, const ct_offload_tuple *other) noexcept nogil
 cdef void shape_context(RuleShape *shape, rte_flow_action_handle *handle) noexcept nogil
+
+
+# 0 IPv4, 1 IPv6, -1 neither.
+cdef inline int family_index(uint16_t eth_type) noexcept nogil:
+    return FAMILY_IPV4 if eth_type == 0x0800 else FAMILY_IPV6 if eth_type == 0x86dd else -1
+
+
+# 0 TCP, 1 UDP, 2 the family's own ICMP, -1 none of them.
+cdef inline int proto_index(uint8_t proto, uint16_t eth_type) noexcept nogil:
+    if proto == 6:
+        return PROTO_TCP
+    if proto == 17:
+        return PROTO_UDP
+    return PROTO_ICMP if proto == (1 if eth_type == 0x0800 else 58) else -1
+
+
+# A packet of one direction leaves as the reverse of the other's tuple: REWRITE_* for what differs.
+cdef inline uint8_t rewrites_of(int proto, const ct_offload_tuple *arriving, const ct_offload_tuple *other) noexcept nogil:
+    cdef bint ports = proto != PROTO_ICMP
+    cdef uint8_t rewrites = 0
+    if memcmp(arriving.src, other.dst, 16) != 0 or (ports and arriving.src_port != other.dst_port):
+        rewrites |= REWRITE_SRC
+    if memcmp(arriving.dst, other.src, 16) != 0 or (ports and arriving.dst_port != other.src_port):
+        rewrites |= REWRITE_DST
+    return rewrites

@@ -1,6 +1,6 @@
 """Shapes of rules: what a rule of one kind matches and does, prefilled once, its values filled in rule by rule."""
 from libc.errno cimport EOPNOTSUPP
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ACTION_TYPE_AGE,
@@ -57,20 +57,6 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
 cdef uint8_t TCP_CLOSING_FLAGS = 0x07
 # More fragments, and the offset: all 0 in a packet that is in one piece.
 cdef uint16_t FRAGMENT_BITS_BE = 0xff3f
-
-
-cdef int family_index(uint16_t eth_type) noexcept nogil:
-    """0 IPv4, 1 IPv6, -1 neither."""
-    return FAMILY_IPV4 if eth_type == 0x0800 else FAMILY_IPV6 if eth_type == 0x86dd else -1
-
-
-cdef int proto_index(uint8_t proto, uint16_t eth_type) noexcept nogil:
-    """0 TCP, 1 UDP, 2 the family's own ICMP, -1 none of them."""
-    if proto == 6:
-        return PROTO_TCP
-    if proto == 17:
-        return PROTO_UDP
-    return PROTO_ICMP if proto == (1 if eth_type == 0x0800 else 58) else -1
 
 
 cdef int shape_init(RuleShape *shape, const ShapeKind *kind) noexcept nogil:
@@ -261,16 +247,6 @@ cdef void add_modify(RuleShape *shape, rte_flow_action_modify_field *modify, rte
 
 
 # ---- the values of one rule --------------------------------------------------------------------------------------------
-
-cdef uint8_t rewrites_of(int proto, const ct_offload_tuple *arriving, const ct_offload_tuple *other) noexcept nogil:
-    cdef bint ports = proto != PROTO_ICMP
-    cdef uint8_t rewrites = 0
-    if memcmp(arriving.src, other.dst, 16) != 0 or (ports and arriving.src_port != other.dst_port):
-        rewrites |= REWRITE_SRC
-    if memcmp(arriving.dst, other.src, 16) != 0 or (ports and arriving.dst_port != other.src_port):
-        rewrites |= REWRITE_DST
-    return rewrites
-
 
 cdef void shape_match(RuleShape *shape, const ct_offload_tuple *arriving, const ct_offload_tuple *other) noexcept nogil:
     if shape.kind.family == FAMILY_IPV4:

@@ -70,6 +70,7 @@ cdef enum Pending:
     PENDING_NONE = 0
     PENDING_EST = 1
     PENDING_DEL = 2
+    PENDING_NEW = 3          # EST that adds: where it fails, nothing is left
 
 # A connection the provider accepted. The handle is {generation, index}. The first cache line is all of one that has no
 # rules, two more are all of one that has, unless something has to be tried again.
