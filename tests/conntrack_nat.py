@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sharded
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPerror6, IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import Conntrack, Nat, Refusal, ovs_lines, states_text
+from ctoffload_dpdk.conntrack import Nat, Refusal, ovs_lines, states_text
 
 
 def right(packet):
@@ -29,7 +30,7 @@ class Translated:
     """A tracker whose packets are translated; `send` gives the verdict's words and the packet as it goes on."""
 
     def __init__(self, nat: str = "", **options):
-        self.ct = Conntrack(1000, now_ms=1000, **options)
+        self.ct = sharded.tracker(1000, now_ms=1000, **options)
         self.nat = Nat.parse(nat)
         self.now_ms = 1000
         self.reason = Refusal.REFUSED_NOT

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.conntrack._shardgroup import ShardGroup
 from ctoffload_dpdk.conntrack.nat import Nat
 from ctoffload_dpdk.offload._layer import OffloadLayer
 
@@ -38,6 +39,7 @@ class Counters:
     expected: int
     not_expected: int
     no_room: int
+    handed_over: int
     windows_read: int
     windows_refused: int
     windows_overtaken: int
@@ -68,6 +70,7 @@ class Conntrack:
         layer: OffloadLayer | None = None,
         now_ms: int | None = None,
         events: int = 0,
+        group: ShardGroup | None = None,
     ) -> None: ...
     @property
     def is_closed(self) -> bool: ...

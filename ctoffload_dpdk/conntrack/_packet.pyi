@@ -38,4 +38,5 @@ class Refusal(IntEnum):
     REFUSED_NAT = 16
     REFUSED_HELPER = 17
     REFUSED_DENIED = 18
-    N_REFUSALS = 19
+    REFUSED_HAND_OVER = 19
+    N_REFUSALS = 20

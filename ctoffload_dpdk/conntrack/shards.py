@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION, Conntrack, Counters
+from ctoffload_dpdk.conntrack._shardgroup import ShardGroup
+from ctoffload_dpdk.offload import OffloadLayer
 
 # Rows of a dump or a flush between which the shard's loop goes on: 0.2 ms.
 SLICE = 2048
@@ -45,8 +47,10 @@ class Shards:
     max_connections = _Common("max_connections", "Most connections at once.")
     zone_default_limit = _Common("zone_default_limit", "Limit of zones that have none of their own; 0 is unlimited.")
 
-    def __init__(self, shards: Sequence[Conntrack]) -> None:
-        self.shards = tuple(shards)
+    def __init__(self, n: int, max_connections: int, *, layer: OffloadLayer | None = None, **options: Any) -> None:
+        """n shards with at most max_connections in all; options: of `Conntrack`."""
+        group = ShardGroup(n) if n > 1 else None
+        self.shards = tuple(Conntrack(max_connections, shard=i, layer=layer, group=group, **options) for i in range(n))
 
     def each(self) -> Iterator[Conntrack]:
         """Each shard in turn, its loop standing still meanwhile."""

@@ -72,9 +72,12 @@ class Engine:
             (settings.ct_offload_delete_budget, settings.ct_offload_add_budget, settings.ct_offload_query_budget),
             settings.ct_offload_provider_limit,
         )
-        most = max(settings.ct_offload_max_connections, 1)
         self.conntrack = Shards(
-            [Conntrack(most, layer=self.layer, now_ms=now_ms, events=events) for _ in range(settings.ct_offload_loops)]
+            settings.ct_offload_loops,
+            max(settings.ct_offload_max_connections, 1),
+            layer=self.layer,
+            now_ms=now_ms,
+            events=events,
         )
         self.provider = RteFlowProvider()
         self.layer.add_builtin("dpdk", lambda: self.provider)

@@ -17,6 +17,8 @@ RSS_UDP = 0x1 << 5 | 0x1 << 11
 # With a period of 16 bits both directions of a connection have one hash.
 SYMMETRIC = b"\x6d\x5a"
 KEY_BYTES = 40
+# _group.pxd: so many different hashes lead to the loops in turn.
+HASHES = 128
 
 
 def queues_of(port: Port, loops: int) -> tuple[int, Spread | None]:
@@ -38,6 +40,6 @@ def spread_evenly(port: Port, queues: int) -> None:
     if not size:
         return
     try:
-        port.set_reta([i % queues for i in range(size)])
+        port.set_reta([i % HASHES % queues for i in range(size)])
     except PortError as error:
         LOGGER.warning("port %s spreads packets its own way, loops hand more over: %s", port.name, error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sharded
 from conntrack_lab import OffloadLab
 from conntrack_nat import Translated, ends, right
 from ftp_lab import CLIENT, CLIENT6, PUBLIC, PUBLIC6, REAL, SERVER, SERVER6, Control
@@ -14,6 +15,8 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.conntrack import Conntrack, Refusal, states_text
+
+pytestmark = pytest.mark.usefixtures("each_number_of_shards")
 
 
 def test_active_ftp():
@@ -314,7 +317,7 @@ def test_a_control_connection_announces_at_most_64():
 
 
 def test_children_have_the_mark_and_label_of_their_parent_for_good():
-    ct = Conntrack(10, now_ms=0)
+    ct = sharded.tracker(10, now_ms=0)
 
     def run(frame, **options):
         return ct.process(Packets.of([bytes(Ether() / frame)]), 0, **options)[0]

@@ -26,9 +26,10 @@ from conntrack_packets import (
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from sharded import Sharded
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import Conntrack, states_text
+from ctoffload_dpdk.conntrack import states_text
 
 HOSTS = {4: ["10.0.0.1", "10.0.0.2", "10.9.9.9"], 6: ["fc00::1", "fc00::2", "fe80::abcd:ef01"]}
 PORTS = [1, 80, 40000]
@@ -95,6 +96,7 @@ class Machine(RuleBasedStateMachine):
 
     stories = Bundle("stories")
     ovs_compat = False
+    n_shards = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(limit=st.sampled_from([3, 1000]))
     def start(self, limit: int) -> None:
-        self.ct = Conntrack(limit, ovs_compat=self.ovs_compat, now_ms=START_MS)
+        self.ct = Sharded(self.n_shards, limit, ovs_compat=self.ovs_compat, now_ms=START_MS)
         self.model = Model(ovs_compat=self.ovs_compat, max_connections=limit, now_ms=START_MS)
 
     def teardown(self) -> None:
@@ -283,6 +285,12 @@ class CompatMachine(Machine):
     ovs_compat = True
 
 
+class ShardedMachine(Machine):
+    """Three shards give the verdicts of one, wherever packets arrive."""
+
+    n_shards = 3
+
+
 SETTINGS = settings(
     max_examples=150, stateful_step_count=60, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
@@ -292,6 +300,8 @@ TestEngine = Machine.TestCase
 TestEngine.settings = SETTINGS
 TestCompat = CompatMachine.TestCase
 TestCompat.settings = SETTINGS
+TestSharded = ShardedMachine.TestCase
+TestSharded.settings = SETTINGS
 
 
 @pytest.mark.parametrize("address", [*HOSTS[4], *HOSTS[6]])

@@ -9,14 +9,17 @@ import ipaddress
 import itertools
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from conntrack_packets import ICMP, ICMPV6, TCP, UDP, ether, icmp_l4, ipv4, ipv6, packed, tcp_l4, udp_l4
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sharded import Sharded
 
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.conntrack import Conntrack, Nat, Refusal, states_text
+from ctoffload_dpdk.conntrack._shards import stubs
 
 HOSTS = {"client": "10.0.0", "server": "10.9.9", "public": "198.51.100"}
 PORTS = [1000, 1001, 40000]
@@ -111,9 +114,11 @@ def turned(ends: Ends) -> Ends:
 class Translation(RuleBasedStateMachine):
     """replies: by the tuple a client sends, the tuple its replies carry; all that is live."""
 
-    @initialize(text=st.sampled_from(NATS), kind=st.sampled_from(KINDS))
-    def begin(self, text: str, kind: Kind) -> None:
-        self.ct = Conntrack(100, now_ms=0)
+    n_shards = 1
+
+    @initialize(text=st.sampled_from(NATS), kind=st.sampled_from(KINDS), seed=st.integers(0, 1000))
+    def begin(self, text: str, kind: Kind, seed: int) -> None:
+        self.ct: Any = Conntrack(100, now_ms=0) if self.n_shards == 1 else Sharded(self.n_shards, 100, seed, now_ms=0)
         self.kind, self.nat = kind, nat_of(text, kind.family)
         self.now_ms = 0
         self.idents = itertools.count(1)
@@ -236,8 +241,25 @@ class Translation(RuleBasedStateMachine):
             return
         assert len(set(self.replies.values())) == len(self.replies)
         assert len(self.ct.connections()) == len(self.replies)
-        assert (self.ct.fragments()["held"], self.ct.n_borrowed) == (0, 0)
+        if self.n_shards == 1:
+            assert (self.ct.fragments()["held"], self.ct.n_borrowed) == (0, 0)
+
+
+class TranslationOfShards(Translation):
+    """The same where three shards have the connections, and each packet comes to any of them, in one piece."""
+
+    n_shards = 3
+
+    def send_in_pieces(self, ends: Ends, is_reply: bool, order: list[int]) -> tuple[str, Refusal, Ends]:
+        return self.send(ends, is_reply)
+
+    @invariant()
+    def each_stub_leads_to_a_connection(self) -> None:
+        if hasattr(self, "ct"):
+            assert sum(stubs(shard) for shard in self.ct.shards) <= self.ct.count
 
 
 TestTranslation = Translation.TestCase
 TestTranslation.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestTranslationOfShards = TranslationOfShards.TestCase
+TestTranslationOfShards.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.conntrack._expect cimport expected
+from ctoffload_dpdk.conntrack._group cimport (
+    BEGIN, BY_HOME, FOLLOW, RETRY, Group, hand_over, home_of, is_stub, stub_give_back, stub_new, stub_remove,
+)
 from ctoffload_dpdk.conntrack._hardware cimport (
     hardware_begin, hardware_defers_expiry, hardware_offer, hardware_offer_again, hardware_packet, is_visible,
 )
@@ -12,7 +15,7 @@ from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
     EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
 )
-from ctoffload_dpdk.conntrack._nat cimport nat_choose, nat_expected
+from ctoffload_dpdk.conntrack._nat cimport Elsewhere, nat_choose, nat_expected
 from ctoffload_dpdk.conntrack._others cimport (
     UPDATE_INVALID, UPDATE_NEW, UPDATE_VALID_NEW, others_may_begin, others_update,
 )
@@ -31,6 +34,9 @@ from ctoffload_dpdk.conntrack._tcp cimport tcp_may_begin, tcp_update
 from ctoffload_dpdk.conntrack._translate cimport translate
 from ctoffload_dpdk.conntrack._wheel cimport list_pop, wheel_put, wheel_turn
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID
+
+cdef extern from * nogil:
+    uint32_t lowest_bit "__builtin_ctz"(uint32_t value)
 
 cdef enum:
     PROTO_TCP = 6
@@ -115,16 +121,27 @@ cdef bint is_foreign(const Shard *shard, uint32_t entry, const Packet *packet, b
     return reply != (entry & ENTRY_ALIAS != 0)
 
 
+# --- whose it is -----------------------------------------------------------------------------------------------------
+
+cdef inline bint is_at_home(const Shard *shard, const Parsed *parsed) noexcept nogil:
+    return home_of(<const Group *> shard.group, &parsed.key) == shard.number
+
+
+cdef void go_home(Shard *shard, const Packet *packet, const Parsed *parsed, Verdict *verdict) noexcept nogil:
+    hand_over(shard, packet, home_of(<const Group *> shard.group, &parsed.key), BY_HOME, verdict)
+
+
 # --- judge -----------------------------------------------------------------------------------------------------------
 
 # `stale` is a connection of this tuple whose time is up: it makes room for a successor, and for nothing else.
 cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
                     int64_t now_ms, Verdict *verdict) noexcept nogil:
-    cdef const Expectation *expectation
+    cdef Expectation expectation
+    cdef Elsewhere elsewhere
     cdef uint32_t slot
     cdef Nat nat
     cdef const NatAction *translation = action.nat
-    cdef bint translate_it, fits
+    cdef bint is_expected, translate_it, fits
     cdef uint8_t helper
     if parsed.key.proto == PROTO_TCP:
         verdict.reason = tcp_may_begin(parsed)
@@ -135,33 +152,46 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
         return 0
     verdict.state = CS_NEW
     if not action.commit:
-        if expected(shard, parsed) != NULL:
+        if expected(shard, parsed, &expectation):
             verdict.state |= CS_RELATED
         return 0
-    expectation = expected(shard, parsed)
+    if shard.group != NULL and packet.directive != BEGIN and not is_at_home(shard, parsed):
+        if stale:
+            conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
+        go_home(shard, packet, parsed, verdict)
+        return 0
+    is_expected = expected(shard, parsed, &expectation)
     # What a helper expects was allowed with its control connection.
-    if action.policy != NULL and expectation == NULL and not policy_allows(action.policy, packet, parsed, &translation):
+    if action.policy != NULL and not is_expected and not policy_allows(action.policy, packet, parsed, &translation):
         verdict.reason = REFUSED_DENIED
         return 0
     if stale:
         conn_end(shard, stale, cause_of_timeout(shard, stale), now_ms)
-        expectation = expected(shard, parsed)
-    if expectation != NULL:
+        is_expected = expected(shard, parsed, &expectation)
+    elsewhere.is_allowed = packet.directive == BY_HOME
+    if is_expected:
         verdict.state |= CS_RELATED
         translate_it = action.nat != NULL and expectation.nat != 0
-        fits = not translate_it or nat_expected(shard, parsed, expectation, now_ms, &nat)
+        fits = not translate_it or nat_expected(shard, parsed, &expectation, now_ms, &elsewhere, &nat)
     else:
         translate_it = translation != NULL and translation.what and (not translation.family
                                                                      or translation.family == parsed.key.family)
-        fits = not translate_it or nat_choose(shard, parsed, translation, now_ms, &nat)
+        fits = not translate_it or nat_choose(shard, parsed, translation, now_ms, &elsewhere, &nat)
+    if not fits and shard.group != NULL and begin_elsewhere(shard, packet, parsed, &elsewhere, verdict):
+        return 0
     if not fits:
         # OVS lets it through untranslated
         verdict.state = CS_INVALID
         verdict.reason = REFUSED_NAT
         return 0
+    if shard.group != NULL and packet.directive == RETRY:
+        stub_remove(shard, packet.stub)      # a tuple became free here meanwhile
     slot = conn_begin(shard, parsed, action, &nat if translate_it else NULL, now_ms, &verdict.reason)
-    if slot and expectation != NULL:
-        helper_child(shard, slot, expectation)
+    if slot and shard.group != NULL and packet.directive == BEGIN:
+        shard.nats[slot].stub_home = packet.stub_home + 1
+        shard.nats[slot].stub = packet.stub
+    if slot and is_expected:
+        helper_child(shard, slot, &expectation)
         shard.counters.expected += 1
     elif slot and (action.helper or action.n_helpers):
         helper = helper_for(action, parsed)
@@ -175,6 +205,38 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
             tell(shard, slot, EVENT_NEW, 0, now_ms)
     return slot
 
+
+# --- of several shards -----------------------------------------------------------------------------------------------
+
+# No tuple is free here for a connection that is to be translated. At home it goes on to the next shard that has candidates,
+# with a stub for the packets behind it; from there it comes back. False: no shard is left.
+cdef bint begin_elsewhere(Shard *shard, const Packet *packet, const Parsed *parsed, const Elsewhere *elsewhere,
+                          Verdict *verdict) noexcept nogil:
+    cdef Packet next = packet[0]
+    cdef uint32_t left
+    if packet.directive == BEGIN:
+        next.tried |= <uint32_t> 1 << shard.number
+        if not hand_over(shard, &next, packet.stub_home, RETRY, verdict):
+            stub_give_back(<Group *> shard.group, packet.stub_home, packet.stub)
+        return True
+    left = elsewhere.shards & ~packet.tried
+    if not left:
+        if packet.directive == RETRY:
+            stub_remove(shard, packet.stub)
+        return False
+    left = elsewhere.first if left >> elsewhere.first & 1 else lowest_bit(left)
+    if packet.directive != RETRY:
+        next.stub = stub_new(shard, &parsed.key, parsed.hash, left)
+        next.stub_home = <uint8_t> shard.number
+    if not next.stub:
+        return False
+    shard.nats[next.stub].stub_home = <uint8_t> (left + 1)
+    if not hand_over(shard, &next, left, BEGIN, verdict):
+        stub_remove(shard, next.stub)
+    return True
+
+
+# --- judge, once more ------------------------------------------------------------------------------------------------
 
 # No connection, or one whose time is up: a new one takes its place.
 cdef uint32_t judge_new(Shard *shard, const Packet *packet, const Parsed *parsed, const Action *action, uint32_t stale,
@@ -235,6 +297,11 @@ cdef inline uint32_t judge(Shard *shard, const Packet *packet, const Parsed *par
     if not slot:
         return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
     if not likely(is_visible(shard, slot, now_ms), True):
+        if is_stub(shard, slot):
+            if packet.directive == RETRY and packet.stub == slot:
+                return judge_new(shard, packet, parsed, action, 0, now_ms, verdict)
+            hand_over(shard, packet, shard.nats[slot].stub_home - 1, FOLLOW, verdict)
+            return 0
         return judge_new(shard, packet, parsed, action, slot, now_ms, verdict)
     reply[0] = is_reply(shard, entry, parsed)
     if not likely(not shard.conns[slot].flags & CONN_NAT, True) and is_foreign(shard, entry, packet, reply[0]):
@@ -323,8 +390,15 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
         slot = 0
         reply = False
         if likely(not parsed[i].refusal, True):
+            if shard.group != NULL and packets[i].directive == BY_HOME and not is_at_home(shard, &parsed[i]):
+                go_home(shard, &packets[i], &parsed[i], &verdicts[i])
+                continue
             entry = find(shard, &parsed[i], candidates[i], inserted)
             slot = judge(shard, &packets[i], &parsed[i], action, entry, now_ms, &verdicts[i], &reply)
+            if not likely(verdicts[i].state != 0, True):
+                continue                 # handed over
+            if shard.group != NULL and packets[i].directive == BEGIN and not slot:
+                stub_give_back(<Group *> shard.group, packets[i].stub_home, packets[i].stub)
         act(shard, &packets[i], &parsed[i], action, slot, reply, now_ms, &verdicts[i])
 
 

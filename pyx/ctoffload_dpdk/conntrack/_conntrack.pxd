@@ -27,6 +27,7 @@ cdef class Conntrack:
     cdef Shard *shard
     cdef readonly bint is_closed
     cdef object layer        # keeps the offload shard alive
+    cdef object group        # and the group
     cdef readonly uint64_t n_tracked
     cdef list borrowed       # (token of its first, Packets) whose fragments are held where they are
     cdef uint32_t n_holds    # by the one visitor, who may hold what it holds already

@@ -26,13 +26,15 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     fragments_new, fragments_track, is_fragment,
 )
 from ctoffload_dpdk.conntrack._gate cimport gate_give, gate_take
+from ctoffload_dpdk.conntrack._group cimport Group
 from ctoffload_dpdk.conntrack._hardware cimport hardware_ask, hardware_attach, hardware_detach, is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Seed, icmp_answer, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_record
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
+from ctoffload_dpdk.conntrack._shardgroup cimport ShardGroup
 from ctoffload_dpdk.conntrack._state cimport (
     BURST, CAUSE_CLOSED, CAUSE_EXPIRED, CAUSE_FLUSHED, CAUSE_REPLACED, CONN_LIVE, MAX_PORTS, N_ZONES, SLOT_MASK, Conn, Port,
-    Record, Zone,
+    Record, Zone, ZoneLimit,
 )
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, table_close, table_open
 from ctoffload_dpdk.conntrack._timeouts cimport (
@@ -41,11 +43,13 @@ from ctoffload_dpdk.conntrack._timeouts cimport (
 from ctoffload_dpdk.conntrack._wheel cimport wheel_open
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT
+from ctoffload_dpdk.offload.libspsc cimport shared_get, shared_set
 
 cdef enum:
     MAX_CAPACITY = 0x7ffffffe
     HOLD_LIMIT_US = 5000000
     ROWS_BEYOND = 64
+    FIRST_TOKEN = 2
     MANY_LINES = 65536       # lines taken at a time, besides what one packet can bring about
     DEFAULT_UNCONFIRMED_RST_MS = 900000
 
@@ -82,7 +86,7 @@ TIMEOUT_NAMES = (
 REFUSAL_NAMES = (
     "none", "not-ip", "l3-header", "l3-checksum", "fragment", "l4-header", "l4-checksum", "port-zero", "icmp-type",
     "icmp-inner", "no-connection", "tcp-flags", "tcp-window", "limit", "zone-limit", "no-memory", "nat",
-    "helper", "denied",
+    "helper", "denied", "hand-over",
 )
 
 STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
@@ -95,7 +99,8 @@ class Counters:
     refused: by reason, packets that are invalid or got no connection; held: ended connections whose slot waits for a
     provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
     a back-off; queries and no_samples: questions to the NIC, and those without an answer; expected: connections a helper
-    expected; not_expected, no_room: announcements that could not be kept, or not be rewritten; windows_read, _refused,
+    expected; not_expected, no_room: announcements that could not be kept, or not be rewritten; handed_over: packets given
+    to other shards, counted in `packets` by the one that judges them; windows_read, _refused,
     _overtaken: windows taken from contexts of the NIC, those the connection cannot have, those a packet spoke against
     (relearnt); confirmed_rst: by such a window; made_liberal: contexts replaced by ones that check no window; nic_packets,
     nic_bytes: told by providers, by direction, and in the connections' own.
@@ -119,6 +124,7 @@ class Counters:
     expected: int
     not_expected: int
     no_room: int
+    handed_over: int
     windows_read: int
     windows_refused: int
     windows_overtaken: int
@@ -172,11 +178,27 @@ cdef void shard_close(Shard *shard) noexcept nogil:
     table_close(shard)
     timeouts_close(shard)
     area_close(&shard.zone_area)
+    area_close(&shard.limit_area)
     fragments_free(<Fragments *> shard.fragments)
-    expectations_free(shard)
+    if shard.group == NULL:
+        expectations_free(shard.expectations)
     free(shard.ports)
     free(shard.events.ring)
     free(shard)
+
+
+# What the shard has from its group, or for itself.
+cdef int shard_join(Shard *shard, Group *group) noexcept nogil:
+    cdef int error = 0
+    if group == NULL:
+        error = area_open(&shard.limit_area, N_ZONES * sizeof(ZoneLimit))
+        shard.zone_limits = <ZoneLimit *> shard.limit_area.base
+        return error
+    shard.group = group
+    shard.zone_limits = group.zone_limits
+    shard.expectations = group.expectations
+    shard.seed = group.seed
+    return 0
 
 
 cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept nogil:
@@ -185,7 +207,8 @@ cdef int shard_fill(Shard *shard, uint32_t capacity, int64_t now_ms) noexcept no
     if shard.ports == NULL:
         return _ENOMEM
     shard.ports[0].id = CT_OFFLOAD_NO_PORT
-    error = timeouts_open(shard) or area_open(&shard.zone_area, N_ZONES * sizeof(Zone)) or table_open(shard, capacity)
+    error = timeouts_open(shard) or area_open(&shard.zone_area, N_ZONES * sizeof(Zone))
+    error = error or table_open(shard, capacity, capacity if shard.group != NULL else 0)
     if error:
         return error
     shard.zones = <Zone *> shard.zone_area.base
@@ -200,33 +223,6 @@ cdef int _ENOMEM = _errno.ENOMEM
 
 
 include "conntrack_arguments.pxi"
-
-
-# A run of packets that are no fragments, or one fragment; start is moved on. Returns how many lines were written.
-cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint32_t *start, const Action *action,
-                         uint64_t first, Line *lines) noexcept nogil:
-    cdef Packet[BURST] some
-    cdef Verdict[BURST] verdicts
-    cdef uint32_t n = packets.take(start[0], some)
-    cdef uint32_t run = 0
-    cdef int64_t now = packets.now[start[0]]
-    cdef uint32_t i
-    while run < n and not is_fragment(&some[run]):
-        run += 1
-    if run == 0:
-        start[0] += 1
-        return fragments_track(shard, some, first + start[0] - 1, start[0] - 1, action, now, lines)
-    if fragments.first_complete:
-        run = 1
-    burst(shard, some, run, action, now, verdicts)
-    memset(lines, 0, run * sizeof(Line))
-    for i in range(run):
-        lines[i].token = first + start[0] + i
-        lines[i].index = start[0] + i
-        lines[i].verdict = verdicts[i]
-    start[0] += run
-    n = run + fragments_let_go(fragments, some, run, start[0] - 1, lines + run)
-    return n + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + n)
 
 
 cdef uint32_t live_slot(const Shard *shard, uint64_t conn_id) noexcept nogil:
@@ -251,8 +247,8 @@ cdef class Conntrack:
 
     def __cinit__(self, max_connections: int = 3_000_000, *, shard: int = 0, ovs_compat: bool = False,
                   establish_at_reply: bool = False, layer: OffloadLayer | None = None, now_ms: int | None = None,
-                  events: int = 0):
-        cdef int error
+                  events: int = 0, group: ShardGroup | None = None):
+        cdef Group *members = (<ShardGroup> group).group if group is not None else NULL
         cdef bytes seed = os.urandom(sizeof(Seed))
         cdef int64_t start_ms = _monotonic_ms() if now_ms is None else now_ms
         cdef uint32_t capacity
@@ -266,12 +262,12 @@ cdef class Conntrack:
         self.shard = <Shard *> calloc(1, sizeof(Shard))
         if self.shard == NULL:
             raise MemoryError
-        error = shard_fill(self.shard, capacity, start_ms)
+        memcpy(&self.shard.seed, <const uint8_t *> seed, sizeof(Seed))
+        cdef int error = shard_join(self.shard, members) or shard_fill(self.shard, capacity, start_ms)
         if error:
             raise CtoffloadError(
                 f"Conntrack: no address space for {max_connections} connections: {os.strerror(error)}", errno=error,
                 hint="lower max-connections, or allow more with ulimit -v or vm.overcommit_memory")
-        memcpy(&self.shard.seed, <const uint8_t *> seed, sizeof(Seed))
         self.shard.number = shard
         self.shard.ovs_compat = ovs_compat
         self.shard.establish_at_reply = establish_at_reply
@@ -281,6 +277,9 @@ cdef class Conntrack:
             self.keep_events(events)
         if layer is not None:
             self._join(layer)
+        if group is not None:
+            (<ShardGroup> group).add(self.shard)
+            self.group = group
 
     def __dealloc__(self):
         shard_close(self.shard)
@@ -617,6 +616,7 @@ cdef class Conntrack:
             unconfirmed_rst=shard.counters.unconfirmed_rst, back_in=shard.counters.back_in,
             queries=shard.counters.queries, no_samples=shard.counters.no_samples,
             expected=shard.counters.expected, not_expected=shard.counters.not_expected, no_room=shard.counters.no_room,
+            handed_over=shard.counters.handed_over,
             windows_read=shard.counters.windows_read, windows_refused=shard.counters.windows_refused,
             windows_overtaken=shard.counters.windows_overtaken, confirmed_rst=shard.counters.confirmed_rst,
             made_liberal=shard.counters.made_liberal,
@@ -747,46 +747,45 @@ cdef class Conntrack:
         shard.zone_default = value
         if value == 0:
             for i in range(N_ZONES):
-                if shard.zones[i].epoch and shard.zones[i].follows:
-                    shard.zones[i].epoch = 0
-                    shard.zones[i].counted = 0
+                if shard.zone_limits[i].epoch and shard.zone_limits[i].follows:
+                    shard.zone_limits[i].epoch = 0
+                    shared_set(&shard.zone_limits[i].counted, 0)
 
     def set_zone_limit(self, zone: int, limit: int) -> None:
         """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted."""
-        cdef Zone *entry = &self.opened().zones[_zone(zone)]
+        cdef ZoneLimit *entry = &self.opened().zone_limits[_zone(zone)]
         if limit < 0:
             raise UsageError(f"set_zone_limit: {limit} is negative", errno=_errno.EINVAL)
         if not entry.epoch:
             entry.last_epoch = (entry.last_epoch + 1) & 0xff or 1
             entry.epoch = entry.last_epoch
-            entry.counted = 0
+            shared_set(&entry.counted, 0)
         entry.follows = False
         entry.limit = limit
 
     def clear_zone_limit(self, zone: int) -> None:
         """The zone has no limit of its own any more: it follows the default, where there is one."""
         cdef Shard *shard = self.opened()
-        cdef Zone *entry = &shard.zones[_zone(zone)]
+        cdef ZoneLimit *entry = &shard.zone_limits[_zone(zone)]
         if entry.epoch and shard.zone_default > 0:
             entry.follows = True
         else:
             entry.epoch = 0
-            entry.counted = 0
+            shared_set(&entry.counted, 0)
 
     def zone_limits(self) -> dict[int, tuple[int, int]]:
         """{zone: (limit, connections counted)} of the zones with a limit of their own."""
-        cdef Shard *shard = self.opened()
-        cdef uint32_t i
-        return {i: (shard.zones[i].limit, shard.zones[i].counted) for i in range(N_ZONES)
-                if shard.zones[i].epoch and not shard.zones[i].follows}
+        cdef const ZoneLimit *limits = self.opened().zone_limits
+        return {i: (limits[i].limit, shared_get(&limits[i].counted)) for i in range(N_ZONES)
+                if limits[i].epoch and not limits[i].follows}
 
     def zone_limit(self, zone: int) -> tuple[int, int]:
         """(limit, connections counted) of one zone, the default's where it has none of its own; 0 is unlimited there."""
         cdef Shard *shard = self.opened()
-        cdef Zone *entry = &shard.zones[_zone(zone)]
+        cdef ZoneLimit *entry = &shard.zone_limits[_zone(zone)]
         if entry.epoch and not entry.follows:
-            return entry.limit, entry.counted
-        return shard.zone_default, entry.counted if entry.epoch else 0
+            return entry.limit, shared_get(&entry.counted)
+        return shard.zone_default, shared_get(&entry.counted) if entry.epoch else 0
 
     def zone_count(self, zone: int) -> int:
         """Live connections in a zone."""

@@ -7,6 +7,7 @@ from libc.string cimport memcpy
 from ctoffload_dpdk.conntrack._key cimport Parsed, fold
 from ctoffload_dpdk.conntrack._state cimport Expectation, Expectations, Shard
 from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
+from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_peek, spin_give, spin_take
 
 cdef enum:
     N_CHAINS = 4096
@@ -34,55 +35,76 @@ cdef uint32_t find(const Shard *shard, const Expectation *wanted) noexcept nogil
     return at
 
 
-cdef bint make_room(Shard *shard) noexcept nogil:
-    cdef Expectations *all = shard.expectations
-    cdef uint32_t i
-    if all != NULL:
-        return all.free != 0
-    all = <Expectations *> calloc(1, sizeof(Expectations))
+cdef Expectations *expectations_new() noexcept nogil:
+    cdef Expectations *all = <Expectations *> calloc(1, sizeof(Expectations))
     if all == NULL:
-        return False
+        return NULL
     all.chain = <uint32_t *> calloc(N_CHAINS, sizeof(uint32_t))
     all.pool = <Expectation *> calloc(MAX_EXPECTED + 1, sizeof(Expectation))
-    shard.expectations = all
     if all.chain == NULL or all.pool == NULL:
-        expectations_free(shard)
-        return False
-    for i in range(1, MAX_EXPECTED):
-        all.pool[i].next = i + 1
-    all.free = 1
-    return True
+        expectations_free(all)
+        return NULL
+    all.top = 1
+    return all
 
 
-cdef bint expect(Shard *shard, uint32_t parent, const Expectation *wanted) noexcept nogil:
-    cdef Expectations *all
-    cdef Expectation *made
+# One that is free, 0 for none.
+cdef uint32_t take_free(Expectations *all) noexcept nogil:
+    cdef uint32_t at = all.free
+    if at:
+        all.free = all.pool[at].next
+    elif all.top <= MAX_EXPECTED:
+        at = all.top
+        all.top += 1
+    return at
+
+
+cdef bint add(Shard *shard, uint32_t parent, const Expectation *wanted) noexcept nogil:
+    cdef Expectations *all = shard.expectations
     cdef uint32_t at, chain
-    if shard.expectations != NULL and find(shard, wanted):
+    if find(shard, wanted):
         return True
-    if shard.helpers[parent].n_expected == MAX_OF_PARENT or not make_room(shard):
+    at = take_free(all)
+    if not at:
         return False
-    all = shard.expectations
-    at = all.free
-    made = &all.pool[at]
-    all.free = made.next
     chain = chain_of(shard, wanted)
-    made[0] = wanted[0]
-    made.next = all.chain[chain]
-    made.sibling = shard.helpers[parent].first_expected
+    all.pool[at] = wanted[0]
+    all.pool[at].next = all.chain[chain]
+    all.pool[at].sibling = shard.helpers[parent].first_expected
     all.chain[chain] = at
-    all.n += 1
+    shared_add(&all.n, 1)
     shard.helpers[parent].first_expected = at
     shard.helpers[parent].n_expected += 1
     return True
 
 
-cdef const Expectation *expected(const Shard *shard, const Parsed *parsed) noexcept nogil:
+cdef bint expect(Shard *shard, uint32_t parent, const Expectation *wanted) noexcept nogil:
+    cdef bint is_there
+    if shard.expectations == NULL:
+        shard.expectations = expectations_new()
+    if shard.expectations == NULL or shard.helpers[parent].n_expected == MAX_OF_PARENT and not is_expected(shard, wanted):
+        return False
+    spin_take(&shard.expectations.lock)
+    is_there = add(shard, parent, wanted)
+    spin_give(&shard.expectations.lock)
+    return is_there
+
+
+cdef bint is_expected(Shard *shard, const Expectation *wanted) noexcept nogil:
+    cdef bint is_there
+    spin_take(&shard.expectations.lock)
+    is_there = find(shard, wanted) != 0
+    spin_give(&shard.expectations.lock)
+    return is_there
+
+
+cdef bint expected(const Shard *shard, const Parsed *parsed, Expectation *found) noexcept nogil:
+    cdef Expectations *all = shard.expectations
     cdef Tuple ends
     cdef Expectation wanted
     cdef uint32_t at
-    if shard.expectations == NULL or shard.expectations.n == 0:
-        return NULL
+    if all == NULL or not shared_peek(&all.n):
+        return False
     tuple_of_key(&parsed.key, parsed.swapped, &ends)
     memcpy(wanted.src, ends.src, 16)
     memcpy(wanted.dst, ends.dst, 16)
@@ -90,8 +112,12 @@ cdef const Expectation *expected(const Shard *shard, const Parsed *parsed) noexc
     wanted.zone = parsed.key.zone
     wanted.proto = parsed.key.proto
     wanted.family = parsed.key.family
+    spin_take(&all.lock)
     at = find(shard, &wanted)
-    return &shard.expectations.pool[at] if at else NULL
+    if at:
+        found[0] = all.pool[at]
+    spin_give(&all.lock)
+    return at != 0
 
 
 cdef void unchain(Expectations *all, uint32_t chain, uint32_t at) noexcept nogil:
@@ -105,20 +131,23 @@ cdef void expect_no_more(Shard *shard, uint32_t parent) noexcept nogil:
     cdef Expectations *all = shard.expectations
     cdef uint32_t at = shard.helpers[parent].first_expected
     cdef uint32_t following
+    if not at:
+        return
+    spin_take(&all.lock)
     while at:
         following = all.pool[at].sibling
         unchain(all, chain_of(shard, &all.pool[at]), at)
         all.pool[at].next = all.free
         all.free = at
-        all.n -= 1
+        shared_add(&all.n, <uint32_t> -1)
         at = following
+    spin_give(&all.lock)
     shard.helpers[parent].first_expected = 0
     shard.helpers[parent].n_expected = 0
 
 
-cdef void expectations_free(Shard *shard) noexcept nogil:
-    if shard.expectations != NULL:
-        free(shard.expectations.chain)
-        free(shard.expectations.pool)
-        free(shard.expectations)
-        shard.expectations = NULL
+cdef void expectations_free(Expectations *all) noexcept nogil:
+    if all != NULL:
+        free(all.chain)
+        free(all.pool)
+        free(all)

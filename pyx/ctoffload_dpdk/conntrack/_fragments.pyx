@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst
 from ctoffload_dpdk.conntrack._checksum cimport adjust, load16, load32, replace, sum_bytes, sum_is_good
+from ctoffload_dpdk.conntrack._group cimport WHOLE_TOKEN
 from ctoffload_dpdk.conntrack._key cimport fold
 from ctoffload_dpdk.conntrack._packet cimport (
     CS_INVALID, CS_TRACKED, PKT_L3_BAD, PKT_L3_GOOD, PKT_WHOLE, REFUSED_FRAGMENT, REFUSED_NOT, Action, Packet, Verdict,
@@ -566,13 +567,17 @@ cdef bint judge_whole(Shard *shard, const Packet *packet, uint32_t at, const Act
     whole.length = put_together(fragments, datagram, shard.ovs_compat)
     # its header was rewritten here; the transport checksum covers all of it and was seen by nobody yet
     whole.flags = PKT_L3_GOOD | PKT_WHOLE
+    whole.token = WHOLE_TOKEN
     if not whole.length:
         datagram.state = LIST_FAILED
         return False
     burst(shard, &whole, 1, action, now_ms, &datagram.verdict)
-    if action.nat != NULL and datagram.verdict.conn_id:
-        write_back(fragments, datagram)
-    counters_of(fragments, at).completed += datagram.n
+    if not datagram.verdict.state:
+        counters_of(fragments, at).accepted -= datagram.n    # another shard takes them, and counts them
+    else:
+        counters_of(fragments, at).completed += datagram.n
+        if action.nat != NULL and datagram.verdict.conn_id:
+            write_back(fragments, datagram)
     queue_remove(fragments, at, &fragments.oldest, &fragments.newest)
     datagram.state = LIST_COMPLETE
     queue_put(fragments, at, &fragments.first_complete, &fragments.last_complete)

@@ -23,6 +23,7 @@ from ctoffload_dpdk.conntrack._state cimport (
 )
 from ctoffload_dpdk.conntrack._table cimport index_find
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
+from ctoffload_dpdk.offload.libspsc cimport shared_get
 
 cdef enum:
     STEP_RAW = 0             # length, bytes: a frame as it is
@@ -242,7 +243,7 @@ cdef void check_table(Shard *shard) noexcept nogil:
     for i in range(4):
         ended += shard.counters.ended[i]
     check(live == shard.n_live and live + aliases == shard.index.n_entries and live <= shard.max_connections)
-    check(expected == (shard.expectations.n if shard.expectations != NULL else 0))
+    check(expected == (shared_get(&shard.expectations.n) if shard.expectations != NULL else 0))
     check(shard.counters.created == live + ended)
 
 

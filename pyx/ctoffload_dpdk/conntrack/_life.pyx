@@ -4,13 +4,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._expect cimport expect_no_more
+from ctoffload_dpdk.conntrack._group cimport Group, stub_give_back
 from ctoffload_dpdk.conntrack._key cimport Key, Parsed, is_icmp, key_hash
 from ctoffload_dpdk.conntrack._others cimport others_begin
 from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, REFUSED_ZONE_LIMIT, Action
 from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS,
-    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, Zone,
+    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, ZoneLimit,
 )
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
@@ -20,6 +21,7 @@ from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove,
 from ctoffload_dpdk.offload._shard cimport (
     WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_errno, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
 )
+from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_set, shared_take, spin_give, spin_take
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
 
 cdef enum:
@@ -28,18 +30,69 @@ cdef enum:
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 
-# The zone's limit, made from the default where it has none; True where another connection fits.
-cdef bint zone_has_room(Shard *shard, Zone *zone) noexcept nogil:
-    if not zone.epoch:
+# The zone's limit, made from the default where it has none; True where another connection fits, which is counted then.
+cdef bint zone_take(Shard *shard, uint16_t zone) noexcept nogil:
+    cdef ZoneLimit *limit = &shard.zone_limits[zone]
+    cdef int64_t most = 0xffffffffU
+    if not limit.epoch:
         if shard.zone_default <= 0:
             return True
-        zone.last_epoch = (zone.last_epoch + 1) & 0xff or 1
-        zone.epoch = zone.last_epoch
-        zone.counted = 0
-        zone.follows = True
-    if zone.follows:
-        return shard.zone_default <= 0 or zone.counted < shard.zone_default
-    return zone.counted < zone.limit
+        make_limit(shard, limit)
+    if limit.follows and shard.zone_default <= 0:
+        shared_add(&limit.counted, 1)
+        return True
+    return shared_take(&limit.counted, <uint32_t> min(shard.zone_default if limit.follows else limit.limit, most))
+
+
+cdef void make_limit(Shard *shard, ZoneLimit *limit) noexcept nogil:
+    cdef Group *group = <Group *> shard.group
+    if group != NULL:
+        spin_take(&group.limit_lock)
+    if not limit.epoch:
+        limit.last_epoch = (limit.last_epoch + 1) & 0xff or 1
+        limit.follows = True
+        shared_set(&limit.counted, 0)
+        limit.epoch = limit.last_epoch
+    if group != NULL:
+        spin_give(&group.limit_lock)
+
+
+cdef void zone_give(Shard *shard, uint16_t zone, uint8_t epoch) noexcept nogil:
+    if epoch and epoch == shard.zone_limits[zone].epoch:
+        shared_add(&shard.zone_limits[zone].counted, <uint32_t> -1)
+
+
+# One of the connections that may be there at once, in all shards of the group.
+cdef inline bint live_take(Shard *shard) noexcept nogil:
+    if shard.group != NULL:
+        return shared_take(&(<Group *> shard.group).live, shard.max_connections)
+    return shard.n_live < shard.max_connections
+
+
+cdef inline void live_give(Shard *shard) noexcept nogil:
+    if shard.group != NULL:
+        shared_add(&(<Group *> shard.group).live, <uint32_t> -1)
+
+
+# A slot for a connection within the limits, 0 and why not.
+cdef uint32_t room_take(Shard *shard, uint16_t zone, uint8_t *refusal) noexcept nogil:
+    cdef uint32_t slot
+    cdef uint8_t epoch
+    if not zone_take(shard, zone):
+        refusal[0] = REFUSED_ZONE_LIMIT
+        return 0
+    epoch = shard.zone_limits[zone].epoch
+    if not live_take(shard):
+        refusal[0] = REFUSED_LIMIT
+    else:
+        slot = slot_take(shard)
+        if slot:
+            shard.conns[slot].zone_epoch = epoch
+            return slot
+        refusal[0] = REFUSED_NO_MEMORY
+        live_give(shard)
+    zone_give(shard, zone, epoch)
+    return 0
 
 
 # --- beginning -------------------------------------------------------------------------------------------------------
@@ -47,8 +100,10 @@ cdef bint zone_has_room(Shard *shard, Zone *zone) noexcept nogil:
 cdef void clear_conn(Shard *shard, uint32_t slot, const Parsed *parsed) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
     cdef uint32_t generation = conn.generation
+    cdef uint8_t zone_epoch = conn.zone_epoch
     memset(conn, 0, sizeof(Conn))
     conn.generation = generation
+    conn.zone_epoch = zone_epoch
     conn.key = parsed.key
     conn.flags = CONN_LIVE | (CONN_SWAPPED if parsed.swapped else 0)
 
@@ -62,18 +117,9 @@ cdef void nat_begin(Shard *shard, uint32_t slot, const Nat *nat) noexcept nogil:
 
 cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, const Nat *nat, int64_t now_ms,
                          uint8_t *refusal) noexcept nogil:
-    cdef Zone *zone = &shard.zones[parsed.key.zone]
-    cdef uint32_t slot
+    cdef uint32_t slot = room_take(shard, parsed.key.zone, refusal)
     cdef Conn *conn
-    if not zone_has_room(shard, zone):
-        refusal[0] = REFUSED_ZONE_LIMIT
-        return 0
-    if shard.n_live >= shard.max_connections:
-        refusal[0] = REFUSED_LIMIT
-        return 0
-    slot = slot_take(shard)
     if not slot:
-        refusal[0] = REFUSED_NO_MEMORY
         return 0
     clear_conn(shard, slot, parsed)
     conn = &shard.conns[slot]
@@ -83,9 +129,7 @@ cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *actio
         tcp_begin(shard, slot, parsed, now_ms)
     else:
         others_begin(shard, slot, parsed.key.proto, now_ms)
-    conn.zone_epoch = zone.epoch
-    zone.live += 1
-    zone.counted += 1 if zone.epoch else 0
+    shard.zones[parsed.key.zone].live += 1
     shard.n_live += 1
     shard.counters.created += 1
     index_put(shard, slot, parsed.hash)
@@ -106,18 +150,19 @@ cdef int cause_of_timeout(const Shard *shard, uint32_t slot) noexcept nogil:
 
 cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
-    cdef Zone *zone = &shard.zones[conn.key.zone]
     if shard.events.ring != NULL:
         tell(shard, slot, EVENT_DESTROY, cause, now_ms)
     index_remove(shard, slot, key_hash(&conn.key, &shard.seed))
     if conn.flags & CONN_NAT and shard.nats[slot].has_alias:
         index_remove(shard, slot | ENTRY_ALIAS, key_hash(&shard.nats[slot].reply, &shard.seed))
+    if conn.flags & CONN_NAT and shard.nats[slot].stub_home:
+        stub_give_back(<Group *> shard.group, shard.nats[slot].stub_home - 1, shard.nats[slot].stub)
     if conn.generation & MORE_HELPED:
         expect_no_more(shard, slot)
     list_remove(shard, slot)
-    if conn.zone_epoch and conn.zone_epoch == zone.epoch:
-        zone.counted -= 1
-    zone.live -= 1
+    zone_give(shard, conn.key.zone, conn.zone_epoch)
+    live_give(shard)
+    shard.zones[conn.key.zone].live -= 1
     shard.n_live -= 1
     shard.counters.ended[cause] += 1
     if conn.flags & CONN_LABELLED:

@@ -12,6 +12,7 @@ from ctoffload_dpdk.conntrack._fragments cimport (
 )
 from ctoffload_dpdk.conntrack._life cimport conn_record
 from ctoffload_dpdk.conntrack._state cimport CONN_LIVE, MORE_HELPED, Expectation, Record
+from ctoffload_dpdk.offload.libspsc cimport shared_get
 
 HELPER_NAMES = ("", "ftp", "tftp")
 
@@ -30,7 +31,7 @@ def expectations(Conntrack tracker not None, at_most: int = 10_000) -> list:
     cdef const Expectation *one
     cdef Record parent
     found = []
-    if shard.expectations == NULL or shard.expectations.n == 0:
+    if shard.expectations == NULL or shared_get(&shard.expectations.n) == 0:
         return found
     for slot in range(1, shard.slot_top):
         if not (shard.conns[slot].flags & CONN_LIVE and shard.conns[slot].generation & MORE_HELPED):

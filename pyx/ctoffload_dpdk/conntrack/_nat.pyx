@@ -7,6 +7,7 @@ on to the other addresses of the range, changes ICMPv6 identifiers like ICMP's, 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ctoffload_dpdk.conntrack._group cimport Group, home_of, is_stub
 from ctoffload_dpdk.conntrack._hardware cimport is_visible
 from ctoffload_dpdk.conntrack._key cimport Key, Parsed, fold, is_icmp, key_equal, key_hash
 from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end
@@ -34,6 +35,8 @@ cdef struct Search:
     int64_t now_ms
     uint64_t random          # of this connection
     uint32_t tries
+    uint32_t max_tries
+    Elsewhere *elsewhere
     Tuple reply
     Key key
     bint swapped
@@ -45,10 +48,20 @@ cdef bint key_is_free(Shard *shard, const Key *key, int64_t now_ms) noexcept nog
     cdef uint32_t slot = index_find(shard, key, key_hash(key, &shard.seed)) & SLOT_MASK
     if not slot:
         return True
-    if is_visible(shard, slot, now_ms):
+    if is_stub(shard, slot) or is_visible(shard, slot, now_ms):
         return False
     conn_end(shard, slot, cause_of_timeout(shard, slot), now_ms)
     return key_is_free(shard, key, now_ms)
+
+
+cdef bint is_at_home(Search *search) noexcept nogil:
+    cdef uint32_t home = home_of(<Group *> search.shard.group, &search.key)
+    if home == search.shard.number:
+        return True
+    if not search.elsewhere.shards:
+        search.elsewhere.first = home
+    search.elsewhere.shards |= <uint32_t> 1 << home
+    return False
 
 
 cdef bint fits(Search *search) noexcept nogil:
@@ -58,6 +71,8 @@ cdef bint fits(Search *search) noexcept nogil:
     if key_equal(&search.key, &parsed.key):
         # its own tuple, turned round: nothing is translated. In the same direction it would answer itself
         return search.swapped != parsed.swapped
+    if search.shard.group != NULL and not is_at_home(search):
+        return False
     return key_is_free(search.shard, &search.key, search.now_ms)
 
 
@@ -120,7 +135,7 @@ cdef bint walk(Search *search, uint16_t *port, uint32_t low, uint32_t high, uint
             port[0] = <uint16_t> current
             if fits(search):
                 return True
-            if search.tries >= MAX_TRIES:
+            if search.tries >= search.max_tries:
                 return False
             current = current + 1 if low <= current < high else low
         if round == size or round < LAST_ROUND:
@@ -172,7 +187,7 @@ cdef bint walk_addresses(Search *search, const NatAction *action) noexcept nogil
     cdef uint32_t n_dst = range_size(&action.dst, family) if action.what & NAT_DST and action.dst.has_address else 1
     cdef uint64_t at = address_hash(search, action, wide)
     cdef uint32_t left = max(n_src, n_dst)
-    while left and search.tries < MAX_TRIES:
+    while left and search.tries < search.max_tries and not (search.elsewhere.is_allowed and search.elsewhere.shards):
         search.reply = plain
         if action.what & NAT_SRC and action.src.has_address:
             address_at(&action.src, family, <uint32_t> (at % n_src), search.reply.dst)
@@ -185,7 +200,12 @@ cdef bint walk_addresses(Search *search, const NatAction *action) noexcept nogil
     return False
 
 
-cdef void search_begin(Search *search, Shard *shard, const Parsed *parsed, int64_t now_ms) noexcept nogil:
+cdef void search_begin(Search *search, Shard *shard, const Parsed *parsed, int64_t now_ms, Elsewhere *elsewhere) noexcept nogil:
+    elsewhere.shards = 0
+    search.elsewhere = elsewhere
+    search.max_tries = MAX_TRIES
+    if shard.group != NULL:
+        search.max_tries *= (<Group *> shard.group).n    # most of them are not its own
     search.shard = shard
     search.parsed = parsed
     search.now_ms = now_ms
@@ -202,9 +222,10 @@ cdef void found(const Search *search, uint8_t what, Nat *nat) noexcept nogil:
     nat.has_alias = not key_equal(&search.key, &search.parsed.key)
 
 
-cdef bint nat_choose(Shard *shard, const Parsed *parsed, const NatAction *action, int64_t now_ms, Nat *nat) noexcept nogil:
+cdef bint nat_choose(Shard *shard, const Parsed *parsed, const NatAction *action, int64_t now_ms, Elsewhere *elsewhere,
+                     Nat *nat) noexcept nogil:
     cdef Search search
-    search_begin(&search, shard, parsed, now_ms)
+    search_begin(&search, shard, parsed, now_ms, elsewhere)
     search.random = fold(parsed.hash ^ shard.seed.word[2], shard.seed.word[3] | 1)
     if action.choice & NAT_RANDOM:
         shard.nat_random = fold(shard.nat_random ^ search.random, 0xe7037ed1a0b428dbU)
@@ -216,9 +237,9 @@ cdef bint nat_choose(Shard *shard, const Parsed *parsed, const NatAction *action
 
 
 cdef bint nat_expected(Shard *shard, const Parsed *parsed, const Expectation *expectation, int64_t now_ms,
-                       Nat *nat) noexcept nogil:
+                       Elsewhere *elsewhere, Nat *nat) noexcept nogil:
     cdef Search search
-    search_begin(&search, shard, parsed, now_ms)
+    search_begin(&search, shard, parsed, now_ms, elsewhere)
     if expectation.nat & NAT_SRC:
         memcpy(search.reply.dst, expectation.nat_src, 16)
     if expectation.nat & NAT_DST:

@@ -43,7 +43,8 @@ cpdef enum Refusal:
     REFUSED_NAT = 16           # new, but no address and port are left to translate to, or a translated one answers to it
     REFUSED_HELPER = 17        # an announcement on a control connection that makes no sense, or is for somebody else
     REFUSED_DENIED = 18        # new, but a rule of the policy denies it
-    N_REFUSALS = 19
+    REFUSED_HAND_OVER = 19     # dropped: it is for another shard, and the ring to that is full
+    N_REFUSALS = 20
 
 # One received packet. `data` starts at the Ethernet header and is contiguous.
 cdef struct Packet:
@@ -54,6 +55,13 @@ cdef struct Packet:
     uint32_t port_generation
     uint32_t room            # bytes there are from data on; what is below length counts as length
     uint16_t zone
+    # What follows says nothing to a shard that is alone.
+    uint16_t origin          # the caller's: where a packet that comes back by a ring belongs
+    uint64_t token           # the caller's name of the packet
+    uint32_t tried           # BEGIN, RETRY: the shards that found no free tuple, by bit
+    uint32_t stub            # BEGIN, RETRY: the stub that leads to the connection
+    uint8_t stub_home        # whose that is
+    uint8_t directive        # Directive of _group.pxd; 0 as received
 
 # Who reads along on a control connection.
 cdef enum:
@@ -137,6 +145,6 @@ cdef struct Action:
 cdef struct Verdict:
     uint64_t conn_id         # 0 where no connection was found or made
     uint32_t mark
-    uint8_t state            # CS_*
+    uint8_t state            # CS_*; 0: handed over to another shard, or dropped where there is a reason
     uint8_t reason           # Refusal: why it is invalid or why no connection was made
     int16_t grown            # by how many bytes the packet became longer: a helper rewrote it

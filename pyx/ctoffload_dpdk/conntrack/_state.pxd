@@ -5,6 +5,7 @@ from ctoffload_dpdk.conntrack._gate cimport Gate
 from ctoffload_dpdk.conntrack._key cimport Key, Seed
 from ctoffload_dpdk.conntrack._packet cimport N_REFUSALS
 from ctoffload_dpdk.offload._shard cimport OffloadShard
+from ctoffload_dpdk.offload.libspsc cimport shared_word
 
 cdef enum:
     BURST = 32
@@ -103,7 +104,13 @@ cdef struct Nat:
     uint8_t reply_swapped    # end b of that key sends them
     uint8_t what             # NAT_SRC, NAT_DST
     uint8_t has_alias        # the index leads from `reply` to the connection too
-    uint8_t reserved[5]
+    uint8_t stub_home        # 1 + the shard where a stub leads to it; 0: none does
+    uint32_t stub            # its slot there
+
+# A stub stands in the place of a Nat, behind those of connections: `reply` is its tuple, stub_home 1 + the shard it leads
+# to, and `stub` the next one of a list.
+cdef enum:
+    NAT_IS_STUB = 0x80       # in `what`
 
 # By how much what a helper rewrote made one direction's stream longer: `before` up to a sequence number, `after` behind it.
 cdef struct Skew:
@@ -139,8 +146,10 @@ cdef struct Expectation:
 cdef struct Expectations:
     uint32_t *chain
     Expectation *pool
-    uint32_t free
-    uint32_t n
+    uint32_t free            # list through next, 0: empty
+    uint32_t top             # never used from here on
+    shared_word n            # none: nobody looks further
+    shared_word lock
 
 cdef struct Label:
     uint64_t word[2]
@@ -150,8 +159,11 @@ cdef struct Port:
     uint32_t generation
 
 cdef struct Zone:
-    uint32_t live            # connections in it
-    uint32_t counted         # of them, those its limit counts
+    uint32_t live            # connections of this shard in it
+
+# Of a zone; one for all shards of a group.
+cdef struct ZoneLimit:
+    shared_word counted      # connections in it, those its limit counts
     int64_t limit
     uint8_t epoch            # of the limit, 0: none set. After 255 changes an old connection may be counted off once too often
     uint8_t last_epoch
@@ -219,6 +231,7 @@ cdef struct Counters:
     uint64_t no_samples
     uint64_t expected            # connections that a helper expected
     uint64_t not_expected        # announcements there was no room for
+    uint64_t handed_over         # to other shards
     uint64_t no_room             # announcements that could not be rewritten: the packet's buffer was full
     uint64_t windows_read        # taken from the NIC's context
     uint64_t windows_refused     # of those read, that this connection cannot have
@@ -287,6 +300,7 @@ cdef struct Shard:
     Area overflow_area
     Area policy_area
     Area zone_area
+    Area limit_area          # NULL in a group, which has the limits
     Conn *conns              # by slot; slot 0 is never used
     Hardware *hardware
     Label *labels
@@ -296,9 +310,12 @@ cdef struct Shard:
     Timeouts *policies       # by index
     uint32_t *policy_ids
     Zone *zones
+    ZoneLimit *zone_limits
     Port *ports
     OffloadShard *offload    # NULL: no offload layer
     void *fragments          # Fragments of _fragments.pxd, NULL until the first is needed
+    void *group              # Group of _group.pxd, NULL: it is alone
+    shared_word returned     # stubs that others gave back, a list; 0: none
     Index index
     Wheel wheel
     Seed seed
@@ -313,6 +330,10 @@ cdef struct Shard:
     uint32_t n_live
     uint32_t slot_top        # never used from here on
     uint32_t slot_free       # list through wheel_next, 0: empty
+    uint32_t n_stubs
+    uint32_t n_stubs_most
+    uint32_t stub_top        # never used from here on; stubs lie behind the slots of connections
+    uint32_t stub_free       # list, 0: empty
     uint32_t n_held          # ended, but a provider still holds something
     uint32_t n_policies
     uint32_t n_ports

@@ -10,7 +10,7 @@ cdef void area_close(Area *area) noexcept nogil
 # Gives the memory back and reads as zero again.
 cdef void area_clear(Area *area) noexcept nogil
 
-cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil
+cdef int table_open(Shard *shard, uint32_t n_connections, uint32_t n_stubs) noexcept nogil
 cdef void table_close(Shard *shard) noexcept nogil
 
 # The entry of a key, 0 where there is none: a slot, with ENTRY_ALIAS where the key is that of its replies.

@@ -41,11 +41,14 @@ cdef void area_clear(Area *area) noexcept nogil:
     madvise(area.base, area.size, MADV_DONTNEED)
 
 
-cdef int table_open(Shard *shard, uint32_t capacity) noexcept nogil:
+cdef int table_open(Shard *shard, uint32_t n_connections, uint32_t n_stubs) noexcept nogil:
     cdef Index *index = &shard.index
+    cdef uint32_t capacity = n_connections + n_stubs
     cdef int error
-    shard.capacity = capacity
+    shard.capacity = n_connections
     shard.slot_top = 1
+    shard.stub_top = n_connections + 1
+    shard.n_stubs_most = n_stubs
     index.n_buckets = FIRST_BUCKETS
     index.mask = FIRST_BUCKETS - 1
     # a translated connection has two entries

@@ -52,6 +52,9 @@ cdef class Burst:
         packet.port_generation = self.generation[at]
         packet.room = self.room[at]
         packet.zone = self.zone[at]
+        packet.origin = 0
+        packet.token = FIRST_TOKEN + at
+        packet.tried = packet.stub = packet.stub_home = packet.directive = 0
 
     cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
         """The packets of one time from `start` on, at most a burst."""
@@ -60,6 +63,33 @@ cdef class Burst:
             self.fill(start + i, &packets[i])
             i += 1
         return i
+
+
+# A run of packets that are no fragments, or one fragment; start is moved on. Returns how many lines were written.
+cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint32_t *start, const Action *action,
+                         uint64_t first, Line *lines) noexcept nogil:
+    cdef Packet[BURST] some
+    cdef Verdict[BURST] verdicts
+    cdef uint32_t n = packets.take(start[0], some)
+    cdef uint32_t run = 0
+    cdef int64_t now = packets.now[start[0]]
+    cdef uint32_t i
+    while run < n and not is_fragment(&some[run]):
+        run += 1
+    if run == 0:
+        start[0] += 1
+        return fragments_track(shard, some, first + start[0] - 1, start[0] - 1, action, now, lines)
+    if fragments.first_complete:
+        run = 1
+    burst(shard, some, run, action, now, verdicts)
+    memset(lines, 0, run * sizeof(Line))
+    for i in range(run):
+        lines[i].token = first + start[0] + i
+        lines[i].index = start[0] + i
+        lines[i].verdict = verdicts[i]
+    start[0] += run
+    n = run + fragments_let_go(fragments, some, run, start[0] - 1, lines + run)
+    return n + fragments_expire(fragments, shard.now_ms, run, start[0] - 1, lines + n)
 
 
 cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:

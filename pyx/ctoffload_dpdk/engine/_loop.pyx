@@ -36,7 +36,16 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     fragments_track,
     is_fragment,
 )
+from ctoffload_dpdk.conntrack._group cimport (
+    Group,
+    hand_over_fragment,
+    hand_over_with_others,
+    has_room_for_fragments,
+    home_of_addresses,
+    stubs_take_back,
+)
 from ctoffload_dpdk.conntrack._packet cimport REFUSED_DENIED
+from ctoffload_dpdk.conntrack._parse cimport Layers, find_l3
 from ctoffload_dpdk.conntrack._policy cimport Policy
 from ctoffload_dpdk.conntrack._gate cimport Gate, gate_enter, gate_leave, gate_pass
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
@@ -58,17 +67,30 @@ from ctoffload_dpdk.engine._zones cimport MAX_TAGS, N_VLANS, NO_ZONE, PairZone, 
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
 from ctoffload_dpdk.offload._shard cimport shard_turn
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
-from ctoffload_dpdk.offload.libspsc cimport clock_ms, pause_us, shared_get, shared_set
+from ctoffload_dpdk.offload.libspsc cimport (
+    clock_ms,
+    pause_us,
+    shared_get,
+    shared_set,
+    spin_give,
+    spin_take,
+    spsc,
+    spsc_at,
+    spsc_depth,
+    spsc_ready,
+    spsc_release,
+)
 
 cdef enum:
     IDLE_TURNS = 200         # turns in which nothing came, before the first nap
     NAP_US = 4
     NAP_LONGEST_US = 1000
+    NAP_LONGEST_OF_MANY_US = 100         # a ring from another loop is full after a millisecond of a million a second
 
 
 DROP_NAMES = (
     "invalid", "tx-full", "no-peer", "not-linear", "fragment", "fragment-incomplete", "fragment-evicted",
-    "denied",
+    "denied", "hand-over",
 )
 UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", "fragment")
 
@@ -77,9 +99,10 @@ UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", 
 class LoopStats:
     """Packets since the loop was made, or of several loops. host_rx = host_tx + sum(sw_dropped) + held.
 
-    held: fragments that wait for the rest of their datagram now; sw_dropped by reason: invalid, tx-full, no-peer,
-    not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
-    room for others), denied (by the policy); untracked by reason: packets that passed untracked, a part of host_rx.
+    held: fragments that wait for the rest of their datagram now, and packets that wait for another loop; sw_dropped by
+    reason: invalid, tx-full, no-peer, not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
+    room for others), denied (by the policy), hand-over (for another loop, and the ring to that is full); untracked by
+    reason: packets that passed untracked, a part of host_rx.
     """
 
     host_rx: int = 0
@@ -112,7 +135,7 @@ cdef inline uint32_t checksum_flags(uint64_t ol_flags) noexcept nogil:
     return flags
 
 
-cdef inline void fill(const End *end, const rte_mbuf *mbuf, const uint16_t *tags, int n_tags, Packet *packet) noexcept nogil:
+cdef inline void fill(const End *end, rte_mbuf *mbuf, const uint16_t *tags, int n_tags, Packet *packet) noexcept nogil:
     """A received packet as the tracker wants it."""
     cdef int32_t zone = zone_of(&end.zones, tags, n_tags)
     packet.data = rte_pktmbuf_mtod(mbuf)
@@ -123,6 +146,30 @@ cdef inline void fill(const End *end, const rte_mbuf *mbuf, const uint16_t *tags
     packet.port_generation = end.port_generation
     packet.room = mbuf.buf_len - mbuf.data_off
     packet.zone = <uint16_t> zone if zone != NO_ZONE else 0
+    packet.origin = end.index
+    packet.token = <uint64_t> mbuf
+    packet.tried = packet.stub = packet.stub_home = packet.directive = 0
+
+
+# Takes those away that another loop has.
+cdef uint16_t what_stays(rte_mbuf **mbufs, uint16_t n, Work *work) noexcept nogil:
+    cdef uint16_t i, stays = 0
+    cdef uint32_t at = 0
+    cdef uint32_t tracked = 0
+    for i in range(n):
+        if work.drop[i] == GONE:
+            at += 1
+            continue
+        if at < work.n_tracked and work.tracked_at[at] == i:
+            work.verdicts[tracked] = work.verdicts[at]
+            work.tracked_at[tracked] = <uint8_t> stays
+            tracked += 1
+            at += 1
+        mbufs[stays] = mbufs[i]
+        work.drop[stays] = work.drop[i]
+        stays += 1
+    work.n_tracked = tracked
+    return stays
 
 
 cdef bint every(uint64_t token, const void *which) noexcept nogil:
@@ -166,6 +213,7 @@ cdef class Loop:
         self.conntrack = conntrack
         self.layer = layer
         self.shard = (<Conntrack> conntrack).shard
+        self.group = <Group *> self.shard.group
         self.offload = (<OffloadLayer> layer).shard(conntrack.shard_number) if layer is not None else NULL
         self.configure(drop_invalid=True, expire_budget_us=200)
         self.action.commit = True
@@ -205,6 +253,8 @@ cdef class Loop:
         end.ethdev = ethdev
         end.receives = self.shard.number < <uint32_t> queues
         end.queue = <uint16_t> self.shard.number if end.receives else 0
+        end.index = <uint16_t> self.n_ends
+        end.shares_queue = self.group != NULL and <uint32_t> queues < self.group.n
         end.peer = -1
         end.port_id = port_id
         end.port_generation = generation
@@ -230,6 +280,32 @@ cdef class Loop:
         if self.fragments != NULL:
             self.let_go(fragments_drop(self.fragments, every, NULL, self.lines), self.shard.now_ms)
             self.fragments = NULL
+        self.drop_handed()
+
+    def drop_handed(self) -> None:
+        """Drops what other loops handed over and what nobody will take any more."""
+        cdef spsc *ring
+        cdef uint32_t n
+        cdef int i
+        if self.group == NULL:
+            return
+        for i in range(self.group.n):
+            if <uint32_t> i == self.shard.number:
+                continue
+            ring = &self.group.rings[i][self.shard.number]
+            n = spsc_ready(ring)
+            for k in range(n):
+                rte_pktmbuf_free(<rte_mbuf *> (<Packet *> spsc_at(ring, k)).token)
+            spsc_release(ring, n)
+            self.counts.dropped[<int> DROP_HAND_OVER] += n
+
+    def handed(self) -> int:
+        """Packets that other loops handed over and that wait for this one's next turn."""
+        cdef int i
+        if self.group == NULL:
+            return 0
+        return sum(spsc_depth(&self.group.rings[i][self.shard.number]) for i in range(self.group.n)
+                   if <uint32_t> i != self.shard.number)
 
     def set_zone(self, index: int, tags: tuple[int, ...], zone: int) -> None:
         """Packets of a port with these VLAN ids, outer first, are in a zone; without tags, zone 0 where nothing is said.
@@ -318,13 +394,14 @@ cdef class Loop:
     cdef void turns(self) noexcept nogil:
         """Between two turns a visitor may come in; while nothing comes, the naps get longer."""
         cdef uint32_t idle = 0
+        cdef uint32_t longest = NAP_LONGEST_US if self.group == NULL else NAP_LONGEST_OF_MANY_US
         cdef Gate *gate = &self.shard.gate
         gate_enter(gate)
         while not shared_get(&self.stopping):
             idle = 0 if self.turn(clock_ms()) else idle + 1
             if idle > IDLE_TURNS and not shared_get(&self.is_eager):
                 gate_leave(gate)
-                pause_us(min(NAP_US << min((idle - IDLE_TURNS) >> 4, <uint32_t> 8), <uint32_t> NAP_LONGEST_US))
+                pause_us(min(NAP_US << min((idle - IDLE_TURNS) >> 4, <uint32_t> 8), longest))
                 gate_enter(gate)
             else:
                 gate_pass(gate)
@@ -345,6 +422,8 @@ cdef class Loop:
             if n:
                 done += n
                 self.burst(&self.ends[i], mbufs, n, now_ms)
+        if self.group != NULL:
+            done += self.take_over(now_ms)
         if self.offload != NULL:
             done += shard_turn(self.offload, now_ms)
         n_lines = fragments_expire(self.fragments, now_ms, DATAGRAMS, 0, self.lines)
@@ -352,6 +431,48 @@ cdef class Loop:
         done += n_lines
         ct_expire(self.shard, now_ms, self.expire_budget_us)
         return done
+
+    cdef uint32_t take_over(self, int64_t now_ms) noexcept nogil:
+        """A burst of packets from each other loop, which found that they are for this one."""
+        cdef spsc *ring
+        cdef uint32_t done = 0, i, n
+        for i in range(self.group.n):
+            if i == self.shard.number:
+                continue
+            ring = &self.group.rings[i][self.shard.number]
+            n = min(spsc_ready(ring), <uint32_t> BURST)
+            stubs_take_back(self.shard)  # those that were given back before a packet was are gone before that is looked at
+            if n:
+                self.take_from(ring, n, now_ms)
+                done += n
+        return done
+
+    cdef void take_from(self, spsc *ring, uint32_t n, int64_t now_ms) noexcept nogil:
+        cdef rte_mbuf *mbufs[BURST]
+        cdef Packet packets[BURST]
+        cdef Work work
+        cdef End *end = &self.ends[0]
+        cdef uint32_t i
+        for i in range(n):
+            packets[i] = (<Packet *> spsc_at(ring, i))[0]
+        spsc_release(ring, n)
+        work.n_tracked = 0
+        for i in range(n):
+            if work.n_tracked and packets[i].origin != end.index:
+                self.judge(end, mbufs, <uint16_t> work.n_tracked, &work, now_ms)
+            end = &self.ends[packets[i].origin]
+            if is_fragment(&packets[i]):
+                if work.n_tracked:
+                    self.judge(end, mbufs, <uint16_t> work.n_tracked, &work, now_ms)
+                self.fragment(end, <rte_mbuf *> packets[i].token, &packets[i], now_ms)
+                continue
+            mbufs[work.n_tracked] = <rte_mbuf *> packets[i].token
+            work.packets[work.n_tracked] = packets[i]
+            work.tracked_at[work.n_tracked] = <uint8_t> work.n_tracked
+            work.drop[work.n_tracked] = 0
+            work.n_tracked += 1
+        if work.n_tracked:
+            self.judge(end, mbufs, <uint16_t> work.n_tracked, &work, now_ms)
 
     cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil:
         """Judges a burst and sends it on in the order it came: what lies between fragments together, each of them alone."""
@@ -378,7 +499,9 @@ cdef class Loop:
                     continue
                 elif self.fragment_policy == FRAGMENTS_TRACK:
                     self.judge(end, mbufs + first, i - first, &work, now_ms)
-                    self.fragment(end, mbufs[i], &packet, now_ms)
+                    self.counts.tracked += 1
+                    if not self.fragment_goes(end, mbufs[i], &packet):
+                        self.fragment(end, mbufs[i], &packet, now_ms)
                     first = i + 1
                     continue
             if kind != TRACKED:
@@ -387,22 +510,25 @@ cdef class Loop:
             fill(end, mbufs[i], tags, n_tags, &work.packets[work.n_tracked])
             work.tracked_at[work.n_tracked] = <uint8_t> (i - first)
             work.n_tracked += 1
+            self.counts.tracked += 1
         self.judge(end, mbufs + first, n - first, &work, now_ms)
 
     cdef void judge(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil:
         """Tracks what is to be tracked of these packets, and sends all of them on."""
         cdef Action action = self.action
         cdef uint32_t i
-        cdef rte_mbuf *mbuf
+        cdef rte_mbuf *mbuf              # no more than an address where another loop has it
         if work.n_tracked:
-            self.counts.tracked += work.n_tracked
             action.nat = &end.nat if self.translates else NULL
             ct_burst(self.shard, work.packets, work.n_tracked, &action, now_ms, work.verdicts)
             for i in range(work.n_tracked):
                 mbuf = mbufs[work.tracked_at[i]]
-                mbuf.data_len += work.verdicts[i].grown
-                mbuf.pkt_len += work.verdicts[i].grown
+                if work.verdicts[i].grown:
+                    mbuf.data_len += work.verdicts[i].grown
+                    mbuf.pkt_len += work.verdicts[i].grown
                 work.drop[work.tracked_at[i]] = self.verdict_drop(&work.verdicts[i])
+        if self.group != NULL:
+            n = what_stays(mbufs, n, work)
         self.finish(end, mbufs, n, work, now_ms)
 
     cdef void finish(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil:
@@ -416,19 +542,66 @@ cdef class Loop:
     cdef void fragment(self, End *end, rte_mbuf *mbuf, const Packet *packet, int64_t now_ms) noexcept nogil:
         """Holds a fragment, or sends on all of its datagram."""
         cdef Action action = self.action
-        self.counts.tracked += 1
         action.nat = &end.nat if self.translates else NULL
         mbuf.port = end.ethdev           # says where it goes once it is let go; not every driver does
         self.let_go(fragments_track(self.shard, packet, <uint64_t> mbuf, 0, &action, now_ms, self.lines), now_ms)
+
+    cdef bint fragment_goes(self, End *end, rte_mbuf *mbuf, const Packet *packet) noexcept nogil:
+        """Gives a fragment to the loop that puts together what these two hosts send; False: this one does."""
+        cdef Layers layers
+        cdef uint32_t home
+        if self.group == NULL:
+            return False
+        find_l3(packet, &layers)
+        if layers.l3_size < (20 if layers.family == 4 else 40):
+            return False
+        if layers.family == 4:
+            home = home_of_addresses(self.group, packet.data + layers.l3 + 12, 8)
+        else:
+            home = home_of_addresses(self.group, packet.data + layers.l3 + 8, 32)
+        if home == self.shard.number:
+            return False
+        if not hand_over_fragment(self.shard, packet, home):
+            self.counts.dropped[<int> DROP_HAND_OVER] += 1
+            rte_pktmbuf_free(mbuf)
+        return True
+
+    cdef uint32_t datagram_goes(self, uint32_t first, uint32_t n) noexcept nogil:
+        """Gives all fragments of a datagram to the loop that has its connection; returns how many they are."""
+        cdef const Verdict *verdict = &self.lines[first].verdict
+        cdef uint16_t tags[MAX_TAGS]
+        cdef Packet packet
+        cdef rte_mbuf *mbuf
+        cdef uint32_t size = 1, i
+        cdef int n_tags = 0
+        cdef bint fits
+        while (first + size < n and self.lines[first + size].kind == LINE_VERDICT
+               and not self.lines[first + size].verdict.state and self.lines[first + size].verdict.conn_id == verdict.conn_id):
+            size += 1
+        fits = has_room_for_fragments(self.shard, size, verdict)
+        for i in range(first, first + size):
+            mbuf = <rte_mbuf *> self.lines[i].token
+            if fits:
+                classify(rte_pktmbuf_mtod(mbuf), mbuf.data_len, tags, &n_tags)
+                fill(self.end_of(mbuf.port), mbuf, tags, n_tags, &packet)
+                hand_over_with_others(self.shard, &packet, verdict)
+            else:
+                self.counts.dropped[<int> DROP_HAND_OVER] += 1
+                rte_pktmbuf_free(mbuf)
+        return size
 
     cdef void let_go(self, uint32_t n, int64_t now_ms) noexcept nogil:
         """Sends on or drops what the fragment tracker says, each by the other side of the port it came by."""
         cdef rte_mbuf *mbufs[BURST]
         cdef Work work
-        cdef uint32_t i
+        cdef uint32_t i = 0
         work.n_tracked = 0
-        for i in range(n):
-            if self.lines[i].kind == LINE_HELD:
+        while i < n:
+            if self.lines[i].kind == LINE_HELD or self.is_gone(&self.lines[i]):
+                i += 1
+                continue
+            if self.lines[i].kind == LINE_VERDICT and not self.lines[i].verdict.state and self.lines[i].verdict.conn_id:
+                i += self.datagram_goes(i, n)
                 continue
             if work.n_tracked == BURST or (work.n_tracked and mbufs[0].port != (<rte_mbuf *> self.lines[i].token).port):
                 self.finish(self.end_of(mbufs[0].port), mbufs, work.n_tracked, &work, now_ms)
@@ -437,8 +610,13 @@ cdef class Loop:
             work.verdicts[work.n_tracked] = self.lines[i].verdict
             work.drop[work.n_tracked] = self.drop_of(&self.lines[i])
             work.n_tracked += 1
+            i += 1
         if work.n_tracked:
             self.finish(self.end_of(mbufs[0].port), mbufs, work.n_tracked, &work, now_ms)
+
+    cdef bint is_gone(self, const Line *line) noexcept nogil:
+        """A packet that was no fragment after all, and is for another loop."""
+        return line.kind == LINE_VERDICT and not (line.verdict.state or line.verdict.conn_id or line.verdict.reason)
 
     cdef uint8_t drop_of(self, const Line *line) noexcept nogil:
         """Drop + 1 of what the fragment tracker says, 0 where it is sent on."""
@@ -449,7 +627,9 @@ cdef class Loop:
         return self.verdict_drop(&line.verdict)
 
     cdef uint8_t verdict_drop(self, const Verdict *verdict) noexcept nogil:
-        """Drop + 1 of what the tracker says, 0 where it is sent on."""
+        """Drop + 1 of what the tracker says, 0 where it is sent on, GONE where another loop has it."""
+        if not verdict.state:
+            return DROP_HAND_OVER + 1 if verdict.reason else GONE
         if verdict.reason == REFUSED_DENIED:
             return DROP_DENIED + 1
         return DROP_INVALID + 1 if self.drop_invalid and verdict.state & CS_INVALID else 0
@@ -477,7 +657,11 @@ cdef class Loop:
                 out[n_out] = mbufs[i]
                 n_out += 1
         if n_out:
+            if peer.shares_queue:
+                spin_take(&self.group.tx_lock[peer.index])
             sent = rte_eth_tx_burst(peer.ethdev, peer.queue, out, n_out)
+            if peer.shares_queue:
+                spin_give(&self.group.tx_lock[peer.index])
             self.counts.host_tx += sent
             self.counts.dropped[<int> DROP_TX_FULL] += n_out - sent
             for i in range(sent, n_out):
@@ -488,7 +672,7 @@ cdef class Loop:
         return LoopStats(
             host_rx=self.counts.host_rx,
             host_tx=self.counts.host_tx,
-            held=self.fragments.n_held if self.fragments != NULL else 0,
+            held=(self.fragments.n_held if self.fragments != NULL else 0) + self.handed(),
             tracked=self.counts.tracked,
             sw_dropped={name: self.counts.dropped[i] for i, name in enumerate(DROP_NAMES)},
             untracked={name: self.counts.untracked[i] for i, name in enumerate(UNTRACKED_NAMES) if name},

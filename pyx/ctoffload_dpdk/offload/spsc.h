@@ -3,6 +3,7 @@
 #define CTOFFLOAD_SPSC_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,26 @@ static inline uint32_t
 shared_add(struct shared_word *word, uint32_t amount)
 {
     return atomic_fetch_add_explicit(&word->value, amount, memory_order_seq_cst) + amount;
+}
+
+/* The value as it may be a moment ago: only its own thread, or nobody, depends on when. */
+static inline uint32_t
+shared_peek(const struct shared_word *word)
+{
+    return atomic_load_explicit(&word->value, memory_order_relaxed);
+}
+
+/* Takes one of `most`; false where none is left. Exact, whoever else takes or gives at the same time. */
+static inline bool
+shared_take(struct shared_word *word, uint32_t most)
+{
+    uint32_t taken = atomic_load_explicit(&word->value, memory_order_relaxed);
+    do {
+        if (taken >= most) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&word->value, &taken, taken + 1));
+    return true;
 }
 
 /* Replaces `from` by `to`; false where it held something else. */
@@ -147,6 +168,14 @@ spsc_publish(struct spsc *ring)
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
 }
 
+/* Producer: how many entries are free now at least. */
+static inline uint32_t
+spsc_room(struct spsc *ring)
+{
+    ring->known_tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return ring->size - (atomic_load_explicit(&ring->head, memory_order_relaxed) - ring->known_tail);
+}
+
 /* Consumer: how many entries are ready. */
 static inline uint32_t
 spsc_ready(struct spsc *ring)
@@ -237,6 +266,23 @@ static inline void
 control_lock_give(struct control_lock *lock)
 {
     pthread_mutex_unlock(&lock->mutex);
+}
+
+/* A lock for a few instructions, between threads that do not sleep meanwhile. */
+static inline void
+spin_take(struct shared_word *lock)
+{
+    uint32_t free = 0;
+    while (!atomic_compare_exchange_weak_explicit(&lock->value, &free, 1, memory_order_acquire, memory_order_relaxed)) {
+        free = 0;
+        sched_yield();
+    }
+}
+
+static inline void
+spin_give(struct shared_word *lock)
+{
+    atomic_store_explicit(&lock->value, 0, memory_order_release);
 }
 
 /* Never 0. */

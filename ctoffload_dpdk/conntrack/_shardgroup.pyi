@@ -1,0 +1,3 @@
+class ShardGroup:
+    n: int
+    def __init__(self, n: int) -> None: ...

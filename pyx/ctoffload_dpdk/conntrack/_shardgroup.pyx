@@ -1,0 +1,38 @@
+"""What several trackers have in common, so that together they are one."""
+
+import errno
+import os
+
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
+
+from ctoffload_dpdk.base.errors import UsageError
+
+from ctoffload_dpdk.conntrack._group cimport MAX_MEMBERS, group_free, group_new
+from ctoffload_dpdk.conntrack._key cimport Seed
+
+
+cdef class ShardGroup:
+    """Common to the n shards that are made with it: limits, expected connections, and the rings by which they hand over.
+
+    Each has a number of its own below n. Kept alive by its shards.
+    """
+
+    def __cinit__(self, n: int):
+        cdef bytes seed = os.urandom(sizeof(Seed))
+        if not 1 <= n <= MAX_MEMBERS:
+            raise UsageError(f"ShardGroup: {n} shards are not between 1 and {MAX_MEMBERS}", errno=errno.EINVAL)
+        self.n = n
+        self.group = group_new(n)
+        if self.group == NULL:
+            raise MemoryError
+        memcpy(&self.group.seed, <const uint8_t *> seed, sizeof(Seed))
+
+    def __dealloc__(self):
+        group_free(self.group)
+
+    cdef int add(self, Shard *shard) except -1:
+        if shard.number >= self.group.n or self.group.shards[shard.number] != NULL:
+            raise UsageError(f"ShardGroup: shard {shard.number} is there already, or not below {self.n}", errno=errno.EEXIST)
+        self.group.shards[shard.number] = shard
+        return 0
