@@ -6,7 +6,7 @@ STAMPS := .stamps
 SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench sanitize build packages lint format clean docs FORCE
+.PHONY: help demo test test-all bench sanitize build packages lint format clean docs lab FORCE
 
 help:                   ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ test: build             ## every test that ends within minutes
 
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_ALL = 1
-test-all: $(STAMPS)/packages-all test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
+test-all: $(STAMPS)/packages-all $(STAMPS)/lab test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -71,6 +71,13 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
+
+lab: build $(STAMPS)/lab  ## what labs with many hosts need besides: labgrid
+
+$(STAMPS)/lab: requirements/lab.lock $(STAMPS)/venv
+	@echo "lab: installing the locked Python packages for labs into .venv"
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/lab.lock
+	@touch $@
 
 # The site: pages, command line and docstrings. A warning is an error.
 $(STAMPS)/docs: requirements/docs.lock $(STAMPS)/venv

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from hwlab.errors import LabError
 from hwlab.inventory import FORMS, Inventory, checked, read
+from hwlab.place import Places
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -35,12 +37,29 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--lab-report", type=Path, metavar="DIR", help="writes report.html, report.json and junit.xml there"
     )
+    group.addoption("--acquire", action="store_true", help="reserve and take labgrid's places of --lg-env for the run")
     group.addoption("--compare", type=Path, metavar="FILE", help="report.json of an earlier run to compare with")
 
 
+def places_of(config: pytest.Config) -> Places | None:
+    """The places of labgrid's, held for this run where that was asked for; None without --lg-env. Raises LabError."""
+    environment = getattr(config.option, "lg_env", None)
+    if environment is None:
+        if config.option.acquire:
+            raise LabError("--acquire has no place to take", "name labgrid's environment file with --lg-env")
+        return None
+    places = Places(Path(environment), getattr(config.option, "lg_coordinator", None))
+    if config.option.acquire:
+        config.add_cleanup(places.release)
+        places.acquire()
+    return places
+
+
 def inventory_of(config: pytest.Config) -> Inventory:
-    """What the options and the file name. Raises LabError."""
-    found: dict[str, Any] = read(config.option.lab) if config.option.lab else {}
+    """What the options, the file and labgrid name. Raises LabError."""
+    places = places_of(config)
+    found: dict[str, Any] = places.fields() if places else {}
+    found |= read(config.option.lab) if config.option.lab else {}
     for name in ("firmware", "hugepages", "memory_mb", "host", "directory", "scale", "most_rules", "soak_s"):
         value = getattr(config.option, name)
         if value is not None:

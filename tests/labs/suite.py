@@ -8,14 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 900
 # `make test-all` sets it: what takes minutes.
-EVERYTHING = os.environ.get("CTOFFLOAD_EXPLORE") == "1"
-
-long = pytest.mark.skipif(not EVERYTHING, reason="takes minutes: run by make test-all")
+EVERYTHING = os.environ.get("CTOFFLOAD_ALL") == "1"
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from suite import long, passed, run, words  # noqa: E402 - needs the path above
+from suite import passed, run, words  # noqa: E402 - needs the path above
 
 from ctoffload_dpdk.nicsim import NicsimError, driver_path  # noqa: E402
 
@@ -58,7 +58,7 @@ def test_a_report_is_written_and_compared(tmp_path: Path) -> None:
     assert "<h2>Since" in (tmp_path / "report.html").read_text()
 
 
-@long
+@pytest.mark.slow
 @pytest.mark.timeout(1000)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_passes_what_it_can(profile: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_every_profile_passes_what_it_can(profile: str, tmp_path: Path) -> None:
     assert passed(done) >= PROFILES[profile]
 
 
-@long
+@pytest.mark.slow
 @pytest.mark.timeout(1000)
 @pytest.mark.parametrize("steering", ["software", "hardware"])
 def test_the_real_driver_passes_what_needs_no_packet(steering: str, tmp_path: Path) -> None:
