@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -256,3 +257,13 @@ def test_a_napping_loop_leaves_the_cpu_alone(daemon: Daemon):
     before = cpu_s()
     time.sleep(2)
     assert cpu_s() - before < 1.0
+
+
+def test_the_unit_file_is_one_that_systemd_understands(tmp_path):
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = Path(__file__).parents[2] / "systemd" / "ctoffload.service"
+    done = subprocess.run([tool, "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ctoffload.service" not in done.stderr

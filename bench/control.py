@@ -1,0 +1,45 @@
+"""How fast a running engine answers: a million connections, threads, the real socket, the real command."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from bench import Row
+
+LIMIT_S = 600
+ANSWER_BAR_MS = 50.0
+DUMP_BAR = 300_000.0
+RATIO_BAR = 0.97
+
+
+def quartiles(figures: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(figures, n=4)
+    return low, middle, high
+
+
+def rows() -> Iterable[Row]:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench._control"], capture_output=True, text=True, check=True, timeout=LIMIT_S
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    on, off = found["packet_ns"]["on"], found["packet_ns"]["off"]
+    low, ratio, high = quartiles([o / n for n, o in zip(on, off, strict=True)])
+    yield Row(
+        "packet rate, offload on and nothing to offload, of off", "x", ratio, RATIO_BAR, False,
+        statistics.median(off), 0.0, "ns a packet with offload off", low, high,
+    )  # fmt: skip
+    slowest = max(found["answers_ms"], key=found["answers_ms"].get)
+    longest = found["answers_ms"][slowest]
+    yield Row(
+        f"longest answer at 1M connections ({slowest})", "ms", longest, ANSWER_BAR_MS, True,
+        found["answers_ms"]["count"], 0.0, "ms of count", min(found["answers_ms"].values()), longest,
+    )  # fmt: skip
+    low, lines, high = quartiles(found["dump"]["ours"])
+    yield Row(
+        f"dump of 1M connections, {found['grown_mb']:.0f} MB more meanwhile", "lines/s", lines, DUMP_BAR, False,
+        statistics.median(found["dump"]["control"]), 0.0, "lines/s read by Python", low, high,
+    )  # fmt: skip
