@@ -22,6 +22,7 @@ test: build             ## every test that ends within minutes
 	@$(BIN)/pytest
 
 test-all: export CTOFFLOAD_EXPLORE = 1
+test-all: export CTOFFLOAD_SOAK_S = 600
 test-all: export CTOFFLOAD_ALL = 1
 test-all: $(STAMPS)/packages-all $(STAMPS)/lab test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
 
