@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,18 @@ class Capturing:
         self.lab = lab
         command = [PROGRAM, "--socket", str(serving.servers[0].path), "capture", *words]
         self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
-        while not serving.call(lambda: lab.engine.loops[0].is_tapped):
-            assert self.process.poll() is None, self.process.stderr.read()
+        self.serving = serving
+        self.wait_for_tap(there=True)
+
+    def wait_for_tap(self, *, there: bool) -> None:
+        while self.serving.call(lambda: self.lab.engine.loops[0].is_tapped) is not there:
+            assert not there or self.process.poll() is None, self.process.stderr.read()
 
     def end(self) -> str:
         """What it says at its end."""
         self.out, said = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, said
+        self.wait_for_tap(there=False)
         return said.decode()
 
 
@@ -79,8 +85,6 @@ def test_it_ends_by_time_and_by_interrupt_and_the_file_is_whole(lab, serving, tm
     timed = Capturing(lab, serving, str(tmp_path / "a"), "--seconds", "0.3")
     assert timed.end().startswith("0 packets")
     assert tshark(tmp_path / "a", "frame.number") == []
-    while serving.call(lambda: lab.engine.loops[0].is_tapped):
-        pass
     interrupted = Capturing(lab, serving, str(tmp_path / "b"))
     lab.udp(answered=False)
     while b"ct_state=new" not in (tmp_path / "b").read_bytes():
@@ -117,6 +121,38 @@ def test_packets_of_all_loops_are_in_one_file(make_lab, tmp_path):
     ports = {row[0] for row in tshark(tmp_path / "two", "udp.srcport")}
     assert ports == {str(row["src_port"]) for row in lab.engine.conntrack.connections()}
     serving.close()
+
+
+def test_a_running_engine_is_captured_between_its_turns(lab, serving, tmp_path):
+    """Taps come and go while a thread runs the loop; every packet is in the file or counted."""
+    frames = [
+        bytes(scapy.Ether() / scapy.IP(dst="198.51.100.2") / scapy.UDP(sport=n + 1, dport=9) / f"{n:05}".encode())
+        for n in range(640)
+    ]
+    lab.engine.start()
+    try:
+        for _ in range(3):
+            capturing = Capturing(lab, serving, str(tmp_path / "running"))
+            before = lab.engine.packets().host_rx
+            for first in range(0, len(frames), 32):
+                lab.nics[A].wire_send(Packets.of(frames[first : first + 32]))
+                until = before + first + 32
+                while lab.engine.packets().host_rx < until:
+                    pass
+                lab.nics[1 - A].wire_receive()
+            while comments_in(tmp_path / "running") < len(frames):
+                assert capturing.process.poll() is None
+            capturing.process.send_signal(2)
+            assert capturing.end() == "640 packets have been captured, 0 were dropped\n"
+    finally:
+        lab.engine.stop()
+        lab.now_ms = time.monotonic_ns() // 1_000_000
+    assert len(tshark(tmp_path / "running", "frame.number")) == len(frames)
+
+
+def comments_in(path: Path) -> int:
+    """How many comments are in a file that is still written."""
+    return path.read_bytes().count(b"ct_state=")
 
 
 def test_one_capture_at_a_time_and_a_client_that_is_gone_frees_it(lab, serving):
