@@ -346,6 +346,15 @@ def test_a_list_holds_as_many_as_a_datagram_can_have(tracker: FragmentTracker) -
     assert set(tracker.words(*frames)) == {"held"}
 
 
+def test_a_datagram_of_many_small_last_fragments_is_bounded_in_either_family(tracker: FragmentTracker) -> None:
+    """Each of them is compared with all the others."""
+    tracker.ct.set_fragments(4, max_held=5000)
+    bounds = {v4: -(-(65535 - 60) // (1200 - 60)), v6: -(-(65535 - 48) // (1280 - 48))}
+    for make, bound in bounds.items():
+        words = tracker.words(*(make(bytes(8), 16 * i, False) for i in range(1, 200)))
+        assert words == ["held"] * bound + ["inv|trk"] * (199 - bound)
+
+
 def test_only_ovs_tracks_a_first_fragment_of_another_protocol_that_was_not_taken() -> None:
     for compat, word in ((True, "new|trk"), (False, "inv|trk")):
         tracker = FragmentTracker(ovs_compat=compat)

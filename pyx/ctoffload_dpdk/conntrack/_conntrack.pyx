@@ -164,7 +164,7 @@ cdef void ct_attach(Shard *shard, OffloadShard *offload) noexcept nogil:
 
 cdef bint ct_hold_fragments(Shard *shard) noexcept nogil:
     if shard.fragments == NULL:
-        shard.fragments = fragments_new()
+        shard.fragments = fragments_new(&shard.seed)
     return shard.fragments != NULL
 
 

@@ -1,6 +1,7 @@
 # Fragments of IP datagrams: held until the datagram is whole, judged as one packet, let go as they came.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.conntrack._key cimport Seed
 from ctoffload_dpdk.conntrack._packet cimport Action, Packet, Verdict
 from ctoffload_dpdk.conntrack._state cimport Shard
 
@@ -68,6 +69,7 @@ cdef struct Fragments:
     Held held[MAX_HELD]
     Datagram datagrams[MAX_HELD]
     uint32_t chains[N_CHAINS]
+    Seed seed
     uint32_t free_held
     uint32_t free_datagram
     uint32_t oldest          # of those that are not complete
@@ -104,7 +106,7 @@ cdef enum:
 # Whether a fragment is among those that are asked for; `which` is the asker's.
 ctypedef bint (*Matches)(uint64_t token, const void *which) noexcept nogil
 
-cdef Fragments *fragments_new() noexcept nogil
+cdef Fragments *fragments_new(const Seed *seed) noexcept nogil
 cdef void fragments_free(Fragments *fragments) noexcept nogil
 # Drops at most so many datagrams whose time is up; writes a line for each fragment.
 cdef uint32_t fragments_expire(Fragments *fragments, int64_t now_ms, uint32_t at_most, uint32_t index,

@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ctoffload_dpdk.conntrack._burst cimport burst
 from ctoffload_dpdk.conntrack._checksum cimport adjust, load16, load32, replace, sum_bytes, sum_is_good
 from ctoffload_dpdk.conntrack._group cimport WHOLE_TOKEN
-from ctoffload_dpdk.conntrack._key cimport fold
+from ctoffload_dpdk.conntrack._key cimport Seed, hash_v6
 from ctoffload_dpdk.conntrack._packet cimport (
     CS_INVALID, CS_TRACKED, PKT_L3_BAD, PKT_L3_GOOD, PKT_WHOLE, REFUSED_FRAGMENT, REFUSED_NOT, Action, Packet, Verdict,
 )
@@ -54,11 +54,12 @@ cdef struct Piece:
 
 # --- pools -----------------------------------------------------------------------------------------------------------
 
-cdef Fragments *fragments_new() noexcept nogil:
+cdef Fragments *fragments_new(const Seed *seed) noexcept nogil:
     cdef Fragments *fragments = <Fragments *> calloc(1, sizeof(Fragments))
     cdef uint32_t i
     if fragments == NULL:
         return NULL
+    fragments.seed = seed[0]
     for i in range(MAX_HELD):
         fragments.held[i].next = i + 2 if i + 1 < MAX_HELD else 0
         fragments.datagrams[i].chain = i + 2 if i + 1 < MAX_HELD else 0
@@ -96,11 +97,14 @@ cdef uint32_t *chain_of(Fragments *fragments, uint32_t hash) noexcept nogil:
     return &fragments.chains[hash % N_CHAINS]
 
 
-cdef uint32_t hash_of(const DatagramKey *key) noexcept nogil:
-    cdef uint64_t words[2]
-    memcpy(words, key.src, 8)
-    memcpy(words + 1, key.dst, 8)
-    return <uint32_t> fold(words[0] ^ <uint64_t> key.id << 32 ^ 0x9e3779b97f4a7c15U, words[1] ^ key.id)
+# Seeded like that of connections: nobody outside can choose identifiers that all meet in one chain.
+cdef uint32_t hash_of(const Fragments *fragments, const DatagramKey *key) noexcept nogil:
+    cdef uint64_t src[2]
+    cdef uint64_t dst[2]
+    cdef uint64_t tail = key.id | <uint64_t> key.zone << 32 | <uint64_t> key.proto << 48
+    memcpy(src, key.src, 16)
+    memcpy(dst, key.dst, 16)
+    return hash_v6(src[0], src[1], dst[0], dst[1], tail, &fragments.seed)
 
 
 cdef uint32_t datagram_find(Fragments *fragments, const DatagramKey *key, uint32_t hash) noexcept nogil:
@@ -292,12 +296,13 @@ cdef bint overlaps(const Fragments *fragments, const Datagram *datagram, const P
     return False
 
 
-cdef bint is_full(const Fragments *fragments, const Datagram *datagram, int which) noexcept nogil:
-    cdef uint32_t room
-    if which == V6:
+# As many fragments as a datagram can have; OVS bounds those of IPv6 by its bytes alone, and looks at each of them for overlaps.
+cdef bint is_full(const Fragments *fragments, const Datagram *datagram, int which, bint ovs_compat) noexcept nogil:
+    cdef uint32_t header = MAX_IPV4_HEADER if which == V4 else IPV6_HEADER + FRAGMENT_HEADER
+    cdef uint32_t room = fragments.min_size[which] - header
+    if which == V6 and ovs_compat:
         return datagram.n >= MAX_DATAGRAM
-    room = fragments.min_size[V4] - MAX_IPV4_HEADER
-    return datagram.n >= (MAX_DATAGRAM - MAX_IPV4_HEADER + room - 1) // room
+    return datagram.n >= (MAX_DATAGRAM - header + room - 1) // room
 
 
 # Keeps the frame or a copy of it, in order of offset; False without memory.
@@ -426,9 +431,9 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
         return TAKEN_NOT
     if ovs_compat and fragments.n_held >= fragments.max_held:
         return refuse(fragments, &piece)
-    hash = hash_of(&piece.key)
+    hash = hash_of(fragments, &piece.key)
     at = datagram_find(fragments, &piece.key, hash)
-    if at and (fragments.datagrams[at - 1].state != LIST_INCOMPLETE or is_full(fragments, &fragments.datagrams[at - 1], piece.which)):
+    if at and (fragments.datagrams[at - 1].state != LIST_INCOMPLETE or is_full(fragments, &fragments.datagrams[at - 1], piece.which, ovs_compat)):
         return TAKEN_NOT
     if at and overlaps(fragments, &fragments.datagrams[at - 1], &piece, ovs_compat):
         fragments.counters[piece.which].overlapped += 1

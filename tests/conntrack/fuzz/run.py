@@ -78,8 +78,8 @@ def main() -> int:
     packages = [str(BUILD), *(path for path in sys.path if path.endswith("site-packages"))]
     # Python and numpy free little at exit; the engine's own memory is what is looked at
     environment = os.environ | {"PYTHONPATH": ":".join(packages), "ASAN_OPTIONS": "detect_leaks=0"}
-    words = f"-dict={HERE / 'words.dict'}"
-    return subprocess.run([str(driver), str(corpus), words, *sys.argv[1:]], env=environment, check=False).returncode
+    words = [f"-dict={HERE / 'words.dict'}", f"-artifact_prefix={BUILD}/"]
+    return subprocess.run([str(driver), str(corpus), *words, *sys.argv[1:]], env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
