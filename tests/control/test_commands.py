@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -257,3 +259,11 @@ def test_rules_and_capabilities_of_a_running_engine(lab, system):
     assert [port["name"] for port in report["ports"]] == ["net_nicsim0", "net_nicsim1"]
     assert any(one["has"] for one in report["ports"][0]["capabilities"])
     assert json.dumps(report)
+
+
+def test_every_command_is_on_the_page_of_the_socket():
+    page = (Path(__file__).resolve().parents[2] / "docs/control-socket.md").read_text()
+    named = set(
+        re.findall(r"`([a-z]+)`", "".join(line.split("|")[1] for line in page.splitlines() if line[:3] == "| `"))
+    )
+    assert set(commands.COMMANDS) <= named
