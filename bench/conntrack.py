@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import Paired, Row, paired
-from ctoffload_dpdk.conntrack import Conntrack
+from ctoffload_dpdk.conntrack import Conntrack, Nat
 from ctoffload_dpdk.conntrack._bench import Frames, Plain
 
 MILLION = 1_000_000
@@ -119,8 +119,31 @@ def size_rows(frames: Frames) -> Iterable[Row]:
     )
 
 
+def translated_rows() -> Iterable[Row]:
+    """Memory of translated connections, as a slope as well; each has a second entry in the index."""
+    frames = Frames(POOL)
+    nat = Nat.parse("src=198.51.100.1-198.51.100.64:1024-65535")
+    with Conntrack(2 * MILLION, now_ms=0) as conntrack:
+        translate(conntrack, frames, nat, 0, MILLION // 2)
+        before = resident_bytes()
+        translate(conntrack, frames, nat, MILLION // 2, 3 * MILLION // 2)
+        slope = (resident_bytes() - before) / MILLION
+        if conntrack.count != 3 * MILLION // 2:
+            raise AssertionError(f"{conntrack.count} connections were made")
+    yield Row("memory per translated connection", "bytes", slope, 256, True, 0, 0, "none", slope, slope)
+
+
+def translate(conntrack: Conntrack, frames: Frames, nat: Nat, first: int, last: int) -> None:
+    """Inserts connections first to last - 1, translated."""
+    for start in range(first, last, POOL):
+        n = min(POOL, last - start)
+        frames.fill(np.arange(start, start + n, dtype=np.uint32))
+        frames.run(conntrack, n, now_ms=0, nat=nat)
+
+
 def rows() -> Iterable[Row]:
     yield from hot_rows()
+    yield from translated_rows()
     frames = Frames(POOL)
     yield from random_rows(frames)
     yield from insert_rows(frames)

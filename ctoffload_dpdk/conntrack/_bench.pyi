@@ -2,6 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.conntrack._conntrack import Conntrack
+from ctoffload_dpdk.conntrack.nat import Nat
 
 class Frames:
     n: int
@@ -16,6 +17,7 @@ class Frames:
         good: bool = True,
         port: int = ...,
         port_generation: int = 0,
+        nat: Nat | None = None,
     ) -> int: ...
 
 class Plain:

@@ -5,9 +5,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
+from ctoffload_dpdk.conntrack.nat import Nat
+
 from ctoffload_dpdk.conntrack._checksum cimport sum_bytes, sum_pseudo
+from ctoffload_dpdk.conntrack._action cimport make_nat
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, ct_burst
-from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, Packet, Verdict
+from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, NatAction, Packet, Verdict
 from ctoffload_dpdk.conntrack._state cimport BURST, Area
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
@@ -136,8 +139,12 @@ cdef class Frames:
                 put_frame(self.base + <uint64_t> i * STRIDE, numbers[i], back)
 
     def run(self, Conntrack conntrack, n: int, *, now_ms: int, good: bool = True, port: int = CT_OFFLOAD_NO_PORT,
-            port_generation: int = 0) -> int:
-        """Sends n frames through the tracker in bursts of 32, round the pool; returns nanoseconds."""
+            port_generation: int = 0, nat: Nat | None = None) -> int:
+        """Sends n frames through the tracker in bursts of 32, round the pool; returns nanoseconds.
+
+        nat: new connections are translated so, and their frames in place.
+        """
+        cdef NatAction translation
         cdef Packet[BURST] packets
         cdef Verdict[BURST] verdicts
         cdef Action action
@@ -148,6 +155,9 @@ cdef class Frames:
         cdef int64_t start
         memset(&action, 0, sizeof(action))
         action.commit = True
+        if nat is not None:
+            translation = make_nat(nat)
+            action.nat = &translation
         memset(packets, 0, sizeof(packets))
         for i in range(BURST):
             packets[i].length = FRAME - 4

@@ -182,6 +182,8 @@ cdef void shard_close(Shard *shard) noexcept nogil:
     fragments_free(<Fragments *> shard.fragments)
     if shard.group == NULL:
         expectations_free(shard.expectations)
+    elif (<Group *> shard.group).shards[shard.number] == shard:
+        (<Group *> shard.group).shards[shard.number] = NULL
     free(shard.ports)
     free(shard.events.ring)
     free(shard)

@@ -158,6 +158,8 @@ cdef void stub_remove(Shard *shard, uint32_t slot) noexcept nogil:
 cdef void stub_give_back(Group *group, uint32_t owner, uint32_t slot) noexcept nogil:
     cdef Shard *shard = group.shards[owner]
     cdef uint32_t first
+    if shard == NULL:
+        return                           # closed, and its stubs with it
     while True:
         first = shared_get(&shard.returned)
         shard.nats[slot].stub = first
