@@ -2,6 +2,7 @@
 #include <Python.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void (*fuzz_one)(const uint8_t *, size_t);
 
@@ -17,7 +18,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     address = module ? PyObject_CallMethod(module, "prepare", NULL) : NULL;
     if (!address) {
         PyErr_Print();
-        return 1;
+        exit(1); /* what this function returns is not looked at */
     }
     fuzz_one = (void (*)(const uint8_t *, size_t)) PyLong_AsVoidPtr(address);
     return 0;
