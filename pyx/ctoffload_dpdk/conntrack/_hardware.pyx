@@ -20,7 +20,7 @@ from ctoffload_dpdk.conntrack._state cimport (
     WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, Port, generation_of,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport longest_timeout_ms, timeout_ms
-from ctoffload_dpdk.conntrack._tuple cimport Tuple
+from ctoffload_dpdk.conntrack._tuple cimport Tuple, told_ports
 from ctoffload_dpdk.conntrack._wheel cimport list_remove, wheel_put
 from ctoffload_dpdk.conntrack._window cimport restore_timeout
 from ctoffload_dpdk.offload._shard cimport (
@@ -378,12 +378,9 @@ cdef void fill_tuple(const Shard *shard, uint32_t slot, bint reply, ct_offload_t
     conn_tuple(shard, slot, reply, &ends)
     memcpy(out.src, ends.src, 16)
     memcpy(out.dst, ends.dst, 16)
-    if is_icmp(&shard.conns[slot].key):
-        out.src_port = swap16(ends.icmp_id)
-        out.dst_port = swap16(<uint16_t> (ends.src_port << 8))
-    else:
-        out.src_port = swap16(ends.src_port)
-        out.dst_port = swap16(ends.dst_port)
+    told_ports(&ends, is_icmp(&shard.conns[slot].key), &out.src_port, &out.dst_port)
+    out.src_port = swap16(out.src_port)
+    out.dst_port = swap16(out.dst_port)
 
 
 # Both tuples of a connection that is not translated and has ports: its key, either way round.

@@ -16,7 +16,7 @@ from ctoffload_dpdk.conntrack._state cimport (
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
 from ctoffload_dpdk.conntrack._timeouts cimport policy_index
-from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
+from ctoffload_dpdk.conntrack._tuple cimport Tuple, told_ports, tuple_of_key
 from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
     WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_errno, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
@@ -208,8 +208,7 @@ cdef void put_tuple(const Key *key, bint swapped, RecordTuple *out) noexcept nog
     tuple_of_key(key, swapped, &ends)
     memcpy(out.src, ends.src, size)
     memcpy(out.dst, ends.dst, size)
-    out.src_port = ends.icmp_id if is_icmp(key) else ends.src_port
-    out.dst_port = <uint16_t> (ends.src_port << 8) if is_icmp(key) else ends.dst_port
+    told_ports(&ends, is_icmp(key), &out.src_port, &out.dst_port)
 
 
 cdef void put_ends(const Shard *shard, uint32_t slot, Record *record) noexcept nogil:
