@@ -99,12 +99,13 @@ def indented(rows: bytes) -> bytes:
 @click.option("--format", "form", type=click.Choice(["ovs", "conntrack"]), default="ovs", help="Of the lines.")
 @click.option("--more", is_flag=True, help="Both peers' states and window scales, as -m of ovs-appctl.")
 @click.option("--statistics", is_flag=True, help="What is left of the timeout, as -s of ovs-appctl.")
+@click.option("--fresh", is_flag=True, help="Ask the NIC first; else its packets are those it told of last.")
 @with_options(FILTERS)
 @output_options
 @pass_output
-def dump(output: Output, /, form: str, more: bool, statistics: bool, **filters: Any) -> None:
+def dump(output: Output, /, *, form: str, more: bool, statistics: bool, fresh: bool, **filters: Any) -> None:
     """List connections, each with its offload state and the reason."""
-    given = filters | {"format": form, "more": more, "statistics": statistics}
+    given = filters | {"format": form, "more": more, "statistics": statistics, "fresh": fresh}
     found = pass_rows(output, "dump", given, "connections")
     if not output.json:
         click.echo(f"{found} connections have been shown", err=True)

@@ -28,12 +28,14 @@ class Part:
     """A piece of a long answer, worth one write.
 
     n: how many rows it holds; 0: so much of the table was looked at and nothing fitted. rows: JSON objects, joined by
-    commas; text: finished lines, each with its newline. One of the two is used.
+    commas; text: finished lines, each with its newline. One of the two is used. waits: nothing is to be done for a few
+    milliseconds.
     """
 
     n: int = 0
     rows: bytes = b""
     text: str = ""
+    waits: bool = False
 
 
 def rows_part(rows: Iterable[Mapping[str, Any]]) -> Part:

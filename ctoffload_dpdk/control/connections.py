@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from ctoffload_dpdk.control.system import System
 from ctoffload_dpdk.engine import conntrack_text, explain, json_rows, ovs_text
 
 Rows = NDArray[np.void]
+
+IN_HARDWARE = 2
+# How long an answer of the NIC is waited for.
+ANSWERS_S = 0.03
 
 FORMATS = ("ovs", "conntrack", "json")
 FORMAT = Parameter(
@@ -34,10 +39,32 @@ def part_of(rows: Rows, form: str, *, more: bool = False, statistics: bool = Fal
     return Part(len(rows), text=ovs_text(rows, more=more, statistics=statistics))
 
 
-def dump(system: System, format: str = "ovs", more: bool = False, statistics: bool = False, **filters: Any) -> Parts:
+def dump(
+    system: System,
+    *,
+    format: str = "ovs",
+    more: bool = False,
+    statistics: bool = False,
+    fresh: bool = False,
+    **filters: Any,
+) -> Parts:
     """The connections that fit."""
-    for rows in system.slices(Filter.of(**filters)):
+    wanted = Filter.of(**filters)
+    if fresh:
+        asked = 0
+        for rows in system.slices(wanted):
+            asked += system.ask(rows[rows["offload"] == IN_HARDWARE])
+            yield Part()
+        yield from wait_for_answers(asked)
+    for rows in system.slices(wanted):
         yield part_of(rows, format, more=more, statistics=statistics)
+
+
+def wait_for_answers(asked: int) -> Parts:
+    """Some milliseconds, where the NIC was asked something."""
+    until = time.monotonic() + (ANSWERS_S if asked else 0)
+    while time.monotonic() < until:
+        yield Part(waits=True)
 
 
 def count(system: System, **filters: Any) -> Steps:
@@ -102,8 +129,10 @@ def number_of(text: str) -> int:
 
 
 def get(system: System, format: str = "json", **which: Any) -> Parts:
-    """One connection."""
-    return iter([part_of(one(system, **which), format)])
+    """One connection, with what the NIC carried until now."""
+    found = one(system, **which)
+    yield from wait_for_answers(system.ask(found[found["offload"] == IN_HARDWARE]))
+    yield part_of(one(system, **which), format)
 
 
 def delete(system: System, **which: Any) -> Document:
@@ -138,6 +167,7 @@ CONNECTION_COMMANDS = (
             FORMAT,
             Parameter("more", bool, "as -m of ovs-appctl: both peers' states, window scales, ids"),
             Parameter("statistics", bool, "as -s of ovs-appctl: what is left of the timeout"),
+            Parameter("fresh", bool, "ask the NIC first; else packets and bytes are those it told of last"),
             *FILTER_PARAMETERS,
         ),
         "a slice of the table at a time: what comes and goes meanwhile is in or not",

@@ -26,6 +26,8 @@ LOGGER = logging.getLogger("ctoffload.control")
 
 # How often a stream looks whether something happened.
 STREAM_LOOK_S = 0.02
+# How long a command that waits for the NIC is left alone.
+WAIT_S = 0.005
 # What may wait in the buffer of one client before its command waits as well.
 HIGH_WATER_BYTES = 256 * 1024
 
@@ -203,7 +205,8 @@ class Client:
                 if isinstance(part, Part) and (part.rows or part.text):
                     n += part.n
                     await self.write(part_line(request.id, part))
-                await asyncio.sleep(STREAM_LOOK_S if is_stream else 0)
+                waits = isinstance(part, Part) and part.waits
+                await asyncio.sleep(STREAM_LOOK_S if is_stream else WAIT_S if waits else 0)
                 if self.writer.is_closing() or (is_stream and self.reader.at_eof()):
                     raise ConnectionResetError
 

@@ -20,8 +20,8 @@ Rows = NDArray[np.void]
 
 # Slots of the table that are looked at between two turns of a loop: about 0.1 ms, so that no loop stalls.
 SLICE = 1024
-# Connections that are ended between two turns.
-ENDED_AT_ONCE = 256
+# Connections that are ended, or asked about, between two turns.
+AT_ONCE = 256
 
 
 class Configured(Protocol):
@@ -108,14 +108,30 @@ class System:
                 return tracker.find_id(conn_id)
         return np.zeros(0, self.trackers()[0].find_id(0).dtype)
 
+    def ask(self, rows: Rows) -> int:
+        """Asks the NIC about these connections: what it carried is in the rows read some milliseconds later.
+
+        Returns how many were asked about. Questions outstanding at once are bounded by ct-offload-query-budget.
+        """
+        asked = 0
+        for tracker, ids in self._ids(rows):
+            with tracker.held():
+                asked += tracker.ask(ids)
+        return asked
+
+    def _ids(self, rows: Rows) -> Iterator[tuple[Conntrack, NDArray[np.uint64]]]:
+        """The ids of these rows, by tracker, so many at a time that no loop stalls."""
+        for tracker in self.trackers():
+            ids = rows["conn_id"][rows["conn_id"] >> np.uint64(56) == tracker.shard_number]
+            for start in range(0, len(ids), AT_ONCE):
+                yield tracker, ids[start : start + AT_ONCE]
+
     def end(self, rows: Rows) -> int:
         """Ends these connections, as rows of a dump; returns how many were still there."""
         ended = 0
-        for tracker in self.trackers():
-            ids = rows["conn_id"][rows["conn_id"] >> np.uint64(56) == tracker.shard_number]
-            for start in range(0, len(ids), ENDED_AT_ONCE):
-                with tracker.held():
-                    ended += tracker.flush_ids(ids[start : start + ENDED_AT_ONCE])
+        for tracker, ids in self._ids(rows):
+            with tracker.held():
+                ended += tracker.flush_ids(ids)
         return ended
 
     def listen(self) -> Listener:

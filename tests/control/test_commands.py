@@ -267,3 +267,21 @@ def test_every_command_is_on_the_page_of_the_socket():
         re.findall(r"`([a-z]+)`", "".join(line.split("|")[1] for line in page.splitlines() if line[:3] == "| `"))
     )
     assert set(commands.COMMANDS) <= named
+
+
+def test_a_fresh_dump_and_get_know_what_the_nic_carried_until_now(lab, system):
+    conn = lab.tcp(sport=40_001)
+    for _ in range(5):
+        conn.send(0, "A", b"x" * 100)
+    assert rows(system)[0]["orig"]["packets"] == 2
+
+    def told(name, given):
+        found = []
+        for part in commands.begin(system, name, given):
+            lab.engine.settle(lab.now_ms)
+            found += json.loads(b"[" + part.rows + b"]")
+        return found[0]["orig"]["packets"]
+
+    assert told("dump", {"format": "json", "fresh": True}) == 2 + 5
+    conn.send(0, "A", b"x" * 100)
+    assert told("get", {"id": rows(system)[0]["id"]}) == 2 + 5 + 1
