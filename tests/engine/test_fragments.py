@@ -20,7 +20,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 from story import MACS, A, B
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import ClosedError, UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.conntrack import Nat
 from ctoffload_dpdk.demo.lab import PORTS
@@ -361,6 +361,8 @@ def test_an_engine_that_is_closed_gives_every_buffer_back(make_lab: Any) -> None
     lab.engine.drain(lab.now_ms)
     lab.engine.close()
     assert lab.mempool.n_in_use == 0
+    with pytest.raises(ClosedError):
+        lab.engine.loops[0].run_once(lab.now_ms)
     lab.close()
 
 

@@ -6,7 +6,7 @@ from libc.string cimport memset
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import ClosedError, UsageError
 from ctoffload_dpdk.conntrack import Nat
 from ctoffload_dpdk.settings import HelperRule
 
@@ -365,13 +365,18 @@ cdef class Loop:
             if self.ends[i].peer == index:
                 self.ends[i].peer = -1
         self.ends[index].up = False
-        self.let_go(fragments_drop(self.fragments, came_by, &self.ends[index].ethdev, self.lines), self.shard.now_ms)
+        if self.fragments != NULL:
+            self.let_go(
+                fragments_drop(self.fragments, came_by, &self.ends[index].ethdev, self.lines), self.shard.now_ms
+            )
 
     def run_once(self, now_ms: int) -> int:
         """One turn: a burst from each port, a turn of the layer, a slice of expiry.
 
-        Returns how much was done: packets received, and notices the layer gave.
+        Returns how much was done: packets received, and notices the layer gave. Raises ClosedError after `close`.
         """
+        if self.fragments == NULL:
+            raise ClosedError("the loop was closed", op="run_once")
         cdef int64_t now = now_ms
         cdef uint32_t done = 0
         with nogil:
