@@ -70,11 +70,11 @@ def notes(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def number(value: float) -> str:
-    """1234567 as 1.23 M, 950 as 950, 0.5 as 0.5."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g} {letter}"
-    return f"{value:.3g}" if value != int(value) else str(int(value))
+    """1234567 as 1.23 M, 12345 as 12.3 k, 1024 and 999.9 as whole numbers, 0.5 as 0.5."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(unit, 1e4):
+            return f"{value / unit:.3g} {letter}"
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def main() -> int:

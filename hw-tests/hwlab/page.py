@@ -130,7 +130,7 @@ def tests(found: dict[str, dict[str, Any]]) -> str:
         rows.append(f'<tr><th colspan="3">{escape(file)}</th></tr>')
         for test in group:
             name = test["name"].removeprefix("test_").replace("_", " ", test["name"].partition("[")[0].count("_"))
-            words = escape(name) + why(test)
+            words = escape(name.replace("[", " [")) + why(test)
             rows.append(
                 f'<tr><td class="{test["outcome"]}">{test["outcome"]}</td><td>{words}</td>'
                 f'<td class="n soft">{test["seconds"]:.1f} s</td></tr>'

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2] / "hw-tests")]
 
+from hwlab.compare import number  # noqa: E402
 from suite import passed, run, words  # noqa: E402 - needs the path above
 
 from ctoffload_dpdk.nicsim import NicsimError, driver_path  # noqa: E402
@@ -75,3 +76,11 @@ def test_the_real_driver_passes_what_needs_no_packet(steering: str, tmp_path: Pa
         pytest.skip(words(done).split("ERROR: ")[-1].splitlines()[0])
     assert passed(done) >= 28
     assert "the stand-in moves no packet" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5, "0.5"), (999.9, "1000"), (1024, "1024"), (12345, "12.3 k"), (1234567, "1.23 M"), (9876.5, "9876")],
+)
+def test_figures_are_written_as_people_read_them(value: float, text: str) -> None:
+    assert number(value) == text
