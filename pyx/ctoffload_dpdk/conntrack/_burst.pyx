@@ -41,7 +41,9 @@ cdef extern from * nogil:
 cdef enum:
     PROTO_TCP = 6
     SLICE = 64               # connections looked at between two looks at the clock
-    OFFERS = 4096            # slots looked at in one slice after a switching
+    # Slots looked at in one slice after a switching: as many as the layer has outstanding by default, so that what was
+    # looked at is still in the cache when it is served (107 -> 101 ns a rule above a plain loop).
+    OFFERS = 512
     RELEASES = 64            # ended connections looked at in one slice of expiry
 
 

@@ -417,9 +417,9 @@ cdef inline void fill_peer(const Conn *conn, int i, ct_offload_tcp_peer *peer) n
     peer.state = peer_state(conn, i)
 
 
+# As one word, as it is read soon after: two halves would be waited for.
 cdef inline void fill_port(const Port *port, ct_offload_port *out) noexcept nogil:
-    out.id = port.id
-    out.generation = port.generation
+    memcpy(out, port, sizeof(ct_offload_port))
 
 
 cdef bint fill_context(void *user, uint64_t conn_id, ct_offload_ctx *ctx) noexcept nogil:

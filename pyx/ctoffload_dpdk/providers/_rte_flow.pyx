@@ -123,6 +123,7 @@ cdef void submit(void *user, ct_offload_op *ops, size_t n_ops) noexcept nogil:
     cdef size_t i
     pthread_mutex_lock(&p.lock)
     p.is_on_worker = True
+    p.way.is_known = False
     for i in range(n_ops):
         if i + AHEAD < n_ops:
             fetch(p, &ops[i + AHEAD])

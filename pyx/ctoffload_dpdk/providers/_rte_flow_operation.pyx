@@ -1,7 +1,7 @@
 """The layer's operations on connections: accept, install, ask, remove."""
 from libc.errno cimport EINPROGRESS, EINVAL, ENODATA, ENODEV, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ETIMEDOUT
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
 
 from ctoffload_dpdk.dpdk.librte_eal cimport rte_errno
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_action_conntrack, rte_flow_action_handle, rte_flow_error
@@ -60,6 +60,7 @@ from ctoffload_dpdk.providers._rte_flow_state cimport (
     Entry,
     PlanCell,
     PortSlot,
+    Way,
     pthread_mutex_lock,
     pthread_mutex_unlock,
 )
@@ -111,8 +112,8 @@ cdef int failed_to(Provider *p, ct_offload_op *op, int error, const rte_flow_err
     return refuse(op, error, CT_OFFLOAD_REASON_PORT_DOWN if error == ENODEV else CT_OFFLOAD_REASON_INSERT_FAILED)
 
 
-cdef inline int place(Provider *p, Entry *entry, ct_offload_op *op, int direction, const PlanCell *plan,
-                      int family, int proto, int rewrites) noexcept nogil:
+cdef int place(Provider *p, Entry *entry, ct_offload_op *op, int direction, const PlanCell *plan,
+               int family, int proto, int rewrites) noexcept nogil:
     """Where one direction's rule goes: its group, shape and fate. 0 or the errno of a refusal."""
     cdef const ct_offload_ctx *ctx = op.ctx
     cdef uint16_t in_ethdev = entry.ethdev[direction], out_ethdev = entry.ethdev[1 - direction]
@@ -212,20 +213,52 @@ cdef int why_not(Provider *p, const Entry *entry, const PlanCell *plan, int prot
     return plan.reason if plan.reason else CT_OFFLOAD_REASON_NO_CAPABILITY
 
 
-cdef int plan_entry(Provider *p, Entry *entry, ct_offload_op *op) noexcept nogil:
-    """The plan for its ports, and with it shapes and fates."""
+cdef inline int plan_entry(Provider *p, Entry *entry, ct_offload_op *op) noexcept nogil:
+    """The plan for its ports, and with it shapes and fates: those of the connection before where it goes the same way."""
     cdef const ct_offload_ctx *ctx = op.ctx
-    cdef int family = family_index(ctx.eth_type), proto = proto_index(ctx.proto, ctx.eth_type)
+    cdef Way *way = &p.way
+    cdef int proto = proto_index(ctx.proto, ctx.eth_type), failed
+    cdef uint8_t forth = rewrites_of(proto, &ctx.tuple[0], &ctx.tuple[1])
+    cdef uint8_t back = rewrites_of(proto, &ctx.tuple[1], &ctx.tuple[0])
+    if (not way.is_known or memcmp(way.port, ctx.port, sizeof(way.port)) != 0 or way.zone != ctx.zone
+            or way.eth_type != ctx.eth_type or way.proto != ctx.proto or way.rewrites[0] != forth
+            or way.rewrites[1] != back or way.shard != CT_OFFLOAD_ID_SHARD(ctx.conn_id)):
+        way.is_known = False
+        way.rewrites[0], way.rewrites[1] = forth, back
+        failed = find_way(p, entry, op, proto)
+        if failed == 0:
+            keep_way(way, entry, ctx)
+        return failed
+    entry.shape[0], entry.shape[1] = way.shape[0], way.shape[1]
+    memcpy(entry.ethdev, way.ethdev, sizeof(entry.ethdev))
+    memcpy(entry.fate, way.fate, sizeof(entry.fate))
+    entry.source, entry.kind = way.source, way.kind
+    return 0
+
+
+cdef void keep_way(Way *way, const Entry *entry, const ct_offload_ctx *ctx) noexcept nogil:
+    memcpy(way.port, ctx.port, sizeof(way.port))
+    way.zone, way.eth_type, way.proto = ctx.zone, ctx.eth_type, ctx.proto
+    way.shard = <uint8_t> CT_OFFLOAD_ID_SHARD(ctx.conn_id)
+    way.shape[0], way.shape[1] = entry.shape[0], entry.shape[1]
+    memcpy(way.ethdev, entry.ethdev, sizeof(way.ethdev))
+    memcpy(way.fate, entry.fate, sizeof(way.fate))
+    way.source, way.kind = entry.source, entry.kind
+    way.is_known = True
+
+
+cdef int find_way(Provider *p, Entry *entry, ct_offload_op *op, int proto) noexcept nogil:
+    cdef const ct_offload_ctx *ctx = op.ctx
+    cdef const uint8_t *rewrites = p.way.rewrites
+    cdef int family = family_index(ctx.eth_type)
     cdef PortSlot *ports[2]
     cdef const PlanCell *plan
-    cdef int rewrites[2]
     cdef int direction, failed
     for direction in range(2):
         ports[direction] = port_of(p, &ctx.port[direction])
         if ports[direction] == NULL:
             return refuse(op, ENODEV, CT_OFFLOAD_REASON_NO_PORT)
         entry.ethdev[direction] = ethdev_of(p, ports[direction])
-        rewrites[direction] = rewrites_of(proto, &ctx.tuple[direction], &ctx.tuple[1 - direction])
     for direction in range(2):
         plan = plan_of(p, entry.ethdev[direction], entry.ethdev[1 - direction], proto, family,
                        (rewrites[0] | rewrites[1]) != 0)
@@ -326,6 +359,7 @@ cdef int operate(Provider *p, ct_offload_op *op) noexcept nogil:
         return op_add(p, op)
     if op.type == CT_OFFLOAD_OP_EST:
         return op_new(p, op) if op.ctx.flags & CT_OFFLOAD_F_NEW else op_est(p, op)
+    p.way.is_known = False
     if op.type == CT_OFFLOAD_OP_UPD:
         return op_upd(p, op)
     if op.type == CT_OFFLOAD_OP_DEL:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_action_handle, rte_flow_error
-from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host, ct_offload_tuple
+from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host, ct_offload_port, ct_offload_tuple
 from ctoffload_dpdk.providers._rte_flow_engine cimport EngineKind, RuleEngine
 from ctoffload_dpdk.providers._rte_flow_last_used cimport LastUsed
 from ctoffload_dpdk.providers._rte_flow_pipeline cimport GroupPool, Pipeline, ZoneMap
@@ -109,6 +109,23 @@ cdef struct Entry:
     int64_t due_ms           # not tried again before
     uint64_t to_the_line[7]  # the next one begins with a cache line
 
+# How a connection went, for the next ones of its batch: most of them go the same way. Within a batch no port, plan or
+# pipeline goes.
+cdef struct Way:
+    bint is_known
+    ct_offload_port port[2]
+    uint16_t zone
+    uint16_t eth_type
+    uint8_t proto
+    uint8_t shard
+    uint8_t rewrites[2]
+    # what was found
+    RuleShape *shape[2]
+    uint16_t ethdev[2]
+    uint16_t fate[2]
+    uint8_t source
+    uint8_t kind
+
 cdef struct Counts:
     uint64_t contexts_created
     uint64_t contexts_destroyed
@@ -133,6 +150,7 @@ cdef struct Provider:
     EngineSlot *engines
     GroupPool groups
     LastUsed watch
+    Way way
     Entry *entries
     void *told               # Told of _rte_flow_counted.pxd, by index; NULL until the first
     uint32_t n_told
