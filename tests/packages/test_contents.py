@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,12 @@ def test_a_wheel_holds_what_is_read_at_run_time(modules, in_git):
     data = {n for n in in_git if n.startswith("ctoffload_dpdk/") and not n.endswith((".py", ".pyi"))}
     assert "ctoffload_dpdk/demo/example.pcap" in data
     assert not data - modules
+
+
+def test_both_archives_hold_the_systemd_unit(sdist):
+    assert "systemd/ctoffload.service" in names_in(sdist)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    assert settings == {"lib/systemd/system": ["systemd/ctoffload.service"]}
 
 
 def test_a_wheel_holds_nothing_for_tests_alone(modules):

@@ -91,7 +91,9 @@ def test_types_are_found(programs, elsewhere):
 
 
 def test_it_can_be_taken_off_again(wheel, elsewhere):
-    """Nothing lies outside of the package and its metadata."""
+    """Nothing lies outside of the package and its metadata but the unit for systemd, which pip knows of."""
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
-    assert tops == {"ctoffload_dpdk", f"ctoffload_dpdk-{__version__}.dist-info"}
+        placed = [name for name in archive.namelist() if name.startswith(f"ctoffload_dpdk-{__version__}.data/")]
+    assert tops == {"ctoffload_dpdk", *(f"ctoffload_dpdk-{__version__}.{kind}" for kind in ("dist-info", "data"))}
+    assert [name.partition("/")[2] for name in placed] == ["data/lib/systemd/system/ctoffload.service"]
