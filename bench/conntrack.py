@@ -84,6 +84,21 @@ def random_rows(frames: Frames) -> Iterable[Row]:
                 lambda: plain.run(order) / POOL,
             )
             yield row(f"established packet, random of 1M, cold buffers, {words}", figures, 100, REFERENCE_RANDOM)
+        yield marked_row(conntrack, frames)
+
+
+def marked_row(conntrack: Conntrack, frames: Frames) -> Row:
+    """The mark of a rule says where to look first; the control is the same packets without it."""
+    hits = conntrack.counters().hint_hits
+    figures = paired(
+        lambda: frames.run(conntrack, RANDOM_PACKETS, now_ms=1, marked=True) / RANDOM_PACKETS,
+        lambda: frames.run(conntrack, RANDOM_PACKETS, now_ms=1) / RANDOM_PACKETS,
+    )
+    if conntrack.counters().hint_hits == hits:
+        raise AssertionError("no mark named its connection")
+    name = "established packet, random of 1M, cold buffers, with a mark"
+    return Row(name, "ns", figures.ours, figures.control, True, figures.control, figures.control,
+               "the same without marks", figures.low, figures.high)  # fmt: skip
 
 
 def insert_rows(frames: Frames) -> Iterable[Row]:

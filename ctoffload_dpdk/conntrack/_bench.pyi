@@ -18,6 +18,7 @@ class Frames:
         port: int = ...,
         port_generation: int = 0,
         nat: Nat | None = None,
+        marked: bool = ...,
     ) -> int: ...
 
 class Plain:

@@ -45,6 +45,8 @@ class Counters:
     windows_overtaken: int
     confirmed_rst: int
     made_liberal: int
+    hint_hits: int
+    hint_misses: int
     nic_packets: tuple[int, int]
     nic_bytes: tuple[int, int]
     refused: dict[str, int]

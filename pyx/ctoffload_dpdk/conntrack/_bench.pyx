@@ -117,17 +117,21 @@ cdef class Frames:
     """A pool of UDP frames, one per entry of a run of connection numbers."""
 
     cdef Area area
+    cdef Area hint_area
     cdef uint8_t *base
+    cdef uint32_t *hints         # the connection's slot, by frame
     cdef readonly uint32_t n
 
     def __cinit__(self, size: int):
-        if area_open(&self.area, <uint64_t> size * STRIDE):
+        if area_open(&self.area, <uint64_t> size * STRIDE) or area_open(&self.hint_area, <uint64_t> size * 4):
             raise MemoryError
+        self.hints = <uint32_t *> self.hint_area.base
         self.base = <uint8_t *> self.area.base
         self.n = size
 
     def __dealloc__(self):
         area_close(&self.area)
+        area_close(&self.hint_area)
 
     def fill(self, order, reply: bool = False) -> None:
         """Writes a frame of each connection of uint32[] order."""
@@ -137,12 +141,14 @@ cdef class Frames:
         with nogil:
             for i in range(min(self.n, <uint32_t> numbers.shape[0])):
                 put_frame(self.base + <uint64_t> i * STRIDE, numbers[i], back)
+                self.hints[i] = numbers[i] + 1      # the first connection has the first slot
 
     def run(self, Conntrack conntrack, n: int, *, now_ms: int, good: bool = True, port: int = CT_OFFLOAD_NO_PORT,
-            port_generation: int = 0, nat: Nat | None = None) -> int:
+            port_generation: int = 0, nat: Nat | None = None, marked: bool = False) -> int:
         """Sends n frames through the tracker in bursts of 32, round the pool; returns nanoseconds.
 
-        nat: new connections are translated so, and their frames in place.
+        nat: new connections are translated so, and their frames in place. marked: with the mark of their connection, where
+        that was inserted in the order of its number.
         """
         cdef NatAction translation
         cdef Packet[BURST] packets
@@ -153,6 +159,7 @@ cdef class Frames:
         cdef uint32_t i, size
         cdef int64_t now = now_ms
         cdef int64_t start
+        cdef bint hinted = marked
         memset(&action, 0, sizeof(action))
         action.commit = True
         if nat is not None:
@@ -170,6 +177,7 @@ cdef class Frames:
                 size = min(left, <uint32_t> BURST)
                 for i in range(size):
                     packets[i].data = self.base + <uint64_t> at * STRIDE
+                    packets[i].hint = self.hints[at] if hinted else 0
                     at += 1
                     if at == self.n:
                         at = 0

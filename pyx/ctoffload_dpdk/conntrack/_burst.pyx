@@ -82,14 +82,17 @@ cdef inline bint remember_port(Shard *shard, Conn *conn, const Packet *packet, b
 
 # --- look up ---------------------------------------------------------------------------------------------------------
 
-cdef inline void look_up(Shard *shard, const Parsed *parsed, uint32_t n, uint32_t *candidates) noexcept nogil:
+# Where a mark names the connection, its record is fetched at once and the index is not looked at: `find` compares the key.
+cdef inline void look_up(Shard *shard, const Packet *packets, const Parsed *parsed, uint32_t n, uint32_t *candidates) noexcept nogil:
     cdef uint32_t i
     for i in range(n):
-        if likely(not parsed[i].refusal, True):
+        candidates[i] = packets[i].hint if packets[i].hint < shard.slot_top else 0
+        if candidates[i]:
+            conn_prefetch(&shard.conns[candidates[i]])
+        elif likely(not parsed[i].refusal, True):
             prefetch(bucket_of(&shard.index, parsed[i].hash))
     for i in range(n):
-        candidates[i] = 0
-        if likely(not parsed[i].refusal, True):
+        if likely(not parsed[i].refusal and not candidates[i], True):
             candidates[i] = index_candidate(&shard.index, parsed[i].hash)
             if candidates[i]:
                 conn_prefetch(&shard.conns[candidates[i] & SLOT_MASK])
@@ -382,7 +385,7 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
     shard.now_ms = now_ms
     shard.counters.packets += n
     parse_burst(packets, n, &shard.seed, shard.ovs_compat, parsed)
-    look_up(shard, parsed, n, candidates)
+    look_up(shard, packets, parsed, n, candidates)
     for i in range(n):
         verdicts[i].conn_id = 0
         verdicts[i].mark = 0
@@ -396,6 +399,8 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
                 go_home(shard, &packets[i], &parsed[i], &verdicts[i])
                 continue
             entry = find(shard, &parsed[i], candidates[i], inserted)
+            if packets[i].hint:
+                shard.counters.hints[entry == packets[i].hint] += 1
             slot = judge(shard, &packets[i], &parsed[i], action, entry, now_ms, &verdicts[i], &reply)
             if not likely(verdicts[i].state != 0, True):
                 continue                 # handed over

@@ -102,7 +102,8 @@ class Counters:
     expected; not_expected, no_room: announcements that could not be kept, or not be rewritten; handed_over: packets given
     to other shards, counted in `packets` by the one that judges them; windows_read, _refused,
     _overtaken: windows taken from contexts of the NIC, those the connection cannot have, those a packet spoke against
-    (relearnt); confirmed_rst: by such a window; made_liberal: contexts replaced by ones that check no window; nic_packets,
+    (relearnt); confirmed_rst: by such a window; made_liberal: contexts replaced by ones that check no window; hint_hits,
+    hint_misses: packets whose mark named the connection they were of, or another; nic_packets,
     nic_bytes: told by providers, by direction, and in the connections' own.
     """
 
@@ -130,6 +131,8 @@ class Counters:
     windows_overtaken: int
     confirmed_rst: int
     made_liberal: int
+    hint_hits: int
+    hint_misses: int
     nic_packets: tuple[int, int]
     nic_bytes: tuple[int, int]
     refused: dict[str, int]
@@ -622,6 +625,8 @@ cdef class Conntrack:
             windows_read=shard.counters.windows_read, windows_refused=shard.counters.windows_refused,
             windows_overtaken=shard.counters.windows_overtaken, confirmed_rst=shard.counters.confirmed_rst,
             made_liberal=shard.counters.made_liberal,
+            hint_hits=shard.counters.hints[1],
+            hint_misses=shard.counters.hints[0],
             nic_packets=(shard.counters.nic_packets[0], shard.counters.nic_packets[1]),
             nic_bytes=(shard.counters.nic_bytes[0], shard.counters.nic_bytes[1]),
             refused={REFUSAL_NAMES[i]: shard.counters.refused[i] for i in range(1, N_REFUSALS)})

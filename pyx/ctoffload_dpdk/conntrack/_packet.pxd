@@ -55,6 +55,7 @@ cdef struct Packet:
     uint32_t port_generation
     uint32_t room            # bytes there are from data on; what is below length counts as length
     uint16_t zone
+    uint32_t hint            # slot of the connection that a rule's mark names; only where to look first; 0: none
     # What follows says nothing to a shard that is alone.
     uint16_t origin          # the caller's: where a packet that comes back by a ring belongs
     uint64_t token           # the caller's name of the packet

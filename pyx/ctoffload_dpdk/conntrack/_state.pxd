@@ -237,6 +237,7 @@ cdef struct Counters:
     uint64_t windows_refused     # of those read, that this connection cannot have
     uint64_t windows_overtaken   # the NIC had carried more since they were read: relearnt
     uint64_t confirmed_rst       # by a window that was read
+    uint64_t hints[2]            # packets whose mark named a connection: not theirs, theirs
     uint64_t made_liberal        # taken out, and in again with a context that does not check
     uint64_t nic_packets[2]      # told by providers, by direction
     uint64_t nic_bytes[2]

@@ -52,6 +52,7 @@ cdef class Burst:
         packet.port_generation = self.generation[at]
         packet.room = self.room[at]
         packet.zone = self.zone[at]
+        packet.hint = 0
         packet.origin = 0
         packet.token = FIRST_TOKEN + at
         packet.tried = packet.stub = packet.stub_home = packet.directive = 0

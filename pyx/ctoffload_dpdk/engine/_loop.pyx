@@ -50,6 +50,7 @@ from ctoffload_dpdk.conntrack._policy cimport Policy
 from ctoffload_dpdk.conntrack._gate cimport Gate, gate_enter, gate_leave, gate_pass
 from ctoffload_dpdk.dpdk.librte_ethdev cimport rte_eth_rx_burst, rte_eth_tx_burst
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
+    RTE_MBUF_F_RX_FDIR_ID,
     RTE_MBUF_F_RX_IP_CKSUM_BAD,
     RTE_MBUF_F_RX_IP_CKSUM_GOOD,
     RTE_MBUF_F_RX_IP_CKSUM_MASK,
@@ -146,6 +147,7 @@ cdef inline void fill(const End *end, rte_mbuf *mbuf, const uint16_t *tags, int 
     packet.port_generation = end.port_generation
     packet.room = mbuf.buf_len - mbuf.data_off
     packet.zone = <uint16_t> zone if zone != NO_ZONE else 0
+    packet.hint = mbuf.hash.fdir.hi if mbuf.ol_flags & RTE_MBUF_F_RX_FDIR_ID else 0
     packet.origin = end.index
     packet.token = <uint64_t> mbuf
     packet.tried = packet.stub = packet.stub_home = packet.directive = 0

@@ -9,6 +9,7 @@ from libc.string cimport memset, strncpy
 
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_query_count
 from ctoffload_dpdk.offload.libct_offload cimport (
+    CT_OFFLOAD_ID_SLOT,
     CT_OFFLOAD_OP_DEL,
     CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_R_BYPASS,
@@ -86,7 +87,8 @@ cdef void fill(Provider *p, Entry *entry, int direction) noexcept nogil:
     shape_match(shape, &entry.tuple[direction], &entry.tuple[1 - direction])
     shape.age.timeout = entry.age_s
     shape.age.context = <void *> <uintptr_t> number
-    shape.mark.id = number % MARKS
+    # Where software looks first; a slot is not used again before its removal was answered.
+    shape.mark.id = CT_OFFLOAD_ID_SLOT(entry.conn_id) if CT_OFFLOAD_ID_SLOT(entry.conn_id) < MARKS else 0
     if shape.kind.fate == FATE_PORT:
         shape.fate_port.port_id = entry.fate[direction]
     elif shape.kind.fate == FATE_JUMP:
