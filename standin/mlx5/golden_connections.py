@@ -6,6 +6,7 @@ python -m standin.mlx5.golden_connections --check    says what differs from them
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import product
 from pathlib import Path
@@ -35,7 +36,10 @@ def made_by(worker: Worker, names: Names, *args: object) -> list[str]:
     before = {rule.number for rule in worker.control.rules()}
     reason, refusal = worker.call("establish", *args)
     made = [rule for rule in worker.control.rules() if rule.number not in before]
-    lines = [line for rule in made for line in rule_text(rule, names)]
+    # Which slot a connection has, and with it which mark, depends on when the one before it was let go.
+    lines = [
+        re.sub("do tag value .*", "do tag of the connection", line) for rule in made for line in rule_text(rule, names)
+    ]
     if reason != "NONE":
         lines.append(f"    stays in software: {reason}{f', {refusal}' if refusal else ''}")
     left = worker.call("flush") - worker.call("pipeline")
