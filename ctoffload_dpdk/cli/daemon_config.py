@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 
-from ctoffload_dpdk.base.errors import CtoffloadError
+from ctoffload_dpdk.base.errors import CtoffloadError, SettingsError
 from ctoffload_dpdk.cli.daemon_ports import Ports
 from ctoffload_dpdk.cli.readiness import notify
 from ctoffload_dpdk.config import Watch
@@ -33,8 +33,15 @@ class LiveConfiguration:
         return self._apply() if self._watch.command(name, value, where) else ()
 
     def problems(self) -> Sequence[CtoffloadError]:
-        found = (self._refused, self._ports.unknown())
+        found = (self._refused, self._ports.unknown(), self._silence())
         return [*self._watch.problems(), *(error for error in found if error is not None)]
+
+    def _silence(self) -> SettingsError | None:
+        """What is wrong where the OVSDB cannot be reached."""
+        ovsdb = self._watch.ovsdb
+        if ovsdb is None or ovsdb.is_connected:
+            return None
+        return SettingsError(f"OVSDB: {ovsdb.state.partition(';')[0]}", hint="it connects again by itself")
 
     def reload(self) -> None:
         """Reads the file again, as SIGHUP asks for."""
@@ -46,11 +53,19 @@ class LiveConfiguration:
         notify("READY=1")
 
     def poll(self) -> None:
-        """Takes what OVSDB says."""
+        """Takes what OVSDB says, and says there what became of it."""
         if self._watch.poll():
             self._apply_or_say()
-        self._watch.acknowledge()
         self._say_problems()
+        if self._watch.ovsdb is not None:
+            self._watch.ovsdb.set_status(self._status())
+            self._watch.acknowledge()
+
+    def _status(self) -> str:
+        """This host in a line. It changes with the configuration alone: what each host writes, all hosts read."""
+        offload = str(self._engine.layer.enabled()).lower()
+        wrong = f" problems={len(self._said)}: {self._said[0]}" if self._said else ""
+        return f"hw-offload={offload} ports={','.join(self._ports.joined())}{wrong}"
 
     def _apply(self) -> Sequence[str]:
         """Hands what holds to the engine; returns what waits for the next start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import click
 from ctoffload_dpdk.cli.devices import Device, find_device
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output
 from ctoffload_dpdk.cli.settings_options import flags_given, setting_flags, source_options, tls_from
+
+# How long the start waits for an OVSDB's first answer, so that settings of the start can stand there.
+OVSDB_PATIENCE_S = 3.0
 
 
 @click.command()
@@ -63,7 +67,8 @@ def run(
         cores=cores_of(given["cores"]),
         extras=[serve_front_ends],
     )
-    account = Daemon(plan, watch_of(config_file, ovsdb, given)).run()
+    with contextlib.closing(watch_of(config_file, ovsdb, given)) as watch:
+        account = Daemon(plan, watch).run()
     if output.json:
         output.document(account.as_dict())
     else:
@@ -99,10 +104,15 @@ def cores_of(text: str) -> list[int]:
 
 
 def watch_of(config_file: Path | None, ovsdb: str | None, given: dict[str, Any]) -> Any:
-    """The configuration, followed."""
-    from ctoffload_dpdk.config import OvsdbSource, Watch  # noqa: PLC0415 - --help does without
+    """The configuration, followed. What the OVSDB says holds from the start, where it answers in time."""
+    from ctoffload_dpdk.cli.version import dpdk_version  # noqa: PLC0415 - --help does without
+    from ctoffload_dpdk.config import OvsdbOwner, OvsdbSource, Watch  # noqa: PLC0415
 
-    source = None
+    source = owner = None
     if ovsdb is not None:
-        source = OvsdbSource(ovsdb, tls=tls_from(given["private_key"], given["certificate"], given["ca_cert"]))
-    return Watch(file=config_file, flags=flags_given(given), ovsdb=source)
+        tls = tls_from(given["private_key"], given["certificate"], given["ca_cert"])
+        source = OvsdbSource(ovsdb, tls=tls)
+        owner = OvsdbOwner(ovsdb, f"DPDK {dpdk_version()}", tls=tls)
+    watch = Watch(file=config_file, flags=flags_given(given), ovsdb=source, owner=owner)
+    watch.wait(OVSDB_PATIENCE_S)
+    return watch

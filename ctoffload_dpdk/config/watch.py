@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 
 from ctoffload_dpdk.base.errors import SettingsError
@@ -40,6 +41,13 @@ class Watch:
             return False
         self._sources.set_ovsdb(self.ovsdb.given)
         return self._resolve()
+
+    def wait(self, timeout_s: float) -> None:
+        """Waits until the OVSDB was read for the first time, no longer than this."""
+        until = time.monotonic() + timeout_s
+        while self.ovsdb is not None and not self.ovsdb.was_read and time.monotonic() < until:
+            self.ovsdb.wait(50)
+            self.poll()
 
     def reload(self) -> bool:
         """Reads the file again. Returns whether `configuration` changed."""
