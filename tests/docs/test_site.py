@@ -61,6 +61,14 @@ def test_every_page_is_in_the_site():
     assert set(docs.rglob("*.md")) == reached, "name the page in a toctree of docs/*/index.md"
 
 
+def test_every_room_is_in_the_python_reference():
+    """But for those that are programs: the command line has a page of its own, the demo is one of its commands."""
+    rooms = {path.parent.name for path in (ROOT / "ctoffload_dpdk").glob("*/__init__.py")}
+    pages_of_rooms = "".join(page.read_text() for page in (ROOT / "docs" / "reference" / "api").glob("*.md"))
+    written = set(re.findall(r"automodule:: ctoffload_dpdk\.(\w+)", pages_of_rooms))
+    assert rooms - written == {"cli", "demo"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_site_is_made_without_a_warning(tmp_path):
