@@ -58,19 +58,27 @@ WAYS = pytest.mark.parametrize("queues", [16, 2], ids=["spread-by-the-nic", "by-
 
 
 @WAYS
-@pytest.mark.parametrize("plan", ["age", "steer"])
-def test_connections_of_every_loop_go_into_the_nic_and_come_out(make_lab: Any, queues: int, plan: str) -> None:
-    lab = make_lab(replace(loops(3), ct_offload_plan=plan), queues=queues)
-    made = [lab.tcp(ipv6=i % 2 == 1) for i in range(12)] + [lab.udp() for _ in range(12)]
+@pytest.mark.parametrize("engine", ["sync", "async"])
+@pytest.mark.parametrize("plan", ["auto", "age", "count", "steer"])
+def test_connections_of_every_loop_go_into_the_nic_and_come_out(
+    make_lab: Any, queues: int, plan: str, engine: str
+) -> None:
+    lab = make_lab(replace(loops(3), ct_offload_plan=plan, ct_offload_flow_engine=engine), queues=queues)
+    tuples = [{"host": 1 + i, "sport": 10_000 + 101 * i} for i in range(12)]  # of all shards
+    made = [lab.tcp(ipv6=i % 2 == 1, **one) for i, one in enumerate(tuples)] + [lab.udp(**one) for one in tuples]
     assert {taken.queues for taken in lab.engine.ports.values()} == {3 if queues == 16 else 1}
     assert all(conn.in_hardware for conn in made)
     assert all(shard.count for shard in lab.engine.conntrack.shards)
-    if plan == "age":  # rules that steer spread by a table of their own
+    assert lab.rules == 2 * len(made)
+    assert lab.engine.contexts().live == (12 if plan == "auto" else 0)
+    lab.assert_audit_matches()
+    if plan != "steer":  # rules that steer spread by a table of their own
         assert (lab.engine.conntrack.counters().handed_over == 0) == (queues == 16)
     for conn in made[:12]:
         conn.close()
     lab.advance(100)
     assert lab.engine.connections().live == 0
+    assert (lab.rules, lab.engine.contexts().live) == (0, 0)
     lab.assert_audit_matches()
 
 
