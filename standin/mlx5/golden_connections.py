@@ -16,7 +16,7 @@ from standin.mlx5.process import ROOT, Standin, Steering
 from standin.mlx5.worker import Worker
 
 MODULE = ROOT / "tests" / "standin" / "engine_bench.py"
-# What the driver has room for here; a failed try with more leaves a port of 22.11 that crashes when it closes.
+# What there is memory for here.
 SIZES = {"ct_offload_counters": 4096, "ct_offload_ages": 4096, "ct_offload_contexts": 1024}
 PLANS = ("ct", "age", "count", "mark", "steer")
 # Protocol, IPv6 or not, translated or not; of ICMP only what a plan can be for.

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from standin.mlx5 import Steering, Worker, golden_connections
+from standin.mlx5 import Standin, Steering, Worker, golden_connections
 from standin.mlx5.control import RuleRecord
-from standin.mlx5.golden_connections import start
+from standin.mlx5.golden_connections import MODULE, start
 
 
 @pytest.fixture
@@ -79,3 +79,19 @@ def test_with_hardware_steering_connections_are_tracked_in_the_switch(
         assert worker.call("choices")["tcp/ipv4/plain"].startswith(plan)
         assert worker.call("establish", "tcp", False)[0] == "NONE"
         assert worker.call("contexts") == (plan == "ct")
+
+
+@pytest.mark.parametrize(("n_ports", "options", "memory_mb"), [(1, "", 64), (3, "representor=vf[0-1]", 128)])
+def test_more_counters_than_there_is_memory_for_are_halved_and_no_call_crashes(
+    standin_available: None, n_ports: int, options: str, memory_mb: int
+) -> None:
+    """The driver would crash: in rte_flow_configure for the first port of a card, at the last close for others."""
+    worker = Worker(Standin(Steering.HARDWARE, n_ports=n_ports, options=options), MODULE)
+    sizes = {"ct_offload_counters": 512 << 10, "ct_offload_ages": 1024, "ct_offload_contexts": 1024}
+    worker.call("start", worker.nic.eal_args(memory_mb), sizes)
+    words = worker.words()
+    assert worker.call("exchange")["reason"] == "NONE", worker.call("refusal")
+    assert re.search("set aside, not 524288 counters.*rte_flow_configure not called: DPDK's memory has no", words), (
+        words
+    )
+    assert worker.close() == 0

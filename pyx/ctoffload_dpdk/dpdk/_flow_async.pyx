@@ -18,6 +18,7 @@ from ctoffload_dpdk.dpdk._flow cimport FlowDevice, IndirectAction, Rule, read_qu
 from ctoffload_dpdk.dpdk._owned cimport Owned
 from ctoffload_dpdk.dpdk._pattern cimport Block, Pattern, block
 from ctoffload_dpdk.dpdk._templates cimport TemplateTable, make_actions, make_pattern, make_table
+from ctoffload_dpdk.dpdk.librte_eal cimport rte_free, rte_malloc
 from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_OP_SUCCESS,
     RTE_FLOW_PORT_FLAG_STRICT_QUEUE,
@@ -51,12 +52,19 @@ from ctoffload_dpdk.dpdk.pulled import Pulled
 # Drivers whose table of asynchronous functions has holes, where a call would crash.
 NO_PUSH = ("net_ntnic",)
 NO_ASYNC_INDIRECT = ("net_ntnic",)
+# mlx5 of 22.11 lets go of a counter service that it never took where its counters find no memory: with the first port
+# of a card rte_flow_configure crashes, with a later one the last close does. It is not called then.
+COUNTERS_NEED_MEMORY = ("mlx5_pci",)
 
 cdef enum:
     PULL_MOST = 256          # results pulled in one call
     DRAIN_TRIES = 1000000    # polls a close() waits for its own operation
     QUERY_BYTES = 128
     QUEUES_MOST = 64
+    # What mlx5 takes of DPDK's memory, rounded up: its counters and their rings, its jobs, and what is always there.
+    COUNTER_BYTES = 96
+    OPERATION_BYTES = 2048
+    ROUNDING_BYTES = 8 << 20
 
 
 cdef class AsyncDevice(FlowDevice):
@@ -66,7 +74,7 @@ cdef class AsyncDevice(FlowDevice):
         """Sets rooms aside for rules, as FlowSizes; between configure and start, once.
 
         share_with: the id of the port whose indirect actions this one may use (DPDK 23.03). FlowError where the driver
-        refuses, or has none of it. Source: rte_flow_configure().
+        refuses, has none of it, or would crash for want of DPDK's memory (ENOMEM). Source: rte_flow_configure().
         """
         cdef rte_flow_port_attr attr
         cdef rte_flow_queue_attr queue
@@ -89,6 +97,10 @@ cdef class AsyncDevice(FlowDevice):
         for i in range(n_queues):
             queues[i] = &queue
         with self.flow_lock:
+            if self.driver in COUNTERS_NEED_MEMORY and sizes.counters and not has_memory(sizes):
+                self.check_flow(-ENOMEM, "rte_flow_configure", &error,
+                                f"not called: DPDK's memory has no {bytes_for(sizes) >> 20} MB in one piece for "
+                                f"{sizes.counters} counters; this driver would crash")
             with nogil:
                 rc = rte_flow_configure(self.id, &attr, n_queues, queues, &error)
             self.check_flow(rc, "rte_flow_configure", &error)
@@ -165,6 +177,18 @@ cdef class AsyncDevice(FlowDevice):
         self.queues = None
         self.flow_sizes = None
         return FlowDevice.release(self)
+
+
+cdef size_t bytes_for(object sizes):
+    return (<size_t> sizes.counters * COUNTER_BYTES
+            + (<size_t> sizes.queues + 1) * <size_t> sizes.queue_size * OPERATION_BYTES + ROUNDING_BYTES)
+
+
+cdef bint has_memory(object sizes):
+    """Whether the memory that mlx5 needs for these sizes can be had: taken in one piece and given back."""
+    cdef void *piece = rte_malloc(NULL, bytes_for(sizes), 0)
+    rte_free(piece)
+    return piece != NULL
 
 
 cdef bint knows_templates(AsyncDevice port) except? False:
