@@ -169,7 +169,11 @@ def delete(output: Output, /, **which: Any) -> None:
 @output_options
 @pass_output
 def events(output: Output, /, number: int | None, **filters: Any) -> None:
-    """Say what happens to connections, as it happens; with --json, an object a line."""
+    """Say what happens to connections, as it happens: new, update, offloaded, returned, destroy.
+
+    offloaded: it is in the NIC. returned: it is out of it, for the reason, and goes on in software. With --json, an
+    object a line.
+    """
     left = number or 0
     with client(output) as daemon:
         daemon.wait_forever()
@@ -187,7 +191,7 @@ def event_text(row: dict[str, Any]) -> str:
         return f"[LOST] {row['events']} events: this reader is too slow, or too much happens"
     name, offload = f"[{row['event'].upper()}]", row["offload"]
     ends = ",".join(f"{key}={value}" for key, value in row["orig"].items())
-    text = f"{name:>9} {row['proto']},orig=({ends}),state={row['state']},offloaded={offload['state']}"
+    text = f"{name:>11} {row['proto']},orig=({ends}),state={row['state']},offloaded={offload['state']}"
     text += f",reason={offload['reason']}" if "reason" in offload else ""
     return f"{text},cause={row['cause']}" if "cause" in row else text
 

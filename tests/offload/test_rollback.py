@@ -186,3 +186,29 @@ def test_a_slow_provider_does_not_hold_up_the_connections_of_another() -> None:
     lab.settle()
     assert len(a.installed) == len(b.installed) == 8
     assert {lab.table.reached(slot) for slot in range(8)} == {INSTALLED}
+
+
+def test_an_errno_stands_with_the_reason_that_it_belongs_to_and_no_longer(pair: Pair) -> None:
+    lab, _, b = pair
+    b.answer(OpType.ADD, errno.EIO)
+    conn = lab.connection()
+    lab.settle()
+    assert (lab.table.errno(0), lab.table.reason(0)) == (errno.EIO, Reason.PROVIDER_REFUSED)
+    lab.table.want(conn, OUT, Reason.CLOSING)
+    assert (lab.table.errno(0), lab.table.reason(0)) == (0, Reason.CLOSING)
+
+
+def test_an_errno_of_an_answer_goes_when_the_next_try_waits_for_another_reason(pair: Pair) -> None:
+    lab, a, b = pair
+    old = lab.installed(slot=0)
+    b.answer(OpType.ADD, errno.ENOSPC)
+    new = lab.table.put(1, 1, lab.table.context(0))
+    lab.table.want(new, INSTALLED)
+    lab.settle(ms=1)
+    assert (lab.table.errno(1), lab.table.reason(1)) == (errno.ENOSPC, Reason.TABLE_FULL)
+    a.answer_later(OpType.DEL)
+    lab.table.want(old, OUT)
+    lab.table.want(new, INSTALLED)
+    lab.step(3)
+    assert (lab.table.errno(1), lab.table.reason(1)) == (0, Reason.PENDING_DELETE)
+    a.complete()

@@ -632,7 +632,8 @@ cdef class Conntrack:
             refused={REFUSAL_NAMES[i]: shard.counters.refused[i] for i in range(1, N_REFUSALS)})
 
     def events(self):
-        """What happened since the last call as CONNECTION[]: kind 1 new, 2 update, 3 destroy (with cause).
+        """What happened since the last call as CONNECTION[]: kind 1 new, 2 update, 3 destroy (with cause), 4 into the NIC,
+        5 out of it again while the connection goes on in software (with reason).
 
         Kept for `events` connections (an argument of the constructor); what did not fit is counted as events_lost.
         """

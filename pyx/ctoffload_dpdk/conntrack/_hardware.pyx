@@ -4,7 +4,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ctoffload_dpdk.conntrack._key cimport Key, Parsed, is_icmp, prefetch
-from ctoffload_dpdk.conntrack._life cimport cause_of_timeout, conn_end, release_one
+from ctoffload_dpdk.conntrack._life cimport (
+    EVENT_OFFLOADED, EVENT_RETURNED, cause_of_timeout, conn_end, release_one, tell,
+)
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._others cimport PHASE_BOTH, UPDATE_EXCUSED, UPDATE_VALID
 from ctoffload_dpdk.conntrack._packet cimport NAT_DST, NAT_SRC
@@ -17,7 +19,7 @@ from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_FLUSHED, CONN_ESTABLISHED, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_OFFERED,
     CONN_SWAPPED, HW_ASKED,
     HW_BACK_OFF, HW_BYPASS, HW_CUT, HW_LEAVING, HW_PROVED_FALSE, HW_RELEARN, HW_SEEN_ORIG, HW_STANDS_ORIG, HW_WANTED, MORE_HELPED, WIN_AGAIN, WIN_LIBERAL,
-    WIN_READ, WIN_RST_ORIG, WIN_STRICT, Conn, Hardware, Port, generation_of,
+    WIN_READ, WIN_RST_ORIG, WIN_STRICT, WIN_IN_NIC, Conn, Hardware, Port, generation_of,
 )
 from ctoffload_dpdk.conntrack._timeouts cimport longest_timeout_ms, timeout_ms
 from ctoffload_dpdk.conntrack._tuple cimport Tuple, told_ports
@@ -233,6 +235,19 @@ cdef void hardware_offer_again(Shard *shard, uint32_t n_slots) noexcept nogil:
 
 # --- from the layer to software --------------------------------------------------------------------------------------
 
+# Of the layer's turn, not of the packet path; the line is written anyway.
+cdef void tell_in(Shard *shard, uint32_t slot) noexcept nogil:
+    shard.hardware[slot].window |= WIN_IN_NIC
+    if shard.events.ring != NULL:
+        tell(shard, slot, EVENT_OFFLOADED, 0, shard.now_ms)
+
+
+cdef void tell_out(Shard *shard, uint32_t slot) noexcept nogil:
+    if shard.hardware[slot].window & WIN_IN_NIC and shard.events.ring != NULL:
+        tell(shard, slot, EVENT_RETURNED, 0, shard.now_ms)
+    shard.hardware[slot].window &= ~<uint32_t> WIN_IN_NIC
+
+
 # The NIC carries nothing any more. What it carried last is unknown, so a timeout that ran out meanwhile starts again.
 cdef void left_nic(Shard *shard, uint32_t slot) noexcept nogil:
     cdef Conn *conn = &shard.conns[slot]
@@ -353,6 +368,7 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
         pushed(shard, slot)
     elif notice.kind == NOTICE_INSTALLED:
         installed(shard, slot, notice.flags)
+        tell_in(shard, slot)
     elif notice.kind == NOTICE_SAMPLE:
         sampled(shard, slot, notice)
     elif notice.kind == NOTICE_NO_SAMPLE:
@@ -363,6 +379,7 @@ cdef void take_notice(void *user, const Notice *notice) noexcept nogil:
         window_read(shard, slot, notice.peer, shard.now_ms)
     elif notice.kind == NOTICE_OUT or notice.kind == NOTICE_LOST or notice.kind == NOTICE_REFUSED:
         left_nic(shard, slot)
+        tell_out(shard, slot)
         if notice.kind == NOTICE_OUT:
             back_liberal(shard, slot)
 

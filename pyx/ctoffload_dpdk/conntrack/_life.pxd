@@ -9,6 +9,8 @@ cdef enum EventKind:
     EVENT_NEW = 1
     EVENT_UPDATE = 2
     EVENT_DESTROY = 3
+    EVENT_OFFLOADED = 4      # both directions are in the NIC
+    EVENT_RETURNED = 5       # out of the NIC again, and goes on in software; the record says why
 
 # A new connection, translated where nat is not NULL; 0 and a Refusal where there is no room.
 cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *action, const Nat *nat, int64_t now_ms,

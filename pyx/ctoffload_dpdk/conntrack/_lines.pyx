@@ -11,6 +11,7 @@ from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 from ctoffload_dpdk.conntrack.text import PROTOCOLS, TCP_STATES
 
+from ctoffload_dpdk.conntrack._life cimport EVENT_DESTROY, EVENT_NEW, EVENT_OFFLOADED, EVENT_RETURNED
 from ctoffload_dpdk.conntrack._packet cimport HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_SRC
 from ctoffload_dpdk.conntrack._state cimport CONN_ESTABLISHED, Record, RecordTuple
 
@@ -278,9 +279,11 @@ cdef char *put_json_tuple(char *at, const Record *row, const RecordTuple *ends, 
 
 cdef char *put_json_event(char *at, const Record *row) noexcept nogil:
     at = put(at, b'"event": "')
-    at = put(at, b"new" if row.kind == 1 else b"destroy" if row.kind == 3 else b"update")
+    at = put(at, b"new" if row.kind == EVENT_NEW else b"destroy" if row.kind == EVENT_DESTROY
+             else b"offloaded" if row.kind == EVENT_OFFLOADED else b"returned" if row.kind == EVENT_RETURNED
+             else b"update")
     at = put_number(put(at, b'", "time_ms": '), max(row.time_ms, 0))
-    if row.kind == 3:
+    if row.kind == EVENT_DESTROY:
         at = put(at, b', "cause": "')
         at = put(at, b"expired" if row.cause == 0 else b"closed" if row.cause == 1 else b"flushed" if row.cause == 2
                  else b"replaced")

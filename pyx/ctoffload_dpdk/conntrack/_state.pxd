@@ -87,6 +87,7 @@ cdef enum WindowFlags:
     WIN_READ = 8             # read back from the context, and not contradicted yet
     WIN_RST_ORIG = 16        # seen_end holds the sequence of an RST that cannot be judged yet
     WIN_RST_REPLY = 32
+    WIN_IN_NIC = 64          # both directions are, by whatever plan
 
 # What only connections that meet the offload layer need. 32 bytes in an area of its own, by slot.
 cdef struct Hardware:

@@ -123,8 +123,7 @@ cdef inline void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexc
         go_on(s, index, slot)
     else:
         slot.reached = WANT_ADDED
-        slot.error = 0
-        slot.reason = CT_OFFLOAD_REASON_NONE
+        because(slot, CT_OFFLOAD_REASON_NONE)
         go_on(s, index, slot)
 
 

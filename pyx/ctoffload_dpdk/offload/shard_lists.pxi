@@ -56,6 +56,12 @@ cdef void link_later(OffloadShard *s, uint32_t index, Slot *slot, uint32_t delay
     link(s, index, slot, LIST_LATER)
 
 
+cdef inline void because(Slot *slot, uint16_t reason) noexcept nogil:
+    """Why it is not in hardware, where no provider's error says so: one that stood there belonged to another reason."""
+    slot.reason = reason
+    slot.error = 0
+
+
 # --- handles and tuples ----------------------------------------------------------------------------------------------
 
 cdef inline uint64_t handle_of(OffloadShard *s, uint32_t index, const Slot *slot, int provider) noexcept nogil:

@@ -56,8 +56,7 @@ cdef inline void begin(Slot *slot, int op_type, uint8_t targets) noexcept nogil:
     slot.failed = 0
     slot.many = (targets & (targets - 1)) != 0
     if op_type != CT_OFFLOAD_OP_DEL and op_type != CT_OFFLOAD_OP_WINDOW:     # a removal has been told why
-        slot.error = 0
-        slot.reason = CT_OFFLOAD_REASON_NONE
+        because(slot, CT_OFFLOAD_REASON_NONE)
 
 
 cdef uint32_t usable(OffloadShard *s) noexcept nogil:
@@ -91,7 +90,7 @@ cdef inline int start_add(OffloadShard *s, uint32_t index, Slot *slot) noexcept 
         return 0
     hash = hash_tuple(s.ctx)
     if is_tuple_leaving(s, index, hash):
-        slot.reason = CT_OFFLOAD_REASON_PENDING_DELETE
+        because(slot, CT_OFFLOAD_REASON_PENDING_DELETE)
         link_later(s, index, slot, 0)
         return 0
     if orphan_has_tuple(&s.orphans, hash):
@@ -128,18 +127,18 @@ cdef inline int start_est(OffloadShard *s, uint32_t index, Slot *slot) noexcept 
     reason = policy_against_install(policy, s.ctx)
     if reason:
         # It stays added; its owner wishes again when the connection is established.
-        slot.reason = reason
+        because(slot, reason)
         slot.wanted = WANT_ADDED
         s.count.refused[reason] += 1
         link(s, index, slot, next_list(slot))
         return 0
     if policy != NULL and policy.min_packets and s.packets != NULL and (
             s.packets(s.table.user, s.ctx.conn_id) < policy.min_packets):
-        slot.reason = CT_OFFLOAD_REASON_POLICY
+        because(slot, CT_OFFLOAD_REASON_POLICY)
         link_later(s, index, slot, PACKETS_RETRY_MS)
         return 0
     if not slot.has_token and not take_token(s, policy):
-        slot.reason = CT_OFFLOAD_REASON_RATE_LIMITED
+        because(slot, CT_OFFLOAD_REASON_RATE_LIMITED)
         link(s, index, slot, LIST_RATE)
         return 0
     slot.has_token = 0
