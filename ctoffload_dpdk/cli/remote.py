@@ -316,21 +316,17 @@ def explain(output: Output, /, connection: str | None, **which: Any) -> None:
 
 
 @click.command()
+@click.option("--port", metavar="NAME", help="Of this port alone: where its rules are made, and why no better plan.")
 @output_options
 @pass_output
-def rules(output: Output, /) -> None:
+def rules(output: Output, /, port: str | None) -> None:
     """Say what is in the NIC, and by which plan each kind of connection gets there."""
+    from ctoffload_dpdk.cli.rules_text import rules_lines  # noqa: PLC0415 - --help does without
+
     with client(output) as daemon:
-        answer = daemon.call("rules")
+        answer = daemon.call("rules", port=port)
     if output.json:
         output.document({"schema": 1, **answer})
         return
-    for name, value in answer["provider"].items():
-        click.echo(
-            f"{name.replace('_', '-'):<22}{printable(str(value)) if isinstance(value, str) else f'{value:,}':>14}"
-        )
-    for plan in answer["plans"]:
-        nat = ", translated" if plan["nat"] else ""
-        kind = f"{plan['from']} > {plan['to']}: {plan['proto']} over {plan['family']}{nat}"
-        words = "none: it stays in software" if plan["plan"] == "none" else f"{plan['plan']} by {plan['fate']}"
-        click.echo(f"{printable(kind)}: {words}")
+    for line in rules_lines(answer):
+        click.echo(printable(line))

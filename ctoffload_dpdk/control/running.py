@@ -11,7 +11,7 @@ from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, rows_part
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter
 from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import capability_report, json_rows, plan_rows
+from ctoffload_dpdk.engine import capability_report, json_rows, plan_rows, port_rules
 
 
 def status(system: System) -> Document:
@@ -48,9 +48,10 @@ def providers(system: System) -> Document:
     return {"providers": [asdict(provider) for provider in statistics.providers]}
 
 
-def rules(system: System) -> Document:
-    """What is in the NIC, and by which plans connections get there."""
-    return {"provider": asdict(system.engine.provider.stats()), "plans": plan_rows(system.engine)}
+def rules(system: System, port: str | None = None) -> Document:
+    """What is in the NIC, and by which plans connections get there; of a port: where its rules are made, too."""
+    of_port = {} if port is None else {"port": port_rules(system.engine, port)}
+    return {"provider": asdict(system.engine.provider.stats()), "plans": plan_rows(system.engine, port), **of_port}
 
 
 def capabilities(system: System) -> Document:
@@ -136,7 +137,13 @@ RUNNING_COMMANDS = (
     Command("status", "Who runs here, on what ports, and what it runs without.", Answers.DOCUMENT, status),
     Command("stats", "Everything that is counted.", Answers.DOCUMENT, stats),
     Command("providers", "The providers and their figures.", Answers.DOCUMENT, providers),
-    Command("rules", "What is in the NIC, and by which plans connections get there.", Answers.DOCUMENT, rules),
+    Command(
+        "rules",
+        "What is in the NIC, and by which plans connections get there.",
+        Answers.DOCUMENT,
+        rules,
+        (Parameter("port", str, "what concerns the port of this name alone, and where its rules are made"),),
+    ),
     Command("capabilities", "What the ports were found to be able to do.", Answers.DOCUMENT, capabilities),
     Command(
         "offload",

@@ -16,7 +16,7 @@ from ctoffload_dpdk.engine._loop import Loop, LoopStats
 from ctoffload_dpdk.engine._tap import PacketTap
 from ctoffload_dpdk.engine.account import Account, Audit, ConnectionAccount, PacketAccount, RuleAccount
 from ctoffload_dpdk.engine.engine import Engine, EnginePort
-from ctoffload_dpdk.engine.report import capability_report, explain, plan_rows
+from ctoffload_dpdk.engine.report import capability_report, explain, plan_rows, port_rules
 from ctoffload_dpdk.engine.sides import sides
 from ctoffload_dpdk.engine.tap import blocks as pcapng_blocks
 from ctoffload_dpdk.settings import Settings
@@ -47,5 +47,6 @@ __all__ = [
     "ovs_text",
     "pcapng_blocks",
     "plan_rows",
+    "port_rules",
     "sides",
 ]

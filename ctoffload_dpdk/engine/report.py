@@ -63,13 +63,35 @@ def pairs_of(engine: Engine) -> list[tuple[str, str]]:
     return [(names[0], names[0])] if len(names) == 1 else [(a, b) for a in names for b in names if a != b]
 
 
-def plan_rows(engine: Engine) -> list[dict[str, Any]]:
-    """The plan for each kind of connection, by port pair."""
+def plan_rows(engine: Engine, port: str | None = None) -> list[dict[str, Any]]:
+    """The plan for each kind of connection, by port pair; with a port: of those from it and to it."""
     return [
         {"from": first, "to": second, "proto": str(proto), "family": str(family), "nat": nat} | choice_facts(choice)
         for first, second in pairs_of(engine)
+        if port is None or port in (first, second)
         for (proto, family, nat), choice in engine.plans(first, second).items()
     ]
+
+
+def port_rules(engine: Engine, name: str) -> dict[str, Any]:
+    """On which ports rules for what arrives at this one are made, and whether some are there now.
+
+    Not every driver makes them where packets arrive: those of a switch stand on one port of it. notes: what preparing
+    the port left out. Raises UsageError where there is no such port.
+    """
+    taken = engine.port(name)
+    probe = engine.offload_class.probes.get(taken.layer_port.id)
+    made_on = {taken.port.id, probe.capabilities.owner} if probe is not None else set()
+    named = {one.port.id: one.name for one in engine.ports.values()}
+    return {
+        "port": name,
+        "driver": taken.port.driver,
+        "rules_on": [
+            {"port": named.get(i, f"DPDK's port {i}"), "has_rules": engine.provider.has_rules(i)}
+            for i in sorted(made_on)
+        ],
+        "notes": list(probe.prepared.notes) if probe is not None else [],
+    }
 
 
 def capability_report(engine: Engine) -> dict[str, Any]:

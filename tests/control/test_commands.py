@@ -255,10 +255,25 @@ def test_rules_and_capabilities_of_a_running_engine(lab, system):
     found = commands.document(system, "rules")
     assert found["provider"]["connections"] == 1
     assert {plan["from"] for plan in found["plans"]} == {"net_nicsim0", "net_nicsim1"}
+    assert "port" not in found
     report = commands.document(system, "capabilities")
     assert [port["name"] for port in report["ports"]] == ["net_nicsim0", "net_nicsim1"]
     assert any(one["has"] for one in report["ports"][0]["capabilities"])
     assert json.dumps(report)
+
+
+def test_rules_of_a_port_say_where_they_are_made(lab, system):
+    def told():
+        return commands.document(system, "rules", port="net_nicsim1")
+
+    assert {one["has_rules"] for one in told()["port"]["rules_on"]} == {False}
+    lab.tcp()
+    found = told()
+    assert any(one["has_rules"] for one in found["port"]["rules_on"])
+    assert {"net_nicsim1"} <= {one["port"] for one in found["port"]["rules_on"]} <= {"net_nicsim0", "net_nicsim1"}
+    assert all("net_nicsim1" in (plan["from"], plan["to"]) for plan in found["plans"])
+    with pytest.raises(UsageError, match="no port eth9 in the engine"):
+        commands.document(system, "rules", port="eth9")
 
 
 def test_every_command_is_on_the_page_of_the_socket():

@@ -51,6 +51,7 @@ COMMANDS = [
     (["config", "running"], "hw-offload = true  (default)"),
     (["config", "running", "ct-offload-idle"], "ct-offload-idle = sleep  (default)"),
     (["rules"], "net_nicsim0 > net_nicsim1: tcp over ipv4: "),
+    (["rules", "--port", "net_nicsim1"], "net_nicsim1 (net_nicsim)\n  rules on "),
     (["capabilities", "--running"], "net_nicsim0 (net_nicsim)"),
     (["ports"], "net_nicsim0: net_nicsim, 02:6e:69:63:00:00, link up"),
 ]
@@ -83,6 +84,7 @@ WRONG = [
     (["offload", "away"], 2, "'away' is not one of"),
     (["offload", "off", "--provider", "nobody"], 1, "provider nobody is not registered"),
     (["offload", "off", "--port", "eth9"], 2, "no port eth9 in the engine"),
+    (["rules", "--port", "eth9"], 2, "no port eth9 in the engine"),
     (["config", "running", "hw-ofload"], 1, "there is no setting 'hw-ofload'"),
     (["config", "set", "ct-offload-idle", "doze"], 1, "ct-offload-idle cannot be 'doze'"),
     (["ports", "remove"], 2, "ports remove needs port"),
