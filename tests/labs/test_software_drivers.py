@@ -44,6 +44,6 @@ def test_it_forwards_and_declines_rules_with_the_drivers_word(kind: str, tmp_pat
     if kind == "null":
         return  # what its packets hold is whatever was in their buffers
     assert found["connections"] == 1, "question and answer are one connection"
-    assert found["reasons"] == ["no-capability"]
-    if kind != "ring":
+    if kind != "ring":  # where both ports bring both directions: a connection that moves each turn is offered anew
+        assert found["reasons"] == ["no-capability"]
         assert found["arrived"] == [True, True]
