@@ -1,6 +1,7 @@
 """Everything at once, in threads, for a while: changing load, faults, the switch, commands; then the account closes.
 
-20 s in `make test`, which has 10 minutes for everything, and 10 minutes in `make test-all`. CTOFFLOAD_SOAK_S says otherwise.
+20 s in `make test`, which has 10 minutes for everything, and 10 minutes in `make test-all`.
+CTOFFLOAD_SOAK_S says otherwise.
 """
 
 from __future__ import annotations
