@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,36 @@ def test_two_kernels_talk_through_it_in_a_container(runtime):
     said = run("--user=root", "--network=none", *rights, "--device=/dev/net/tun", program, runtime)
     assert "5 received, 0% packet loss" in said
     assert "offloaded=yes" in said
+    assert "The account is closed" in said
+
+
+@pytest.fixture
+def compose(runtime) -> Iterator[Callable[..., str]]:
+    """Runs podman-compose with these words: what it printed. What it made beside containers is taken away."""
+    program = shutil.which("podman-compose")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
+    version = re.search(r"podman-compose\s+version\s+(\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < (1, 6):
+        pytest.skip("podman-compose 1.6 is not here (that of Debian 12 is older): pip install podman-compose")
+    limits = f"--podman-run-args={' '.join(LIMITS)} --pull=never"
+    command = ["podman-compose", f"--podman-args={' '.join(PODMAN)}", limits]
+
+    def composed(*words: str) -> str:
+        whole = [*command, "--file=docker/compose.yaml", *words]
+        done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    yield composed
+    composed("down")
+
+
+@pytest.mark.parametrize(
+    ("service", "says"), [("demo", "forwarded by the NIC"), ("two-namespaces", "5 received, 0% packet loss")]
+)
+def test_the_services_run(compose, service, says):
+    said = compose("run", "--rm", "-T", service)
+    assert says in said
     assert "The account is closed" in said
 
 
