@@ -24,7 +24,7 @@ test: build             ## every test that ends within minutes
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_SOAK_S = 600
 test-all: export CTOFFLOAD_ALL = 1
-test-all: $(STAMPS)/packages-all $(STAMPS)/lab test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
+test-all: $(STAMPS)/packages-all $(STAMPS)/lab $(STAMPS)/vm test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -78,6 +78,12 @@ lab: build $(STAMPS)/lab  ## what labs with many hosts need besides: labgrid
 $(STAMPS)/lab: requirements/lab.lock $(STAMPS)/venv
 	@echo "lab: installing the locked Python packages for labs into .venv"
 	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/lab.lock
+	@touch $@
+
+# A kernel with tc flower, for the tests with TAP devices where this machine's has none.
+$(STAMPS)/vm: build_support/flower_vm.py $(STAMPS)/venv
+	@echo "test-all: fetching a virtual machine into build/vm"
+	@$(BIN)/python -m build_support.flower_vm >/dev/null || echo "test-all: the tests with TAP devices will skip and say why"
 	@touch $@
 
 # The site: pages, command line and docstrings. A warning is an error.
