@@ -29,6 +29,7 @@ def emulated_nic() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.timeout(400)  # two runs of the suite, 20 s of processor time, on a machine that may be busy
 def test_a_report_is_written_and_compared(tmp_path: Path) -> None:
     """A run on an emulated ConnectX; its report, by which the next one is judged."""
     arguments = ["--dut", "nicsim:connectx-hws", "-k", " or ".join(f.removesuffix(".py") for f in FILES)]
