@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.metrics import EngineCollector
+from ctoffload_dpdk.control.sockets import stop
 from ctoffload_dpdk.control.system import System
 
 LOGGER = logging.getLogger("ctoffload.control.metrics")
@@ -56,11 +57,7 @@ class MetricsServer:
         """Idempotent."""
         if self._server is None:
             return
-        self._server.close()
-        for client in list(self._clients):
-            client.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        await self._server.wait_closed()
+        await stop(self._server, self._clients)
         self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

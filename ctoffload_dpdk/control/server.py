@@ -8,7 +8,6 @@ import errno
 import fcntl
 import logging
 import os
-import socket
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from ctoffload_dpdk.control.command import Answers, Part
 from ctoffload_dpdk.control.commands import begin, find
 from ctoffload_dpdk.control.paths import check_length
 from ctoffload_dpdk.control.protocol import Request, error_line, line_of, part_line, request_of
+from ctoffload_dpdk.control.sockets import bind_private, stop
 from ctoffload_dpdk.control.system import System
 
 LOGGER = logging.getLogger("ctoffload.control")
@@ -58,19 +58,7 @@ class Server:
         self._lock = lock_file(self.path.with_name(f"{self.path.name}.lock"))
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()  # of a daemon that was killed: nobody holds its lock
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            listening.bind(os.fspath(self.path))
-        except OSError as error:
-            listening.close()
-            raise UsageError(
-                f"cannot make the socket {self.path}: {error.strerror}",
-                errno=error.errno or errno.EIO,
-                hint="name another place with --socket",
-            ) from None
-        finally:
-            os.umask(before)
+        listening = bind_private(self.path, "name another place with --socket")
         self._server = await asyncio.start_unix_server(
             self._accept, sock=listening, limit=protocol.MAX_LINE_BYTES, backlog=protocol.MAX_CLIENTS
         )
@@ -87,12 +75,7 @@ class Server:
     async def close(self) -> None:
         """Lets the clients go and frees the path."""
         if self._server is not None:
-            self._server.close()
-        for client in list(self._clients):
-            client.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        if self._server is not None:
-            await self._server.wait_closed()
+            await stop(self._server, self._clients)
             self._server = None
         if self._lock >= 0:
             with contextlib.suppress(FileNotFoundError):

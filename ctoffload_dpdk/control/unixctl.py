@@ -20,10 +20,11 @@ import ovs.json
 import ovs.jsonrpc
 
 from ctoffload_dpdk._version import __version__
-from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
+from ctoffload_dpdk.base.errors import CtoffloadError
 from ctoffload_dpdk.control.dpctl import ANY, Arguments, DpctlCommand, DpctlError, Steps
 from ctoffload_dpdk.control.dpctl import commands as dpctl_commands
 from ctoffload_dpdk.control.paths import check_length
+from ctoffload_dpdk.control.sockets import bind_private, stop
 from ctoffload_dpdk.control.system import System
 
 LOGGER = logging.getLogger("ctoffload.control.unixctl")
@@ -120,11 +121,7 @@ class UnixctlServer:
         """Lets the clients go and frees the path. Idempotent."""
         if self._server is None:
             return
-        self._server.close()
-        for client in list(self._clients):
-            client.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        await self._server.wait_closed()
+        await stop(self._server, self._clients)
         self._server = None
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -153,22 +150,11 @@ class UnixctlServer:
 
 
 def listen_at(path: Path) -> socket.socket:
-    """A listening socket that only its owner may connect to. Raises UsageError."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with contextlib.suppress(OSError):
-            if path.is_socket() and not is_served(path):
-                path.unlink()
-        listening.bind(os.fspath(path))
-    except OSError as error:
-        listening.close()
-        hint = "stop the daemon that serves it, or name another place"
-        message = f"cannot make the socket {path}: {error.strerror}"
-        raise UsageError(message, errno=error.errno or 0, hint=hint) from None
-    finally:
-        os.umask(before)
-    return listening
+    """A socket at this path, in the place of one that nobody serves. Raises UsageError where somebody does."""
+    with contextlib.suppress(OSError):
+        if path.is_socket() and not is_served(path):
+            path.unlink()
+    return bind_private(path, "stop the daemon that serves it, or name another place")
 
 
 def is_served(path: Path) -> bool:
