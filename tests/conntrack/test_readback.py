@@ -256,8 +256,9 @@ def test_a_confirmed_reset_is_an_event(lab: OffloadLab) -> None:
     lab.ct.events()
     peers.send(0, "R")
     lab.step()
-    (event,) = lab.ct.events()
-    assert (event["kind"], event["tcp_state"].tolist()) == (2, [TIME_WAIT, TIME_WAIT])
+    update, returned = lab.ct.events()
+    assert (update["kind"], update["tcp_state"].tolist()) == (2, [TIME_WAIT, TIME_WAIT])
+    assert (returned["kind"], returned["reason"]) == (5, Reason.CLOSING)
 
 
 def test_a_fin_beyond_the_window_that_was_read_waits_for_its_acknowledgement(peers: NicPeers) -> None:
