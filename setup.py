@@ -1,7 +1,7 @@
 """Builds the compiled rooms: one extension per pyx/ctoffload_dpdk/<room>/_*.pyx, and the emulated NIC's driver.
 
-CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, CTOFFLOAD_ROOMS=dpdk,base builds only those rooms, CTOFFLOAD_JOBS=n
-takes n compilers at once.
+CTOFFLOAD_SANITIZE=1 builds with ASan and UBSan, =thread with ThreadSanitizer. CTOFFLOAD_ROOMS=dpdk,base builds only
+those rooms, CTOFFLOAD_JOBS=n takes n compilers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ FOR_USERS = "bdist_wheel" in sys.argv
 NOT_FOR_USERS = re.compile(r"_(\w+_)?(test|bench|fuzz)\w*")
 # pip cannot be told how many compilers to run at once; make says so itself.
 JOBS = int(os.environ.get("CTOFFLOAD_JOBS") or (os.cpu_count() or 1 if FOR_USERS else 0))
-SANITIZE = os.environ.get("CTOFFLOAD_SANITIZE") == "1"
 
 # Rooms and modules that call DPDK. All others link no DPDK library and run without EAL.
 USES_DPDK = ("ctoffload_dpdk.dpdk.", "ctoffload_dpdk.engine.", "ctoffload_dpdk.providers._rte_flow")
@@ -51,7 +50,10 @@ COMPILE_ARGS = [
     "-Wno-missing-field-initializers",
     "-Wno-cast-function-type",
 ]
-SANITIZE_ARGS = ["-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+SANITIZE_ARGS = {
+    "1": ["-O1", "-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"],
+    "thread": ["-O1", "-fsanitize=thread", "-fno-omit-frame-pointer"],
+}.get(os.environ.get("CTOFFLOAD_SANITIZE", ""), [])
 
 DIRECTIVES = {
     "language_level": 3,
@@ -90,16 +92,15 @@ def room_headers() -> list[str]:
 def extension(name: str, source: Path) -> Extension:
     flags = dpdk.flags() if name.startswith(USES_DPDK) else dpdk.no_flags()
     level = "-O3" if name.startswith(HOT) else "-O2"
-    sanitize = SANITIZE_ARGS if SANITIZE else []
     return Extension(
         name,
         [str(source.relative_to(ROOT))],
         include_dirs=[str(INCLUDE), *room_headers(), numpy.get_include(), *flags.include_dirs],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *flags.define_macros],
-        extra_compile_args=[level, *COMPILE_ARGS, *flags.compile_args, *sanitize],
+        extra_compile_args=[level, *COMPILE_ARGS, *flags.compile_args, *SANITIZE_ARGS],
         libraries=flags.libraries,
         library_dirs=flags.library_dirs,
-        extra_link_args=[*flags.link_args, *sanitize],
+        extra_link_args=[*flags.link_args, *SANITIZE_ARGS],
         depends=local_headers(),
     )
 
@@ -153,7 +154,7 @@ def main() -> None:
         if FOR_USERS and not os.environ.get("CTOFFLOAD_ROOMS"):
             fetch_driver_headers()
         extensions = [extension(name, source) for name, source in modules()]
-        drivers = driver.extensions(ROOT, SANITIZE_ARGS if SANITIZE else [])
+        drivers = driver.extensions(ROOT, SANITIZE_ARGS)
     except (dpdk.Missing, subprocess.CalledProcessError) as error:
         raise SystemExit(f"setup.py: {error}") from None
     setup(

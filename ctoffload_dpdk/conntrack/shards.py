@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -26,8 +27,9 @@ class _Common(property):
             return getattr(shards.shards[0], name)
 
         def put(shards: Shards, value: Any) -> None:
-            for held in shards.each():
-                setattr(held, name, value)
+            with shards.held():
+                for shard in shards.shards:
+                    setattr(shard, name, value)
 
         super().__init__(get, put, doc=doc)
 
@@ -36,8 +38,9 @@ class Shards:
     """The trackers of all loops, one shard each, under the names of one `Conntrack`.
 
     While threads run the loops, one other thread may call: each shard is held between two turns of its loop, one
-    after the other, for a slice of the table at a time. So a dump or a flush of a running engine is of no single
-    moment: what is there throughout is met once, what comes or goes meanwhile may or may not be.
+    after the other, for a slice of the table at a time; all at once where what they have in common changes. So a dump
+    or a flush of a running engine is of no single moment: what is there throughout is met once, what comes or goes
+    meanwhile may or may not be.
     """
 
     establish_at_reply = _Common("establish_at_reply", "TCP is handed over at the SYN-ACK.")
@@ -57,6 +60,14 @@ class Shards:
         for shard in self.shards:
             with shard.held():
                 yield shard
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is done inside happens between two turns of every loop. Keep it short."""
+        with contextlib.ExitStack() as stack:
+            for shard in self.shards:
+                stack.enter_context(shard.held())
+            yield
 
     @property
     def is_closed(self) -> bool:
@@ -150,13 +161,13 @@ class Shards:
 
     def set_zone_limit(self, zone: int, limit: int) -> None:
         """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted."""
-        for shard in self.each():
-            shard.set_zone_limit(zone, limit)
+        with self.held():  # all of them count by it
+            self.shards[0].set_zone_limit(zone, limit)
 
     def clear_zone_limit(self, zone: int) -> None:
         """The zone follows the default from now on, where there is one."""
-        for shard in self.each():
-            shard.clear_zone_limit(zone)
+        with self.held():
+            self.shards[0].clear_zone_limit(zone)
 
     def zone_limits(self) -> dict[int, tuple[int, int]]:
         """{zone: (limit, connections counted)} of the zones with a limit of their own."""

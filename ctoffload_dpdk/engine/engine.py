@@ -104,9 +104,7 @@ class Engine:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """What is done inside happens between two turns of every loop."""
-        with contextlib.ExitStack() as stack:
-            for tracker in self.trackers:
-                stack.enter_context(tracker.held())
+        with self.conntrack.held():
             yield
 
     def start(self, cores: Sequence[int] = ()) -> None:

@@ -48,7 +48,6 @@ from ctoffload_dpdk.offload.libspsc cimport shared_get, shared_set
 cdef enum:
     MAX_CAPACITY = 0x7ffffffe
     HOLD_LIMIT_US = 5000000
-    ROWS_BEYOND = 64
     FIRST_TOKEN = 2
     MANY_LINES = 65536       # lines taken at a time, besides what one packet can bring about
     DEFAULT_UNCONFIRMED_RST_MS = 900000
@@ -488,8 +487,8 @@ cdef class Conntrack:
         cdef uint32_t top = 0
         cdef uint32_t n = 0
         cdef bint is_held = self.n_holds > 0
-        # Where a thread makes connections meanwhile, the table may have more of them than a moment ago.
-        rows = np.empty(max(min(end, shard.slot_top + ROWS_BEYOND) - slot, 1), CONNECTION)
+        # How far the table goes is known once it is held. What is not written of this takes no memory.
+        rows = np.empty(max(end - slot, 1), CONNECTION)
         cdef uint8_t[::1] raw = rows.view(np.uint8)
         cdef Record *record = <Record *> &raw[0]
         cdef uint32_t room = len(rows)

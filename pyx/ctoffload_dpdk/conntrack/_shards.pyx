@@ -38,7 +38,8 @@ def take(Conntrack tracker not None, sender: int, at_most: int, now_ms: int, **a
         packets[i] = (<Packet *> spsc_at(ring, i))[0]
         names[i] = packets[i].token
     spsc_release(ring, n)
-    burst(shard, packets, n, &ct.action, now, <Verdict *> &raw[0])
+    with nogil:
+        burst(shard, packets, n, &ct.action, now, <Verdict *> &raw[0])
     return tokens, told
 
 
