@@ -240,7 +240,7 @@ def engine_run(seconds: float = 5.0) -> bool:
 def inject(side: int, data: bytes, lengths: list[int]) -> None:
     """Frames reach the tracker as if they had come by a side: for devices that move none."""
     port = _layer_port(side)
-    engine().conntrack.process(
+    engine().conntrack.shards[0].process(
         frames_of(data, lengths), held.device.now_ms(), port=port.id, port_generation=port.generation
     )
     engine_run()
