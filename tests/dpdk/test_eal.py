@@ -93,6 +93,8 @@ def start_as_nobody() -> dict[str, object]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_missing_rights_are_named_with_what_to_do():
+    if not Path(__file__).resolve().parents[2].parent.stat().st_mode & 0o001:
+        pytest.skip("other users may not look into the directory that this checkout lies in")
     said = in_a_process(start_as_nobody).answer
     assert said["error"] == "EalError"
     assert "as root" in said["hint"] and "--no-huge" in said["hint"]

@@ -150,6 +150,9 @@ def test_the_account_closes_after_everything_at_once(make_lab: Any, queues: int,
     lab.engine.start()
     try:
         load.run(LOAD_S)
+        load.talk()  # the last flush may have left nothing that could expire
+        while not lab.engine.connections().live:
+            time.sleep(0.01)
         lab.engine.layer.set_global_cfg({"hw-offload": "true"})
         wait_until_nothing_lives(lab.engine)
     finally:
