@@ -28,13 +28,6 @@ pytestmark = pytest.mark.eal
 PROGRAM = Path(sys.executable).parent / "ctoffload"
 
 
-@pytest.fixture
-def serving(lab, tmp_path):
-    serving = Serving(Server(System(lab.engine), tmp_path / "control.sock"))
-    yield serving
-    serving.close()
-
-
 class Capturing:
     """`ctoffload capture` in a process, begun: the tap is in the loop."""
 

@@ -15,19 +15,11 @@ from serving import Serving
 from ctoffload_dpdk.cli.top_text import Look
 from ctoffload_dpdk.control.client import Client
 from ctoffload_dpdk.control.looking import top
-from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
 
 pytestmark = pytest.mark.eal
 
 PROGRAM = Path(sys.executable).parent / "ctoffload"
-
-
-@pytest.fixture
-def serving(lab, tmp_path):
-    serving = Serving(Server(System(lab.engine), tmp_path / "control.sock"))
-    yield serving
-    serving.close()
 
 
 def run(serving: Serving, *words: str) -> subprocess.CompletedProcess[str]:
