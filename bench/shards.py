@@ -1,6 +1,8 @@
-"""What a second core gains: two shards fed from bursts in memory, beside two copies of the plain lookup loop.
+"""What a second core gains, and what a packet costs that came to the wrong one.
 
-A ratio of gains in one run; each thread is alone on its core only where nothing else runs.
+The gain: two shards fed from bursts in memory, beside two copies of the plain lookup loop. A ratio of gains in one run;
+each thread is alone on its core only where nothing else runs. The hand-over: both halves on one core, beside the same
+packets at home.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ctoffload_dpdk.conntrack._bench import Frames, Plain
 CONNECTIONS = 1 << 19  # in each shard
 POOL = 1 << 17  # frames of each shard
 PACKETS = 1 << 21
+HAND_OVER_NS, HOME_NS = 45, 60  # set on one core: what goes from core to core comes to it
 AGAINST = "gain of two plain C hash lookups"
 
 
@@ -58,12 +61,10 @@ def gain(work: list[Callable[[], int]]) -> float:
     return len(work) * alone / seconds(work)
 
 
-def rows() -> Iterable[Row]:
-    dice = np.random.default_rng(1)
+def at_home(shards: Shards, dice: np.random.Generator) -> list[Frames]:
+    """Connections in both shards, both ways seen, and frames of each shard's in random order."""
     every = np.arange(3 * CONNECTIONS, dtype=np.uint32)
-    shards = Shards(2, 4 * CONNECTIONS, now_ms=0)
-    ours: list[Callable[[], int]] = []
-    plain: list[Callable[[], int]] = []
+    pools = []
     for i, shard in enumerate(shards.shards):
         mine = every[homes(every) == i][:CONNECTIONS]
         frames = Frames(POOL)
@@ -72,25 +73,59 @@ def rows() -> Iterable[Row]:
                 frames.fill(mine[start : start + POOL], reply=reply)
                 frames.run(shard, POOL, now_ms=0)
         frames.fill(dice.choice(mine, POOL))
+        pools.append(frames)
+    if shards.count != 2 * CONNECTIONS or shards.counters().handed_over:
+        raise AssertionError("frames are not at the shards that they belong to")
+    return pools
+
+
+def second_core(shards: Shards, pools: list[Frames], dice: np.random.Generator) -> Row:
+    ours: list[Callable[[], int]] = []
+    plain: list[Callable[[], int]] = []
+    for frames, shard in zip(pools, shards.shards, strict=True):
         ours.append(lambda frames=frames, shard=shard: frames.run(shard, PACKETS, now_ms=1))
         table, order = Plain(CONNECTIONS), dice.integers(0, CONNECTIONS, 4 * PACKETS, dtype=np.uint32)
         plain.append(lambda table=table, order=order: table.run(order))
-    if shards.count != 2 * CONNECTIONS or shards.counters().handed_over:
-        raise AssertionError("frames are not at the shards that they belong to")
     taken = [(gain(ours), gain(plain)) for _ in range(PAIRS)]
     shares = sorted(a / b for a, b in taken)
     low, _, high = statistics.quantiles(shares, n=4)
     control = statistics.median(b for _, b in taken)
-    yield Row(
-        "two shards, gain over one",
-        "of the control",
-        statistics.median(shares),
-        0.9,
-        False,
+    share = statistics.median(shares)
+    return Row("two shards, gain over one", "of the control", share, 0.9, False, control, 0, AGAINST, low, high)
+
+
+def hand_over(shards: Shards, pools: list[Frames]) -> Row:
+    """What a packet costs more that arrives elsewhere: looked at there, put in the ring, taken, judged at home."""
+    away, home = shards.shards
+    frames, n = pools[1], PACKETS // 4
+    taken = []
+    for _ in range(PAIRS):
+        before = shards.counters().handed_over
+        over = frames.run(away, n, now_ms=1, home=home) / n
+        if shards.counters().handed_over - before != n:
+            raise AssertionError("not each packet was handed over")
+        taken.append((over, frames.run(home, n, now_ms=1) / n))
+    more = sorted(a - b for a, b in taken)
+    low, _, high = statistics.quantiles(more, n=4)
+    control = statistics.median(b for _, b in taken)
+    return Row(
+        "a packet handed to its shard",
+        "ns more",
+        statistics.median(more),
+        HAND_OVER_NS,
+        True,
         control,
-        0,
-        AGAINST,
+        HOME_NS,
+        "the same packets at home",
         low,
         high,
     )
+
+
+def rows() -> Iterable[Row]:
+    dice = np.random.default_rng(1)
+    shards = Shards(2, 4 * CONNECTIONS, now_ms=0)
+    pools = at_home(shards, dice)
+    yield second_core(shards, pools, dice)
+    yield hand_over(shards, pools)
     shards.close()

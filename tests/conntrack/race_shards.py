@@ -48,7 +48,11 @@ def visit(shards: Shards, are_over: threading.Event) -> None:
         turn += 1
         shards.counters()
         shards.events()
-        shards.set_zone_limit(0, MOST - 50 if turn % 2 else 2 * MOST)
+        if turn // 64 % 2:  # the shards that need the default's limit make it, whichever is first
+            shards.clear_zone_limit(0)
+            shards.zone_default_limit = MOST - 50 if turn % 32 else 0
+        else:
+            shards.set_zone_limit(0, MOST - 50 if turn % 2 else 2 * MOST)
         if turn % 4 == 0:
             shards.connections()
         if turn % 16 == 0:

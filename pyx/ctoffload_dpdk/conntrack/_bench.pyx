@@ -10,8 +10,9 @@ from ctoffload_dpdk.conntrack.nat import Nat
 from ctoffload_dpdk.conntrack._checksum cimport sum_bytes, sum_pseudo
 from ctoffload_dpdk.conntrack._action cimport make_nat
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, ct_burst
+from ctoffload_dpdk.conntrack._group cimport take_handed_over
 from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, Action, NatAction, Packet, Verdict
-from ctoffload_dpdk.conntrack._state cimport BURST, Area
+from ctoffload_dpdk.conntrack._state cimport BURST, Area, Shard
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
 
@@ -144,11 +145,12 @@ cdef class Frames:
                 self.hints[i] = numbers[i] + 1      # the first connection has the first slot
 
     def run(self, Conntrack conntrack, n: int, *, now_ms: int, good: bool = True, port: int = CT_OFFLOAD_NO_PORT,
-            port_generation: int = 0, nat: Nat | None = None, marked: bool = False) -> int:
+            port_generation: int = 0, nat: Nat | None = None, marked: bool = False, home: Conntrack | None = None) -> int:
         """Sends n frames through the tracker in bursts of 32, round the pool; returns nanoseconds.
 
         nat: new connections are translated so, and their frames in place. marked: with the mark of their connection, where
-        that was inserted in the order of its number.
+        that was inserted in the order of its number. home: the shard that they belong to where that is another one; it takes
+        each burst as it was handed over.
         """
         cdef NatAction translation
         cdef Packet[BURST] packets
@@ -160,6 +162,8 @@ cdef class Frames:
         cdef int64_t now = now_ms
         cdef int64_t start
         cdef bint hinted = marked
+        cdef Shard *other = home.opened() if home is not None else NULL
+        cdef Packet[BURST] taken
         memset(&action, 0, sizeof(action))
         action.commit = True
         if nat is not None:
@@ -182,6 +186,9 @@ cdef class Frames:
                     if at == self.n:
                         at = 0
                 ct_burst(conntrack.shard, packets, size, &action, now, verdicts)
+                if other != NULL:
+                    size = take_handed_over(other, conntrack.shard.number, BURST, taken)
+                    ct_burst(other, taken, size, &action, now, verdicts)
                 left -= size
             start = clock_ns() - start
         return start

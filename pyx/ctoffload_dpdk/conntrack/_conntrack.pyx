@@ -754,8 +754,8 @@ cdef class Conntrack:
         shard.zone_default = value
         if value == 0:
             for i in range(N_ZONES):
-                if shard.zone_limits[i].epoch and shard.zone_limits[i].follows:
-                    shard.zone_limits[i].epoch = 0
+                if shared_get(&shard.zone_limits[i].epoch) and shard.zone_limits[i].follows:
+                    shared_set(&shard.zone_limits[i].epoch, 0)
                     shared_set(&shard.zone_limits[i].counted, 0)
 
     def set_zone_limit(self, zone: int, limit: int) -> None:
@@ -763,9 +763,9 @@ cdef class Conntrack:
         cdef ZoneLimit *entry = &self.opened().zone_limits[_zone(zone)]
         if limit < 0:
             raise UsageError(f"set_zone_limit: {limit} is negative", errno=_errno.EINVAL)
-        if not entry.epoch:
+        if not shared_get(&entry.epoch):
             entry.last_epoch = (entry.last_epoch + 1) & 0xff or 1
-            entry.epoch = entry.last_epoch
+            shared_set(&entry.epoch, entry.last_epoch)
             shared_set(&entry.counted, 0)
         entry.follows = False
         entry.limit = limit
@@ -774,25 +774,25 @@ cdef class Conntrack:
         """The zone has no limit of its own any more: it follows the default, where there is one."""
         cdef Shard *shard = self.opened()
         cdef ZoneLimit *entry = &shard.zone_limits[_zone(zone)]
-        if entry.epoch and shard.zone_default > 0:
+        if shared_get(&entry.epoch) and shard.zone_default > 0:
             entry.follows = True
         else:
-            entry.epoch = 0
+            shared_set(&entry.epoch, 0)
             shared_set(&entry.counted, 0)
 
     def zone_limits(self) -> dict[int, tuple[int, int]]:
         """{zone: (limit, connections counted)} of the zones with a limit of their own."""
         cdef const ZoneLimit *limits = self.opened().zone_limits
         return {i: (limits[i].limit, shared_get(&limits[i].counted)) for i in range(N_ZONES)
-                if limits[i].epoch and not limits[i].follows}
+                if shared_get(&limits[i].epoch) and not limits[i].follows}
 
     def zone_limit(self, zone: int) -> tuple[int, int]:
         """(limit, connections counted) of one zone, the default's where it has none of its own; 0 is unlimited there."""
         cdef Shard *shard = self.opened()
         cdef ZoneLimit *entry = &shard.zone_limits[_zone(zone)]
-        if entry.epoch and not entry.follows:
+        if shared_get(&entry.epoch) and not entry.follows:
             return entry.limit, shared_get(&entry.counted)
-        return shard.zone_default, shared_get(&entry.counted) if entry.epoch else 0
+        return shard.zone_default, shared_get(&entry.counted) if shared_get(&entry.epoch) else 0
 
     def zone_count(self, zone: int) -> int:
         """Live connections in a zone."""

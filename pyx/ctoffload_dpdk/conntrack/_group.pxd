@@ -82,6 +82,10 @@ cdef inline bint is_stub(const Shard *shard, uint32_t slot) noexcept nogil:
     return slot > shard.capacity
 
 
+# Packets that another shard handed to this one, BURST at most: off the ring, and how many. Stubs that were given back before
+# a packet was are gone before it is looked at.
+cdef uint32_t take_handed_over(Shard *shard, uint32_t sender, uint32_t at_most, Packet *packets) noexcept nogil
+
 # A stub: this shard's index leads the tuple to another shard.
 cdef uint32_t stub_new(Shard *shard, const Key *key, uint32_t hash, uint32_t to) noexcept nogil
 cdef void stub_remove(Shard *shard, uint32_t slot) noexcept nogil

@@ -5,10 +5,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._expect cimport expectations_free, expectations_new
 from ctoffload_dpdk.conntrack._key cimport Key, key_hash
 from ctoffload_dpdk.conntrack._packet cimport PKT_L3_GOOD, PKT_L4_GOOD, REFUSED_HAND_OVER, REFUSED_NOT, Packet, Verdict
-from ctoffload_dpdk.conntrack._state cimport ENTRY_ALIAS, N_ZONES, NAT_IS_STUB, Nat, Shard, ZoneLimit
+from ctoffload_dpdk.conntrack._state cimport BURST, ENTRY_ALIAS, N_ZONES, NAT_IS_STUB, Nat, Shard, ZoneLimit
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove
 from ctoffload_dpdk.offload.libspsc cimport (
-    pages_free, pages_new, shared_get, shared_swap_if, spsc, spsc_fini, spsc_init, spsc_publish, spsc_reserve, spsc_room,
+    pages_free, pages_new, shared_get, shared_swap_if, spsc, spsc_at, spsc_fini, spsc_init, spsc_publish, spsc_ready,
+    spsc_release, spsc_reserve, spsc_room,
 )
 
 cdef enum:
@@ -121,6 +122,17 @@ cdef bint hand_over_fragment(Shard *shard, const Packet *packet, uint32_t to) no
         return True
     shard.counters.refused[<int> REFUSED_HAND_OVER] += 1
     return False
+
+
+cdef uint32_t take_handed_over(Shard *shard, uint32_t sender, uint32_t at_most, Packet *packets) noexcept nogil:
+    cdef spsc *ring = &(<Group *> shard.group).rings[sender][shard.number]
+    cdef uint32_t n = min(spsc_ready(ring), at_most, <uint32_t> BURST)
+    cdef uint32_t i
+    stubs_take_back(shard)
+    for i in range(n):
+        packets[i] = (<Packet *> spsc_at(ring, i))[0]
+    spsc_release(ring, n)
+    return n
 
 
 # --- stubs -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove,
 from ctoffload_dpdk.offload._shard cimport (
     WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_errno, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
 )
-from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_set, shared_take, spin_give, spin_take
+from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_get, shared_set, shared_take, spin_give, spin_take
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
 
 cdef enum:
@@ -34,7 +34,7 @@ cdef enum:
 cdef bint zone_take(Shard *shard, uint16_t zone) noexcept nogil:
     cdef ZoneLimit *limit = &shard.zone_limits[zone]
     cdef int64_t most = 0xffffffffU
-    if not limit.epoch:
+    if not shared_get(&limit.epoch):
         if shard.zone_default <= 0:
             return True
         make_limit(shard, limit)
@@ -48,17 +48,17 @@ cdef void make_limit(Shard *shard, ZoneLimit *limit) noexcept nogil:
     cdef Group *group = <Group *> shard.group
     if group != NULL:
         spin_take(&group.limit_lock)
-    if not limit.epoch:
+    if not shared_get(&limit.epoch):
         limit.last_epoch = (limit.last_epoch + 1) & 0xff or 1
         limit.follows = True
         shared_set(&limit.counted, 0)
-        limit.epoch = limit.last_epoch
+        shared_set(&limit.epoch, limit.last_epoch)  # last: whoever sees it sees the rest
     if group != NULL:
         spin_give(&group.limit_lock)
 
 
 cdef void zone_give(Shard *shard, uint16_t zone, uint8_t epoch) noexcept nogil:
-    if epoch and epoch == shard.zone_limits[zone].epoch:
+    if epoch and epoch == shared_get(&shard.zone_limits[zone].epoch):
         shared_add(&shard.zone_limits[zone].counted, <uint32_t> -1)
 
 
@@ -81,7 +81,7 @@ cdef uint32_t room_take(Shard *shard, uint16_t zone, uint8_t *refusal) noexcept 
     if not zone_take(shard, zone):
         refusal[0] = REFUSED_ZONE_LIMIT
         return 0
-    epoch = shard.zone_limits[zone].epoch
+    epoch = <uint8_t> shared_get(&shard.zone_limits[zone].epoch)
     if not live_take(shard):
         refusal[0] = REFUSED_LIMIT
     else:

@@ -8,10 +8,9 @@ from libc.string cimport memset
 from ctoffload_dpdk.conntrack._action cimport Ct
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, ct_burst, ct_expire
 from ctoffload_dpdk.conntrack._gate cimport gate_enter, gate_leave, gate_pass
-from ctoffload_dpdk.conntrack._group cimport Group, stubs_take_back
+from ctoffload_dpdk.conntrack._group cimport Group, take_handed_over
 from ctoffload_dpdk.conntrack._packet cimport Action, Packet, Verdict
 from ctoffload_dpdk.conntrack._state cimport BURST, Shard
-from ctoffload_dpdk.offload.libspsc cimport spsc, spsc_at, spsc_ready, spsc_release
 
 cdef enum:
     EXPIRE_BUDGET_US = 100
@@ -21,18 +20,11 @@ cdef void take_over(Shard *shard, const Action *action, int64_t now_ms) noexcept
     cdef Group *group = <Group *> shard.group
     cdef Packet[BURST] packets
     cdef Verdict[BURST] verdicts
-    cdef spsc *ring
-    cdef uint32_t sender, i, n
+    cdef uint32_t sender, n
     for sender in range(group.n):
-        if sender == shard.number:
-            continue
-        ring = &group.rings[sender][shard.number]
-        n = min(spsc_ready(ring), <uint32_t> BURST)
-        stubs_take_back(shard)
-        for i in range(n):
-            packets[i] = (<Packet *> spsc_at(ring, i))[0]
-        spsc_release(ring, n)
-        ct_burst(shard, packets, n, action, now_ms, verdicts)
+        if sender != shard.number:
+            n = take_handed_over(shard, sender, BURST, packets)
+            ct_burst(shard, packets, n, action, now_ms, verdicts)
 
 
 def serve(Conntrack tracker not None, packets, turn_ms: int, **action) -> None:

@@ -165,8 +165,8 @@ cdef struct Zone:
 # Of a zone; one for all shards of a group.
 cdef struct ZoneLimit:
     shared_word counted      # connections in it, those its limit counts
+    shared_word epoch        # of the limit, 0: none set. After 255 changes an old connection may be counted off once too often
     int64_t limit
-    uint8_t epoch            # of the limit, 0: none set. After 255 changes an old connection may be counted off once too often
     uint8_t last_epoch
     uint8_t follows          # the limit is the default's
 

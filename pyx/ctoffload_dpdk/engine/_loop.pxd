@@ -11,7 +11,7 @@ from ctoffload_dpdk.engine._classify cimport N_UNTRACKED
 from ctoffload_dpdk.engine._tap cimport PacketTap, Tap
 from ctoffload_dpdk.engine._zones cimport PortZones
 from ctoffload_dpdk.offload._shard cimport OffloadShard
-from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc
+from ctoffload_dpdk.offload.libspsc cimport shared_word
 
 cdef enum:
     MAX_ENDS = 16
@@ -93,7 +93,7 @@ cdef class Loop:
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil
     cdef void turns(self) noexcept nogil
     cdef uint32_t take_over(self, int64_t now_ms) noexcept nogil
-    cdef void take_from(self, spsc *ring, uint32_t n, int64_t now_ms) noexcept nogil
+    cdef void take_from(self, const Packet *packets, uint32_t n, int64_t now_ms) noexcept nogil
     cdef void burst(self, End *end, rte_mbuf **mbufs, uint16_t n, int64_t now_ms) noexcept nogil
     cdef void judge(self, End *end, rte_mbuf **mbufs, uint16_t n, Work *work, int64_t now_ms) noexcept nogil
     cdef void fragment(self, End *end, rte_mbuf *mbuf, const Packet *packet, int64_t now_ms) noexcept nogil

@@ -42,7 +42,7 @@ from ctoffload_dpdk.conntrack._group cimport (
     hand_over_with_others,
     has_room_for_fragments,
     home_of_addresses,
-    stubs_take_back,
+    take_handed_over,
 )
 from ctoffload_dpdk.conntrack._packet cimport REFUSED_DENIED
 from ctoffload_dpdk.conntrack._parse cimport Layers, find_l3
@@ -441,28 +441,22 @@ cdef class Loop:
 
     cdef uint32_t take_over(self, int64_t now_ms) noexcept nogil:
         """A burst of packets from each other loop, which found that they are for this one."""
-        cdef spsc *ring
+        cdef Packet packets[BURST]
         cdef uint32_t done = 0, i, n
         for i in range(self.group.n):
             if i == self.shard.number:
                 continue
-            ring = &self.group.rings[i][self.shard.number]
-            n = min(spsc_ready(ring), <uint32_t> BURST)
-            stubs_take_back(self.shard)  # those that were given back before a packet was are gone before that is looked at
+            n = take_handed_over(self.shard, i, BURST, packets)
             if n:
-                self.take_from(ring, n, now_ms)
+                self.take_from(packets, n, now_ms)
                 done += n
         return done
 
-    cdef void take_from(self, spsc *ring, uint32_t n, int64_t now_ms) noexcept nogil:
+    cdef void take_from(self, const Packet *packets, uint32_t n, int64_t now_ms) noexcept nogil:
         cdef rte_mbuf *mbufs[BURST]
-        cdef Packet packets[BURST]
         cdef Work work
         cdef End *end = &self.ends[0]
         cdef uint32_t i
-        for i in range(n):
-            packets[i] = (<Packet *> spsc_at(ring, i))[0]
-        spsc_release(ring, n)
         work.n_tracked = 0
         for i in range(n):
             if work.n_tracked and packets[i].origin != end.index:
