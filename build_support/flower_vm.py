@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from build_support.command import get
 from build_support.dpdk import Missing
 
 # busybox and kmod are for the first moments of the guest; kmod comes with the kernel where it is not installed.
@@ -146,14 +147,5 @@ def boot(root: Path, command: list[str], limit_s: int) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(words, started.returncode, output, errors)
 
 
-def main() -> int:
-    try:
-        print(fetch(Path(__file__).resolve().parent.parent))
-    except Missing as missing:
-        print(f"virtual machine: {missing}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(get("virtual machine", fetch))

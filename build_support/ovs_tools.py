@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from build_support.command import get
 from build_support.dpdk import Missing
 
 PACKAGE = "openvswitch-switch"
@@ -53,14 +54,5 @@ def run(command: list[str], where: str) -> None:
         raise Missing(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
-def main() -> int:
-    try:
-        print(fetch(Path(__file__).resolve().parent.parent))
-    except Missing as error:
-        print(f"ovs tools: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(get("ovs tools", fetch))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from build_support.dpdk import Missing
+from build_support.command import get
 from build_support.ovs_tools import unpack
 
 PACKAGE = "prometheus"
@@ -23,15 +23,10 @@ def tools(root: Path) -> Path | None:
     return place if (place / SERVER).exists() and (place / PROMTOOL).exists() else None
 
 
-def main() -> int:
-    root = Path(__file__).resolve().parent.parent
-    try:
-        print(tools(root) or unpack(PACKAGE, root / "build" / "prometheus", (SERVER, PROMTOOL)))
-    except Missing as error:
-        print(f"prometheus tools: {error}", file=sys.stderr)
-        return 1
-    return 0
+def fetch(root: Path) -> Path:
+    """Fetches and unpacks the package where that was not done. Raises Missing."""
+    return tools(root) or unpack(PACKAGE, root / "build" / "prometheus", (SERVER, PROMTOOL))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(get("prometheus tools", fetch))
