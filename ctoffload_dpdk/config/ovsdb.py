@@ -205,6 +205,7 @@ class OvsdbSource:
 
     @property
     def is_connected(self) -> bool:
+        """Connected, and the row was received."""
         return self._row.is_connected
 
     @property
@@ -260,6 +261,7 @@ class OvsdbOwner:
 
     @property
     def is_owner(self) -> bool:
+        """True while the server's lock is ours, and with it what only one host may write."""
         return self._row.has_lock
 
     def run(self, applied_cfg: int) -> None:
@@ -286,6 +288,7 @@ class OvsdbOwner:
         self._row.wait(timeout_ms)
 
     def close(self) -> None:
+        """Disconnects; what it wrote stays."""
         self._row.close()
 
 

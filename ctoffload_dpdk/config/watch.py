@@ -98,6 +98,7 @@ class Watch:
         return changed
 
     def close(self) -> None:
+        """Disconnects from the database, this host's status taken out where that is done within a second."""
         for part in (self.ovsdb, self._owner):
             if part is not None:
                 part.close()

@@ -18,6 +18,11 @@ from ctoffload_dpdk.conntrack.nat import Nat, NatRange
 from ctoffload_dpdk.conntrack.shards import Shards
 from ctoffload_dpdk.conntrack.text import PROTOCOLS, TCP_STATES
 
+# Compiled enumerations have no docstring of their own.
+CtState.__doc__ = """Bits of ct_state, with Open vSwitch's names and values."""
+PacketFlags.__doc__ = """What the receiver knows of a packet. Neither of a pair: software verifies the checksum."""
+Refusal.__doc__ = """Why a packet is invalid, or why no connection was made for it; in words: REFUSAL_NAMES."""
+
 __all__ = [
     "CONNECTION",
     "LINE",

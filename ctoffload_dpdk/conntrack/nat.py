@@ -77,6 +77,7 @@ class Nat:
 
     @property
     def family(self) -> int:
+        """4 or 6, of the addresses it gives; 0 where it gives none."""
         known = [end.low.version for end in (self.src, self.dst) if end is not None and end.low is not None]
         return known[0] if known else 0
 

@@ -71,6 +71,7 @@ class Shards:
 
     @property
     def is_closed(self) -> bool:
+        """True after `close`."""
         return self.shards[0].is_closed
 
     def close(self) -> None:

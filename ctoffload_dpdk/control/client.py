@@ -115,6 +115,7 @@ class Client:
         self._socket.settimeout(None)
 
     def close(self) -> None:
+        """Leaves; an answer that still comes is not read. Idempotent."""
         self._lines.close()
         self._socket.close()
 
@@ -150,6 +151,7 @@ def rows_of(line: bytes) -> bytes:
 
 
 def not_reached(path: Path, error: OSError) -> CtoffloadError:
+    """The error for a socket that cannot be connected to, with what helps."""
     hints = {
         errno.ENOENT: "start one: ctoffload run PORT PORT; or name its socket with --socket",
         errno.ECONNREFUSED: "the daemon that made this socket has ended; start one: ctoffload run PORT PORT",

@@ -24,6 +24,7 @@ class PacketAccount:
     sw_held: int = 0
 
     def problems(self) -> list[str]:
+        """What does not add up, in words; empty where all does."""
         in_nic = self.nic_forwarded + sum(self.nic_dropped.values()) + self.host_rx
         in_software = self.host_tx + sum(self.sw_dropped.values()) + self.sw_held
         return [
@@ -47,6 +48,7 @@ class ConnectionAccount:
     replaced: int = 0
 
     def problems(self) -> list[str]:
+        """What does not add up, in words; empty where all does."""
         ended = self.live + self.expired + self.closed + self.flushed + self.replaced
         return differs("connections.created", self.created, "live + expired + closed + flushed + replaced", ended)
 
@@ -80,6 +82,7 @@ class Account:
     audit: Audit
 
     def problems(self) -> list[str]:
+        """What does not add up, in words; empty where all does."""
         found = [*self.packets.problems(), *self.connections.problems()]
         for name, held, audited in (
             ("rules", self.rules, self.audit.rules),
@@ -92,6 +95,7 @@ class Account:
 
     @property
     def closed(self) -> bool:
+        """True where every packet, connection and rule is accounted for."""
         return not self.problems()
 
     def as_dict(self) -> dict[str, Any]:

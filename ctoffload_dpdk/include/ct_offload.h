@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/* The ABI that this header describes, and how many providers a layer has room for. */
 #define CT_OFFLOAD_ABI_VERSION   0
 #define CT_OFFLOAD_MAX_PROVIDERS 8
 
@@ -69,7 +70,7 @@ enum ct_offload_op_type {
 /* Directions: index of two-element arrays. */
 enum { CT_OFFLOAD_ORIG = 0, CT_OFFLOAD_REPLY = 1 };
 
-/* A connection id: {shard, generation, slot}. A reused slot has another generation. */
+/* A connection id, made and taken apart: {shard, generation, slot}. A reused slot has another generation. */
 #define CT_OFFLOAD_ID(shard, generation, slot)                                                                         \
     (((uint64_t) ((shard) & 0xffu) << 56) | ((uint64_t) ((generation) & 0xffffffu) << 32) | (uint32_t) (slot))
 #define CT_OFFLOAD_ID_SHARD(id)      ((uint32_t) ((id) >> 56))
@@ -81,7 +82,7 @@ struct ct_offload_port {
     uint32_t id; /* CT_OFFLOAD_NO_PORT where unknown */
     uint32_t generation;
 };
-#define CT_OFFLOAD_NO_PORT UINT32_MAX
+#define CT_OFFLOAD_NO_PORT UINT32_MAX /* the id of no port */
 
 /* Addresses and ports as packets of one direction carry them when they arrive, before any translation.
  * A packet leaves with the other direction's tuple reversed, so two tuples say all of NAT. */
@@ -189,6 +190,7 @@ struct ct_offload_op {
  *
  * In a batch, an operation comes in with error EOPNOTSUPP: one that is not answered is refused. */
 
+/* What a provider tells of a connection by itself. */
 enum ct_offload_event { CT_OFFLOAD_EVENT_AGED = 1, CT_OFFLOAD_EVENT_LOST = 2 };
 
 /* What the layer offers a provider. Valid from init to fini; both calls are made on the provider's worker. */
@@ -224,14 +226,19 @@ struct ct_offload_class {
     int32_t priority;     /* lower is asked first; equal: order of registration */
     uint32_t flags;       /* CT_OFFLOAD_CLASS_* */
     void *user;           /* handed back as first argument */
+    /* Before all other calls. What it returns, if not 0, is why the provider is not registered. */
     int (*init)(void *user, const struct ct_offload_host *host);
+    /* After all other calls; nothing of the host may be used any more. */
     void (*fini)(void *user);
+    /* ADD and POLICY: whether it would take the connection; if not, `reason` says why (0: PROVIDER_REFUSED). */
     bool (*can_offload)(void *user, const struct ct_offload_ctx *ctx, uint16_t *reason);
+    /* One operation each: ADD, EST, UPD, DEL, WINDOW. Returns what stands under "Results by operation". */
     int (*conn_add)(void *user, struct ct_offload_op *op);
     int (*conn_established)(void *user, struct ct_offload_op *op);
     int (*conn_update)(void *user, struct ct_offload_op *op);
     int (*conn_del)(void *user, struct ct_offload_op *op);
     int (*conn_window)(void *user, struct ct_offload_op *op);
+    /* FLUSH: takes everything out. Returns 0 or an errno. */
     int (*flush)(void *user);
     /* All of a batch at once: fills each op's results itself. The batch belongs to the layer. */
     void (*batch_submit)(void *user, struct ct_offload_op *ops, size_t n_ops);
@@ -246,7 +253,9 @@ struct dpif_offload_class {
     uint32_t size;        /* sizeof(struct dpif_offload_class) of the compiler that built it */
     const char *name;     /* the provider of this name is active while it uses a port */
     void *user;           /* handed back as first argument */
+    /* A setting of the layer changed. */
     int (*set_config)(void *user, const char *key, const char *value);
+    /* A port came, and left. */
     bool (*port_add)(void *user, struct ct_offload_port port, const char *name);
     void (*port_del)(void *user, struct ct_offload_port port);
 };

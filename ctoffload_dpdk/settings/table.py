@@ -46,6 +46,7 @@ class Setting:
 
     @property
     def ovsdb_key(self) -> str:
+        """Where it stands in an OVSDB: column and key."""
         return f"other_config:{self.name}"
 
     @property
