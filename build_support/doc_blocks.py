@@ -4,10 +4,12 @@
     <!-- test: status N -->           the last command of the block ends with this status
     <!-- test: status any -->         how the commands of the block end says something about this machine
     <!-- test: all -->                only `make test-all` runs it: it takes minutes
+    <!-- test: images -->             only `make test-all` runs it, as root, beside images of its own (tests/images)
     <!-- test: hardware: WHAT -->     not run: it needs WHAT
     <!-- test: shown: WHY -->         not run: a fragment, or written for another machine
     <!-- test: continues -->          Python that goes on where the Python block before it ended
     <!-- test: clone -->              anywhere in the page: its commands run in a source tree, not in an empty directory
+    <!-- test: fresh -->              anywhere in the page: `make test-all` runs it in a clone in which nothing is built
     <!-- test: needs WHAT -->         anywhere in the page: the emulated NIC, Open vSwitch's tools
 
 Commands stand in blocks of kind `console`, after `$ `; a line that ends in a backslash goes on. What follows is
@@ -52,6 +54,10 @@ class Block:
     @property
     def is_long(self) -> bool:
         return self.note("all") is not None
+
+    @property
+    def is_for_images(self) -> bool:
+        return self.note("images") is not None
 
     @property
     def commands(self) -> list[Command]:

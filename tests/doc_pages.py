@@ -34,18 +34,34 @@ def prepare(page: Path, directory: Path) -> None:
     directory.mkdir(exist_ok=True)
     if "clone" not in notes_of(page):
         return
-    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    built = [str(path.relative_to(ROOT)) for path in ROOT.glob("ctoffload_dpdk/**/*.so")]
-    for name in filter(None, [*names, *built]):
-        if (ROOT / name).is_file():
-            (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, directory / name)
+    copy_tree(directory)
+    for path in ROOT.glob("ctoffload_dpdk/**/*.so"):
+        shutil.copy2(path, directory / path.relative_to(ROOT))
     (directory / ".venv").symlink_to(PROGRAMS.parent)
     (directory / "build").mkdir()
     for fetched in ("dpdk-source", "ovs", "standin", "apt"):
         if (ROOT / "build" / fetched).is_dir():
             (directory / "build" / fetched).symlink_to(ROOT / "build" / fetched)
+
+
+def is_for_a_fresh_clone(page: Path) -> bool:
+    return "fresh" in notes_of(page)
+
+
+def clone(directory: Path) -> None:
+    """What was committed, as a stranger gets it."""
+    command = ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(directory)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def copy_tree(directory: Path) -> None:
+    """What git has or would take, as it stands."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, directory / name)
 
 
 def lacks(page: Path) -> str | None:
@@ -60,15 +76,22 @@ def lacks(page: Path) -> str | None:
 
 def follow_page(page: Path, directory: Path, programs: Path) -> int:
     """Does in that directory what a page says, as a reader would. Returns how many commands that were."""
-    prepare(page, directory)
+    if ALL and is_for_a_fresh_clone(page):
+        clone(directory)
+    else:
+        prepare(page, directory)
+    return follow_blocks(list(filter(is_run, blocks_of(page))), directory, programs)
+
+
+def is_run(block: Block) -> bool:
+    return block.why_not_run is None and not block.is_for_images and (ALL or not block.is_long)
+
+
+def follow_blocks(blocks: list[Block], directory: Path, programs: Path) -> int:
     shell = Shell(directory, programs)
     script = Script(directory)
     try:
-        return sum(
-            follow(block, shell, script)
-            for block in blocks_of(page)
-            if block.why_not_run is None and (ALL or not block.is_long)
-        )
+        return sum(follow(block, shell, script) for block in blocks)
     finally:
         shell.close()
 
@@ -100,7 +123,7 @@ def follow(block: Block, shell: Shell, script: Script) -> int:
 
 def carry_out(command: Command, block: Block, shell: Shell) -> None:
     where = f"{name_of(block.page)} line {command.line}: {command.text}"
-    status, printed = shell.run(command.text, LONG_LIMIT_S if block.is_long else LIMIT_S)
+    status, printed = shell.run(command.text, LONG_LIMIT_S if block.is_long or block.is_for_images else LIMIT_S)
     wanted = command.status
     assert wanted in {None, status}, f"{where}\nended with {status}, not {wanted}; it printed:\n{printed[-4000:]}"
     missing = command.missing_from(printed)

@@ -10,7 +10,19 @@ from pathlib import Path
 
 import click
 import pytest
-from doc_pages import ALL, LIMIT_S, LONG_LIMIT_S, PROGRAMS, ROOT, follow_page, lacks, name_of, pages
+from doc_pages import (
+    ALL,
+    LIMIT_S,
+    LONG_LIMIT_S,
+    PROGRAMS,
+    ROOT,
+    follow_page,
+    is_for_a_fresh_clone,
+    is_run,
+    lacks,
+    name_of,
+    pages,
+)
 from doc_shell import Shell
 
 from build_support.doc_blocks import Block, Command, blocks_of
@@ -18,24 +30,26 @@ from ctoffload_dpdk.cli import main
 
 # What stands in a block. Commands stand in `console` alone, where they are run.
 KINDS = {"console", "python", "c", "cython", "toml", "yaml", "json", "text", "ini", "dockerfile"}
-NOTES = {"file", "status", "all", "hardware", "shown", "continues", "clone", "needs"}
+NOTES = {"file", "status", "all", "images", "hardware", "shown", "continues", "clone", "fresh", "needs"}
 STARTS_A_COMMAND = re.compile(
     r"^\s*[$#>]?\s*(?:sudo |\./|\.venv/bin/)?"
     r"(?:ctoffload|make|pytest|pip|python3?|apt-get|podman|docker|dpdk-\w+|ovs-\w+)(?:\s|$)",
     re.MULTILINE,
 )
-INLINE = re.compile(r"(?<!`)`((?:\.venv/bin/)?(?:ctoffload|make) [^`]+)`(?!`)")
+INLINE = re.compile(r"(?<!`)`((?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:ctoffload|make|python3?|pytest) [^`]+)`(?!`)")
 
 
 def cases() -> list[object]:
     """Each page that has something to do; where some of it takes minutes, that part is for `make test-all`."""
     limit = pytest.mark.timeout(LONG_LIMIT_S + 300 if ALL else 3 * LIMIT_S)
-    return [pytest.param(page, id=name_of(page), marks=limit) for page in pages() if any(map(is_run, blocks_of(page)))]
+    active = [page for page in pages() if any(is_run(block) and does_something(block) for block in blocks_of(page))]
+    if ALL:  # test_two_commands.py follows those in a fresh clone
+        active = [page for page in active if not is_for_a_fresh_clone(page)]
+    return [pytest.param(page, id=name_of(page), marks=limit) for page in active]
 
 
-def is_run(block: Block) -> bool:
-    does_something = bool(block.commands) or block.kind == "python"
-    return does_something and block.why_not_run is None and (ALL or not block.is_long)
+def does_something(block: Block) -> bool:
+    return bool(block.commands) or block.kind == "python"
 
 
 @pytest.fixture
@@ -98,7 +112,11 @@ def targets() -> set[str]:
 
 def unknown_in(text: str) -> str:
     """What of a command that is named in a sentence does not exist: the target, the sub-command, an option."""
-    words = text.removeprefix(".venv/bin/").split()
+    words = [word.removeprefix(".venv/bin/") for word in text.split() if not re.match(r"[A-Z_]+=", word)]
+    if words[0] == "pytest":
+        return next((word for word in words[1:] if "/" in word and not (ROOT / word).exists()), "")
+    if words[0].startswith("python"):
+        return unknown_module(words[1:])
     if words[0] == "make":
         named = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
         return next((word for word in named if word not in targets()), "")
@@ -113,6 +131,19 @@ def unknown_in(text: str) -> str:
             if None in found.values():
                 return next(name for name in found if found[name] is None)
             command = next(one for one in found.values() if one)
+    return ""
+
+
+def unknown_module(words: list[str]) -> str:
+    """What `python -m MODULE` or `python -m bench PART` names and the repository does not have."""
+    if words[0] != "-m":
+        return "" if (ROOT / words[0]).exists() else words[0]
+    places = [ROOT / words[1].replace(".", "/")]
+    if words[1] == "bench" and len(words) > 2:
+        places.append(places[0] / words[2])
+    for place in places:
+        if not place.with_suffix(".py").exists() and not (place / "__main__.py").exists():
+            return place.relative_to(ROOT).as_posix()
     return ""
 
 
@@ -132,12 +163,29 @@ def test_commands_that_are_named_in_a_sentence_exist(page: Path) -> None:
             assert not wrong, f"{name_of(page)} line {number}: `{text}`: there is no {wrong}"
 
 
+NAMED_FILE = re.compile(
+    r"(?<!`)`((?:bench|build_support|ctoffload_dpdk|docker|docs|hw-tests|pyx|requirements|standin|systemd|tests)/[^`\s*<{]*)`"
+)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_files_and_tests_that_are_named_in_a_sentence_exist(page: Path) -> None:
+    for named in NAMED_FILE.findall(page.read_text()):
+        path, _, test = named.partition("::")
+        assert (ROOT / path).exists(), named
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), named
+
+
 def test_what_does_not_exist_is_found() -> None:
     assert unknown_in("make no-such-target") == "no-such-target"
     assert unknown_in("ctoffload no-such-command") == "no-such-command"
     assert unknown_in("ctoffload demo --no-such-option") == "--no-such-option"
     assert unknown_in("ctoffload demo --pcap FILE") == ""
     assert unknown_in("ctoffload config show") == ""
+    assert unknown_in("python -m build_support.nothing") == "build_support/nothing"
+    assert unknown_in("python -m bench nothing") == "bench/nothing"
+    assert unknown_in("DPDK_SOURCE=dir make demo") == ""
+    assert unknown_in("pytest tests/nothing") == "tests/nothing"
 
 
 def test_a_wrong_status_and_a_wrong_line_are_found(tmp_path: Path) -> None:

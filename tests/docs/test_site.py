@@ -14,7 +14,16 @@ sys.path.append(str(ROOT))
 
 from build_support import doc_tables
 
-LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,3} (.*)$", re.MULTILINE)  # as far down as the site makes anchors: conf.py
+FENCED = re.compile(r"^\s*(`{3,}|~{3,}).*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
+# Where the pages lead out of the repository; whether somebody answers there is not for a test without network.
+ELSEWHERE = {
+    "https://keepachangelog.com/en/1.1.0/",
+    "https://labgrid.readthedocs.io",
+    "https://prometheus.io/",
+    "https://semver.org/spec/v2.0.0.html",
+}
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -38,14 +47,35 @@ def test_the_installed_dpdk_is_in_the_table_of_releases():
     assert f"| {dpdk.version()} |" in doc_tables.compatibility()
 
 
-def test_links_between_pages_lead_somewhere():
+def links() -> list[tuple[Path, str]]:
+    """(page, target) of every link and picture of every page, outside of code."""
+    everything = [*pages(), ROOT / "CHANGELOG.md"]
+    return [(page, target) for page in everything for target in LINK.findall(FENCED.sub("", page.read_text()))]
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that headings make, as the site and code hosts name them."""
+    found = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings(page)]
+    return {name if not found[:n].count(name) else f"{name}-{found[:n].count(name)}" for n, name in enumerate(found)}
+
+
+def headings(page: Path) -> list[str]:
+    return HEADING.findall(FENCED.sub("", page.read_text()))
+
+
+def test_links_within_the_repository_lead_to_a_file_and_a_heading_of_it():
     broken = []
-    for page in pages():
-        for target in LINK.findall(page.read_text()):
-            if "://" not in target and not target.startswith("#"):
-                path = page.parent / target.partition("#")[0]
-                broken += [] if path.exists() else [f"{page.relative_to(ROOT)}: {target}"]
+    for page, target in links():
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if "://" not in target and not (there.exists() and (not anchor or anchor in anchors(there))):
+            broken.append(f"{page.relative_to(ROOT)}: {target}")
     assert not broken
+    assert len(links()) > 50
+
+
+def test_links_to_elsewhere_are_few_and_known():
+    assert {target for _, target in links() if "://" in target} == ELSEWHERE
 
 
 def test_every_page_is_in_the_site():
