@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from doc_shell import Shell
 
@@ -128,3 +130,25 @@ def carry_out(command: Command, block: Block, shell: Shell) -> None:
     assert wanted in {None, status}, f"{where}\nended with {status}, not {wanted}; it printed:\n{printed[-4000:]}"
     missing = command.missing_from(printed)
     assert missing is None, f"{where}\ndid not print, in this order: {missing}\nbut:\n{printed[-4000:]}"
+
+
+# --- the Python reference ---
+
+AUTOMODULE = re.compile(r"automodule:: (ctoffload_dpdk[\w.]*)")
+
+
+def documented_modules() -> list[str]:
+    text = "".join(page.read_text() for page in sorted((ROOT / "docs" / "reference" / "api").glob("*.md")))
+    return AUTOMODULE.findall(text)
+
+
+def public(module: ModuleType) -> dict[str, object]:
+    """What `__all__` names, else what is defined in it and has no underscore."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return {name: getattr(module, name) for name in listed}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }

@@ -7,12 +7,13 @@ import inspect
 import json
 import re
 import tomllib
-from types import ModuleType
 
+import numpy as np
 import pytest
-from doc_pages import ROOT, name_of, pages
+from doc_pages import ROOT, documented_modules, name_of, pages, public
 
 from build_support.doc_blocks import blocks_of
+from ctoffload_dpdk import conntrack, nicsim
 
 HEADER = ROOT / "ctoffload_dpdk" / "include" / "ct_offload.h"
 DEFINITION = re.compile(r"^#define (CT_\w+|DPIF_\w+)|^(?:struct|enum) (\w+) \{|^enum \{|^ +\w[\w ]*\(\*(\w+)\)\(")
@@ -53,26 +54,6 @@ def test_every_member_of_the_header_that_has_a_unit_names_it():
     assert all(name.endswith("_ms") for name in times)
 
 
-AUTOMODULE = re.compile(r"automodule:: (ctoffload_dpdk[\w.]*)")
-
-
-def documented_modules() -> list[str]:
-    text = "".join(page.read_text() for page in sorted((ROOT / "docs" / "reference" / "api").glob("*.md")))
-    return AUTOMODULE.findall(text)
-
-
-def public(module: ModuleType) -> dict[str, object]:
-    """What `__all__` names, else what is defined in it and has no underscore."""
-    listed = getattr(module, "__all__", None)
-    if listed is not None:
-        return {name: getattr(module, name) for name in listed}
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-    }
-
-
 def without_docstring(value: object) -> list[str]:
     """The name of each of its own methods and properties that has none, its base's included; empty: its own."""
     if not callable(value):
@@ -102,3 +83,17 @@ def test_what_pages_show_of_json_and_toml_can_be_read() -> None:
             read[block.kind](block.text)
         except ValueError as error:
             pytest.fail(f"{name_of(block.page)} line {block.line}: {error}")
+
+
+@pytest.mark.parametrize(
+    ("page", "dtype"),
+    [
+        ("conntrack", conntrack.VERDICT),
+        ("conntrack", conntrack.LINE),
+        ("conntrack", conntrack.CONNECTION),
+        ("nicsim", nicsim.RULE_DTYPE),
+    ],
+)
+def test_each_field_of_an_array_is_told(page: str, dtype: np.dtype[np.void]) -> None:
+    text = (ROOT / "docs" / "reference" / "api" / f"{page}.md").read_text()
+    assert [name for name in dtype.names or () if f"`{name}`" not in text] == []

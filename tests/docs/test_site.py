@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT, pages
+from doc_pages import ROOT, documented_modules, pages, public
 
 sys.path.append(str(ROOT))
 
@@ -99,16 +101,34 @@ def test_every_room_is_in_the_python_reference():
     assert rooms - written == {"cli", "demo"}
 
 
+@pytest.fixture(scope="module")
+def site() -> Path:
+    """Made of the tree as it stands; a warning is an error."""
+    done = subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=1100)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return ROOT / "build" / "site"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_site_is_made_without_a_warning(tmp_path):
-    command = ["make", "docs"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1100)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    site = ROOT / "build" / "site"
+def test_the_site_is_made_without_a_warning_and_of_its_own(site):
     assert "ctoffload demo [OPTIONS]" in text_of(site / "reference" / "command-line.html")
     assert "One shard of connection tracking" in text_of(site / "reference" / "api" / "conntrack.html")
     assert not loaded_from_elsewhere(site)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_public_name_and_method_is_in_the_site(site):
+    listed = zlib.decompress((site / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode().splitlines()
+    told = {line.split()[0] for line in listed if " py:" in line}
+    ends = {".".join(name.split(".")[-n:]) for name in told for n in (1, 2)}
+    for name in documented_modules():
+        for face, value in public(importlib.import_module(name)).items():
+            assert face in ends, f"{name}.{face}"
+            own = vars(value) if isinstance(value, type) and value.__module__.startswith("ctoffload_dpdk") else {}
+            told_of = [n for n, one in own.items() if n[0] != "_" and (callable(one) or isinstance(one, property))]
+            assert not [f"{name}.{face}.{n}" for n in told_of if f"{value.__name__}.{n}" not in ends]
 
 
 def text_of(page: Path) -> str:
