@@ -1,6 +1,8 @@
 # ctoffload-dpdk. Two commands matter: make demo, make test. Each installs what is missing, builds what changed, then runs.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 JOBS ?= $(shell nproc)
+# Processes that run tests, whole files each. More gain little: many tests start several of their own.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 2 ? n : 2)))
 BIN := .venv/bin
 STAMPS := .stamps
 SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
@@ -14,13 +16,16 @@ help:                   ## show this list
 demo: build             ## the main job on the emulated NIC: no NIC, no hugepages, no configuration
 	@$(BIN)/ctoffload demo
 
+SHARED_OUT = -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 test: build             ## every test that ends within minutes
 	@$(BIN)/python -m build_support.standin >/dev/null || echo "test: the tests of the mlx5 driver will skip and say why"
 	@$(BIN)/python -m build_support.ovs_tools >/dev/null || echo "test: the tests with an OVSDB will skip and say why"
 	@$(BIN)/python -m build_support.prometheus_tools >/dev/null || echo "test: the tests with Prometheus will skip and say why"
 	@echo "test: running the tests"
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(SHARED_OUT)
 
+# One after the other: tests of images, packages and sanitizers build whole trees.
+test-all: TEST_JOBS = 0
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_SOAK_S = 600
 test-all: export CTOFFLOAD_ALL = 1
@@ -71,7 +76,7 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	    --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib --parallel $(JOBS)
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    CTOFFLOAD_ALL=0 $(BIN)/pytest --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
+	    CTOFFLOAD_ALL=0 $(BIN)/pytest $(SHARED_OUT) --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
 
 lab: build $(STAMPS)/lab  ## what labs with many hosts need besides: labgrid
 

@@ -10,6 +10,7 @@ _EAL_HINTS = (
     ("not compatible with --in-memory", "use either --no-huge or --in-memory; --no-huge alone needs no hugepages"),
     ("is world-writable and insecure", "DPDK loads drivers only from directories that nobody else can write to"),
     ("cannot create lock", "another DPDK process uses this file prefix; give --file-prefix, or --no-shconf"),
+    ("path too long", "choose a shorter RUNTIME_DIRECTORY: DPDK's socket below it has 107 bytes for its path"),
     ("permission denied", "run as root, or without hugepages and devices: --no-huge --no-pci"),
     ("operation not permitted", "run as root, or without hugepages and devices: --no-huge --no-pci"),
     ("free hugepages", "reserve hugepages (echo 512 > /proc/sys/vm/nr_hugepages), or use --no-huge"),
