@@ -8,7 +8,7 @@ STAMPS := .stamps
 SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench sanitize build packages lint format clean docs lab FORCE
+.PHONY: help demo test test-all test-dpdk bench sanitize build packages lint format clean docs lab FORCE
 
 help:                   ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,7 +29,7 @@ test-all: TEST_JOBS = 0
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_SOAK_S = 600
 test-all: export CTOFFLOAD_ALL = 1
-test-all: $(STAMPS)/packages-all $(STAMPS)/lab $(STAMPS)/vm test sanitize bench  ## test with what takes minutes and fresh random examples, sanitize and bench
+test-all: $(STAMPS)/packages-all $(STAMPS)/lab $(STAMPS)/vm test test-dpdk sanitize bench  ## test with what takes minutes and fresh random examples, test-dpdk, sanitize, bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -77,6 +77,9 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	@PYTHONPATH=$(CURDIR)/$(SANITIZED)/lib LD_PRELOAD=$(PRELOAD) PYTHONMALLOC=malloc CTOFFLOAD_SANITIZED=1 \
 	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	    CTOFFLOAD_ALL=0 $(BIN)/pytest $(SHARED_OUT) --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
+
+test-dpdk: build        ## the tests on other releases of DPDK: DPDK_PREFIX=/opt/dpdk-25.11 DPDK_PREFIX_SOURCE=/usr/src/dpdk-25.11
+	@CTOFFLOAD_JOBS=$(JOBS) CTOFFLOAD_ALL=0 $(BIN)/python -m build_support.other_dpdk
 
 lab: build $(STAMPS)/lab  ## what labs with many hosts need besides: labgrid
 

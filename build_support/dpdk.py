@@ -37,9 +37,10 @@ def no_flags() -> Flags:
     return Flags(compile_args=cpu_args())
 
 
-def pkg_config(*args: str) -> list[str]:
+def pkg_config(*args: str, environ: dict[str, str] | None = None) -> list[str]:
+    command = ["pkg-config", *args, "libdpdk"]
     try:
-        done = subprocess.run(["pkg-config", *args, "libdpdk"], check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
     except FileNotFoundError:
         raise Missing(f"pkg-config is not installed: {INSTALL.format('pkg-config')}") from None
     except subprocess.CalledProcessError:
@@ -47,12 +48,18 @@ def pkg_config(*args: str) -> list[str]:
     return shlex.split(done.stdout)
 
 
-def version() -> str:
-    """The installed DPDK's version, e.g. "22.11.11"."""
-    found = pkg_config("--modversion")[0]
+def version(environ: dict[str, str] | None = None) -> str:
+    """The installed DPDK's version, e.g. "22.11.11"; environ: in which pkg-config looks for it."""
+    found = pkg_config("--modversion", environ=environ)[0]
     if tuple(int(n) for n in found.split(".")[:2]) < OLDEST:
         raise Missing(f"DPDK {found} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that is supported")
     return found
+
+
+def library(name: str) -> str:
+    """What the loader calls a library of the installed DPDK, e.g. librte_eal.so.23; a new number each November."""
+    year, month = (int(n) for n in version().split(".")[:2])
+    return f"{name}.so.{year + 1 if month >= 11 else year}"
 
 
 def header_trees() -> list[Path]:

@@ -28,6 +28,7 @@ HEADERS = (
     "lib/ethdev/ethdev_vdev.h",
     "drivers/bus/vdev/bus_vdev_driver.h",
     "lib/eal/include/dev_driver.h",
+    "lib/ethdev/rte_flow_driver.h",  # installed with the others until 25.07
 )
 
 WITHOUT = "dpdk source: without them the emulated NIC is not built; all else is"
@@ -123,8 +124,8 @@ def take_headers(layout: Layout, source: Path, origin: str) -> None:
         layout.origin.write_text(origin)
 
 
-def installed_source() -> str:
-    """The Debian version of the source package that the installed DPDK was built from."""
+def installed_source(wanted: str) -> str:
+    """The Debian version of the source package that the installed DPDK, of the version wanted, was built from."""
     command = ["dpkg-query", "--show", "--showformat", "${source:Package} ${source:Version}", PACKAGE]
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -136,6 +137,11 @@ def installed_source() -> str:
     name, _, version = done.stdout.partition(" ")
     if name != "dpdk" or not version:
         raise Unavailable(f"{PACKAGE} comes from source package {name!r}; unpack its source and set DPDK_SOURCE=dir")
+    if re.split("[-+~]", version.rpartition(":")[2])[0] != wanted:
+        raise Unavailable(
+            f"DPDK {wanted} is not Debian's package, which is {version}, so its source cannot be fetched; "
+            "unpack its source and set DPDK_SOURCE=dir"
+        )
     return version
 
 
@@ -325,7 +331,7 @@ def fetch(root: Path, version: str) -> str:
     if os.environ.get("DPDK_SOURCE"):
         driver_headers(root, version)
         return f"driver headers of DPDK {version} taken from {os.environ['DPDK_SOURCE']}"
-    debian_version = installed_source()
+    debian_version = installed_source(version)
     origin = f"dpdk {debian_version}"
     if layout.origin.is_file() and layout.origin.read_text() == origin:
         return f"driver headers of DPDK {version} are there (Debian source {origin})"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from build_support import command, dpdk, dpdk_source
 
-KNOWN = "22.11"  # the DPDK release the sources are written against
+KNOWN = ("22.11", "25.11")  # the DPDK releases whose drivers the sources know: standin/mlx5/release.h
 
 # Directories of DPDK's source that hold the driver's private headers.
 HEADER_DIRS = (
@@ -163,8 +163,8 @@ def compile_one(source: Path, target: Path, args: list[str]) -> None:
 def build(root: Path) -> Path:
     """Builds what changed; returns the library. Raises dpdk.Missing, in words, where something is not there."""
     version = dpdk.version()
-    if not version.startswith(KNOWN + "."):
-        raise NotBuildable(f"the stand-in knows the mlx5 driver of DPDK {KNOWN}, installed is {version}")
+    if version.rpartition(".")[0] not in KNOWN:
+        raise NotBuildable(f"the stand-in knows the mlx5 drivers of DPDK {' and '.join(KNOWN)}, installed is {version}")
     tree = dpdk_source.source_tree(root, version)
     if tree is None:
         raise NotBuildable(

@@ -10,6 +10,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+# Before a test adds the tree to the path: the package under test may be another build than the tree's own.
+import ctoffload_dpdk  # noqa: F401
+
 # The same examples at each run, so that a red test is about the change at hand; `make test-all` looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.register_profile("explore", print_blob=True)

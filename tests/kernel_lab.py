@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from python_path import python_path
 
 # As anyone inside a user namespace, or as root where those are forbidden.
 UNSHARES = (
@@ -23,7 +24,7 @@ TRY = "ip tuntap add dev t0 mode tap && ip link set t0 up && unshare --net true"
 def environment() -> dict[str, str]:
     """With the directories where ip lives, which not every user has, and with the tests' own modules."""
     path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parent)}
+    return {**os.environ, "PATH": path, "PYTHONPATH": python_path(Path(__file__).parent)}
 
 
 def unshare_or_skip(*tools: str) -> list[str]:

@@ -51,7 +51,8 @@ def main() -> None:
     # The channel is a copy: DPDK's drivers print to standard output as they like.
     sink = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+    sys.path[:0] = [str(HERE.parent)]
+    sys.path.append(str(HERE.parent.parent))
     from hwlab import bench  # noqa: PLC0415 - needs the path above
 
     functions = {n: f for n, f in vars(bench).items() if getattr(f, "__module__", "") == bench.__name__}

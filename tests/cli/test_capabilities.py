@@ -208,9 +208,8 @@ def standin_text(hardware: bool, *ports: str, options: str = "representor=vf[0-1
         device = f"{PCI_ADDRESS},dv_flow_en={int(nic.steering)},{options}"
         command = [sys.executable, "-P", "-m", "ctoffload_dpdk.cli.main", "capabilities", device, *ports]
         # The emulated bus has the device; the machine's own has not.
-        environment = {**nic.environment(), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            nic.command(command), env=environment, capture_output=True, text=True, check=False, timeout=100
+            nic.command(command), env=nic.environment(), capture_output=True, text=True, check=False, timeout=100
         )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout

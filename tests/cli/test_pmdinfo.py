@@ -31,7 +31,8 @@ def test_a_driver_is_shown_with_its_devices(capsys):
 
 def test_without_a_file_the_installed_drivers_are_shown(capsys):
     everything = shown(capsys)
-    assert len(everything) > 50
+    networks = {path.name.partition(".")[0] for path in INSTALLED.glob("librte_net_*.so")}
+    assert len(everything) >= len(networks) > 5
     assert shown(capsys, str(INSTALLED)) == everything
     assert shown(capsys, str(running_dpdk())) == everything
 

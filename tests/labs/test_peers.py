@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from python_path import python_path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
@@ -43,7 +44,7 @@ def test_frames_go_through_the_kernels_interfaces(peer: str, tmp_path: Path) -> 
     environment = {
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(__file__).resolve().parent),
+        "PYTHONPATH": python_path(Path(__file__).resolve().parent),
     }
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", script, "sh", *suite, "-k", "unchanged or lives_and"],

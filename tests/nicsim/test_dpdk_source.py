@@ -196,3 +196,9 @@ def test_for_a_build_it_never_fails_stamps_on_change_alone_and_does_not_wait_twi
     assert stamp.read_text() == str(tmp_path / "source")
     assert dpdk_source.for_build(layout, stamp) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_the_source_of_another_version_is_not_fetched() -> None:
+    """Of a DPDK beside Debian's: its package is of another version."""
+    with pytest.raises(Unavailable, match=r"is not Debian's package.* so its source cannot be fetched; .*DPDK_SOURCE"):
+        dpdk_source.installed_source("1.2.3")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from nicsim_packets import pattern, udp
 
+from build_support.dpdk import library
 from ctoffload_dpdk.base.errors import EalError, FlowError, PortError
 from ctoffload_dpdk.dpdk import Event, FlowSizes, actions, items
 from ctoffload_dpdk.nicsim import Nic
@@ -148,7 +149,7 @@ def test_by_default_an_aged_rule_that_is_hit_is_young_again(lab: Any) -> None:
 def read_aged(host: Any, room: int) -> tuple[int, list[int]]:
     """rte_flow_get_aged_flows as it is: what it returned, and the contexts it wrote."""
     contexts = (ctypes.c_uint64 * room)()
-    ethdev = ctypes.CDLL("librte_ethdev.so.23")
+    ethdev = ctypes.CDLL(library("librte_ethdev"))
     return ethdev.rte_flow_get_aged_flows(host.port.id, contexts, room, None), list(contexts)
 
 

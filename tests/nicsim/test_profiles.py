@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from nicsim_packets import pattern, udp
 
+from build_support.dpdk import library
 from ctoffload_dpdk.base.errors import EalError, FlowError
 from ctoffload_dpdk.dpdk import Attr, actions, items
 from ctoffload_dpdk.dpdk.items import Masked
@@ -92,7 +93,7 @@ def test_refused(lab: Any, profile: str, refused: Refused) -> None:
 def query_count(host: Any, rule: Any) -> int:
     """What rte_flow_query returns, without the binding, which asks only for what a rule has."""
     action = (ctypes.c_uint64 * 4)(8)  # RTE_FLOW_ACTION_TYPE_COUNT, END
-    said: int = ctypes.CDLL("librte_ethdev.so.23").rte_flow_query(
+    said: int = ctypes.CDLL(library("librte_ethdev")).rte_flow_query(
         host.port.id, ctypes.c_void_p(rule.handle), action, (ctypes.c_uint64 * 3)(), None
     )
     return said

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from python_path import python_path
 
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
 
@@ -21,12 +22,11 @@ def test_the_provider_conforms(tmp_path: Path, plan: str) -> None:
     except NicsimError as error:
         pytest.skip(str(error))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    modules = [Path(__file__).parent, Path(__file__).resolve().parents[2]]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT]
     done = subprocess.run(
         [*command, "--provider", "rte_flow_under_test:provider"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, modules)), "CTOFFLOAD_TEST_PLAN": plan},
+        env={**os.environ, "PYTHONPATH": python_path(Path(__file__).parent), "CTOFFLOAD_TEST_PLAN": plan},
         capture_output=True,
         text=True,
         check=False,

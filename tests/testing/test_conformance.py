@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from python_path import python_path
 
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
@@ -139,7 +140,7 @@ BAD = {
 def run(tmp_path: Path, provider: str, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT, "--provider", provider, *more]
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
+    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": python_path(tmp_path), "PATH": "/usr/bin:/bin"},
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 
