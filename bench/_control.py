@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,15 +16,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import ovs.json
 
 from bench import PAIRS
 from ctoffload_dpdk.conntrack._bench import Frames
+from ctoffload_dpdk.control import telemetry
 from ctoffload_dpdk.control.client import Client
+from ctoffload_dpdk.control.front_ends import UNIXCTL
+from ctoffload_dpdk.control.metrics import EngineCollector
 from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.control.unixctl import UnixctlServer
 from ctoffload_dpdk.demo.lab import EAL_ARGS, Lab
 from ctoffload_dpdk.demo.rates import A, frames
 from ctoffload_dpdk.engine import Eal, Settings
@@ -41,16 +49,19 @@ def resident_mb() -> float:
 
 @contextmanager
 def serving(system: System, path: Path) -> Iterator[Server]:
-    """The server in a thread of its own."""
+    """The servers in a thread of their own."""
     server = Server(system, path)
+    unixctl = UnixctlServer(system, path.with_name(UNIXCTL))
     ready, ends = threading.Event(), []
 
     async def serve() -> None:
         await server.start()
+        await unixctl.start()
         end = asyncio.Event()
         ends.extend([asyncio.get_running_loop(), end])
         ready.set()
         await end.wait()
+        await unixctl.close()
         await server.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
@@ -100,19 +111,93 @@ def n_lines(path: Path) -> int:
         return sum(1 for _ in text)
 
 
-def answers(path: Path) -> dict[str, float]:
-    """The longest of 20 answers, or of 20 first parts, in ms, by command."""
-    longest = {}
+# Of `Frames`: some fit nothing, some all. Those that say how far they are answer by their first line.
+ASKED: tuple[tuple[str, dict[str, object]], ...] = (
+    ("count", {}),
+    ("status", {}),
+    ("stats", {}),
+    ("providers", {}),
+    ("rules", {}),
+    ("capabilities", {}),
+    ("offload", {}),
+    ("dump", {}),
+    ("dump", {"src": "203.0.113.1"}),
+    ("count", {"proto": "udp"}),
+    ("count", {"zone": 7}),
+    ("count", {"offloaded": "no"}),
+    ("count", {"reply-dst": "0.0.0.0/0"}),
+    ("flush", {"sport": 1}),
+    ("top", {}),
+    ("top", {"proto": "udp"}),
+)
+APPCTL = (
+    ("dpctl/ct-stats-show",),
+    ("dpctl/ct-stats-show", "zone=7"),
+    ("dpctl/ct-get-nconns",),
+    ("dpctl/ct-bkts",),
+    ("dpctl/ct-get-limits",),
+    ("dpctl/offload-stats-show",),
+    ("dpctl/dump-conntrack", "zone=7"),
+    ("dpctl/flush-conntrack", "zone=7"),
+    ("dpctl/flush-conntrack", "ct_nw_src=203.0.113.1"),
+    ("dpctl/flush-conntrack", "labels=1"),
+)
+LAST_PLACES = MILLION - 100
+
+
+def named(command: str, words: object) -> str:
+    return " ".join(
+        [command, *(f"{k} {v}" for k, v in words.items())] if isinstance(words, dict) else [command, *words]
+    )
+
+
+def answers(path: Path, system: System) -> dict[str, dict[str, float]]:
+    """By command: the longest of 20 first lines, in ms, and the median of whole answers."""
+    found = {}
+    for command, parameters in ASKED:
+        found[named(command, parameters)] = timed(partial(over_control, path, command, parameters))
+    for command, *words in APPCTL:
+        found[named(command, words)] = timed(partial(over_unixctl, path.with_name(UNIXCTL), command, words))
+    for place in (0, LAST_PLACES):
+        found[f"/ctoffload/conntrack,{place}"] = timed(partial(once, partial(telemetry.conntrack, system, str(place))))
+    found["/metrics"] = timed(lambda: once(lambda: [*EngineCollector(system).collect()]))
+    return found
+
+
+def timed(ask: Callable[[], tuple[float, float]]) -> dict[str, float]:
+    """ask: gives the seconds until the first line, and until the last."""
+    firsts, wholes = zip(*(ask() for _ in range(20)), strict=True)
+    return {"first": max(firsts) * 1000, "whole": statistics.median(wholes) * 1000}
+
+
+def once(work: Callable[[], object]) -> tuple[float, float]:
+    took = seconds(work)
+    return took, took
+
+
+def over_control(path: Path, command: str, parameters: dict[str, object]) -> tuple[float, float]:
     with Client(path) as client:
-        for command in ("count", "status", "stats", "providers", "rules", "capabilities", "offload"):
-            longest[command] = max(seconds(lambda c=command: client.call(c)) for _ in range(20)) * 1000
+        began = time.perf_counter()
+        lines = client.raw_lines(command, parameters)
+        next(lines)
+        first = time.perf_counter() - began
+        for _ in lines if command != "dump" else ():
+            pass
+        return first, time.perf_counter() - began
 
-    def first() -> None:
-        with Client(path) as client:
-            next(iter(client.raw_lines("dump", {})))
 
-    longest["dump"] = max(seconds(first) for _ in range(20)) * 1000
-    return longest
+def over_unixctl(path: Path, command: str, words: list[str]) -> tuple[float, float]:
+    """As ovs-appctl asks, without the start of a program; the answer comes in one piece."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        parser = ovs.json.Parser()
+        began = time.perf_counter()
+        client.sendall(json.dumps({"id": 0, "method": command, "params": words}).encode())
+        while not parser.is_done():
+            parser.feed(client.recv(1 << 20).decode())
+        took = time.perf_counter() - began
+        assert parser.finish()["error"] is None
+    return took, took
 
 
 def through(lab: Lab, packets_ns: list[float]) -> None:
@@ -155,9 +240,10 @@ def main() -> None:
             fill(lab)
             lab.engine.start()
             path = Path(directory) / "control.sock"
-            with serving(System(lab.engine), path):
+            system = System(lab.engine)
+            with serving(system, path):
                 before = resident_mb()
-                report["answers_ms"] = answers(path)
+                report["answers_ms"] = answers(path, system)
                 report["dump"] = dumps(path)
                 report["grown_mb"] = resident_mb() - before
             lab.engine.stop()

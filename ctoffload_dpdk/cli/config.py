@@ -113,7 +113,7 @@ def set_running(output: Output, name: str, value: str) -> None:
     show_running(output, ask_running(output, name=name, value=value))
 
 
-def ask_running(output: Output, **parameters: str | None) -> dict[str, Any]:
+def ask_running(output: Output, **parameters: Any) -> dict[str, Any]:
     from ctoffload_dpdk.control.client import Client  # noqa: PLC0415 - most of this room speaks with no daemon
 
     with Client(output.socket) as daemon:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -87,6 +88,24 @@ def pass_rows(output: Output, command: str, parameters: dict[str, Any], key: str
     return found
 
 
+@contextlib.contextmanager
+def progress(key: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """What says on a terminal how far a long command is, in one line that goes with its end; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def told(facts: dict[str, Any]) -> None:
+        click.echo(
+            f"\r{facts[key]:,} until now, {facts['looked_at']:,} of {facts['of']:,} looked at\x1b[K", nl=False, err=True
+        )
+
+    try:
+        yield told
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
 def indented(rows: bytes) -> bytes:
     """Rows with an indent, as --pretty has it."""
     import json  # noqa: PLC0415 - --help does without
@@ -117,8 +136,8 @@ def dump(output: Output, /, *, form: str, more: bool, statistics: bool, fresh: b
 @pass_output
 def count(output: Output, /, **filters: Any) -> None:
     """Say how many connections there are."""
-    with client(output) as daemon:
-        answer = daemon.call("count", **filters)
+    with client(output) as daemon, progress("connections") as told:
+        answer = daemon.call("count", told=told, **filters)
     if output.json:
         output.document({"schema": 1, **answer})
     else:
@@ -131,8 +150,8 @@ def count(output: Output, /, **filters: Any) -> None:
 @pass_output
 def flush(output: Output, /, **filters: Any) -> None:
     """End connections: those that fit, or all. What is in hardware is taken out."""
-    with client(output) as daemon:
-        answer = daemon.call("flush", **filters)
+    with client(output) as daemon, progress("flushed") as told:
+        answer = daemon.call("flush", told=told, **filters)
     if output.json:
         output.document({"schema": 1, **answer})
     else:
@@ -299,6 +318,8 @@ def explain(output: Output, /, connection: str | None, **which: Any) -> None:
 
     A connection is named by its ID, as a dump in JSON gives it, or by the tuple of either direction.
     """
+    from ctoffload_dpdk.cli.rules_text import refusal_text  # noqa: PLC0415 - --help does without
+
     with client(output) as daemon:
         answer = daemon.call("explain", id=connection, **which)
     if output.json:
@@ -312,7 +333,7 @@ def explain(output: Output, /, connection: str | None, **which: Any) -> None:
         more = f"  reason={step['reason']}" if "reason" in step else ""
         click.echo(f"  {step['step']:<12} {mark:<4} {printable(step['words'])}{more}")
         for refusal in step.get("refusals", ()):
-            click.echo(f"    not {refusal['plan']} by {refusal['fate']}: {printable(refusal['why'])}")
+            click.echo(f"    {printable(refusal_text(refusal))}")
 
 
 @click.command()

@@ -21,7 +21,13 @@ def rules_lines(answer: dict[str, Any]) -> Iterator[str]:
             "none: it stays in software" if plan["plan"] == "none" else f"{plan['plan']} by {plan['fate']}"
         )
         if "port" in answer:
-            yield from (f"  not {one['plan']} by {one['fate']}: {one['why']}" for one in plan["refusals"])
+            yield from (f"  {refusal_text(one)}" for one in plan["refusals"])
+
+
+def refusal_text(refusal: dict[str, Any]) -> str:
+    """Why not a plan: by a fate, or by whichever."""
+    by = "" if refusal["fate"] == "none" else f" by {refusal['fate']}"
+    return f"not {refusal['plan']}{by}: {refusal['why']}"
 
 
 def _port_lines(port: dict[str, Any]) -> Iterator[str]:

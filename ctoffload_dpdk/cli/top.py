@@ -48,9 +48,14 @@ def top(output: Output, /, interval: float, number: int | None, rows: int, **fil
     is_live = not output.json and number is None and sys.stdout.isatty()
     with client(output) as daemon:
 
-        def look() -> Look:
+        def look(told: Callable[[Look], None] | None = None) -> Look:
             facts = {name: daemon.call(name) for name in ("status", "stats")}
-            return Look(time.monotonic(), **facts, top=daemon.call("top", rows=rows, **filters))
+
+            def made(found: dict[str, Any]) -> Look:
+                return Look(time.monotonic(), **facts, top=found)
+
+            until_now = None if told is None else lambda found: told(made(found))
+            return made(daemon.call("top", rows=rows, told=until_now, **filters))
 
         if is_live:
             watch(output, look, interval)
@@ -58,21 +63,21 @@ def top(output: Output, /, interval: float, number: int | None, rows: int, **fil
             tell(output, look, interval, number or 1)
 
 
-def watch(output: Output, look: Callable[[], Look], interval: float) -> None:
-    """Until Ctrl-C."""
+def watch(output: Output, look: Callable[..., Look], interval: float) -> None:
+    """Until Ctrl-C. The first look is drawn as it comes, where there are very many connections."""
     from ctoffload_dpdk.cli.top_text import screen_of  # noqa: PLC0415 - --help does without
     from ctoffload_dpdk.demo.screen import LiveScreen  # noqa: PLC0415
 
     before = None
     with LiveScreen(output.console()) as live:
         while True:
-            now = look()
+            now = look((lambda now: live.draw(screen_of(now, None))) if before is None else None)
             live.draw(screen_of(now, before))
             before = now
             time.sleep(interval)
 
 
-def tell(output: Output, look: Callable[[], Look], interval: float, number: int) -> None:
+def tell(output: Output, look: Callable[..., Look], interval: float, number: int) -> None:
     """So many looks, one after the other."""
     from ctoffload_dpdk.cli.top_text import screen_of  # noqa: PLC0415 - --help does without
 

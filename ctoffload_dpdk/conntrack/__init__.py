@@ -10,13 +10,16 @@ from ctoffload_dpdk.conntrack._conntrack import (
     Counters,
     states_text,
 )
+from ctoffload_dpdk.conntrack._filter import Conditions
 from ctoffload_dpdk.conntrack._lines import conntrack_text, json_rows, ovs_lines, ovs_text
 from ctoffload_dpdk.conntrack._listing import datagrams, expectations
+from ctoffload_dpdk.conntrack._numbers import numbers
 from ctoffload_dpdk.conntrack._packet import CtState, PacketFlags, Refusal
 from ctoffload_dpdk.conntrack._policy import Policy
+from ctoffload_dpdk.conntrack._walk import Walk
 from ctoffload_dpdk.conntrack.nat import Nat, NatRange
 from ctoffload_dpdk.conntrack.shards import Shards
-from ctoffload_dpdk.conntrack.text import PROTOCOLS, TCP_STATES
+from ctoffload_dpdk.conntrack.text import PROTOCOL_GROUPS, PROTOCOLS, TCP_STATES
 
 # Compiled enumerations have no docstring of their own.
 CtState.__doc__ = """Bits of ct_state, with Open vSwitch's names and values."""
@@ -27,10 +30,12 @@ __all__ = [
     "CONNECTION",
     "LINE",
     "PROTOCOLS",
+    "PROTOCOL_GROUPS",
     "REFUSAL_NAMES",
     "TCP_STATES",
     "TIMEOUT_NAMES",
     "VERDICT",
+    "Conditions",
     "Conntrack",
     "Counters",
     "CtState",
@@ -40,10 +45,12 @@ __all__ = [
     "Policy",
     "Refusal",
     "Shards",
+    "Walk",
     "conntrack_text",
     "datagrams",
     "expectations",
     "json_rows",
+    "numbers",
     "ovs_lines",
     "ovs_text",
     "states_text",

@@ -26,7 +26,7 @@ def capture(
 ) -> Iterator[Part]:
     """Rows of blocks, each with how many packets were captured and dropped so far. number: then it ends; 0: never."""
     wanted = Filter.of(**filters)
-    taps = [PacketTap(snaplen=snaplen, ring_bytes=ring << 20, **conditions(wanted)) for _ in system.engine.loops]
+    taps = [PacketTap(snaplen=snaplen, ring_bytes=ring << 20, **wanted.given()) for _ in system.engine.loops]
     with system.engine.held():
         if any(loop.is_tapped for loop in system.engine.loops):
             raise UsageError("a capture is running already", errno=errno.EBUSY, op="capture", hint="end that one first")
@@ -38,13 +38,6 @@ def capture(
         with system.engine.held():
             for loop in system.engine.loops:
                 loop.set_tap(None)
-
-
-def conditions(wanted: Filter) -> dict[str, Any]:
-    """A filter as a tap takes it."""
-    names = {"sport": "src_port", "dport": "dst_port", "state": "tcp_state", "offloaded": "offload"}
-    found = {name: getattr(wanted, name) for name in wanted.__dataclass_fields__}
-    return {names.get(name, name): value for name, value in found.items() if value is not None}
 
 
 def parts(system: System, taps: list[PacketTap], snaplen: int, number: int) -> Iterator[Part]:

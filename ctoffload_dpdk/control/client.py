@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,9 +43,16 @@ class Client:
         self._socket.settimeout(timeout_s)
         self._lines = self._socket.makefile("rb", buffering=256 * 1024)
 
-    def call(self, command: str, /, **parameters: object) -> dict[str, Any]:
-        """The document that a command answers; parameters with _ for -. Raises CtoffloadError."""
+    def call(
+        self, command: str, /, *, told: Callable[[dict[str, Any]], None] | None = None, **parameters: object
+    ) -> dict[str, Any]:
+        """The document that a command answers; parameters with _ for -. Raises CtoffloadError.
+
+        told: gets what is known until then, each time the daemon says how far it is.
+        """
         for answer in self.answers(command, parameters):
+            if told is not None and "progress" in answer:
+                told(answer["progress"])
             if "result" in answer:
                 found: dict[str, Any] = answer["result"]
                 return found
@@ -139,9 +146,9 @@ def parsed(line: bytes) -> dict[str, Any]:
 
 
 def is_last(line: bytes) -> bool:
-    """Whether an answer ends with this line: its keys stand in a fixed order, and a part is rows or text."""
+    """Whether an answer ends with this line: its keys stand in a fixed order; a part is rows, text or progress."""
     _, _, rest = line[:80].partition(b', "schema": ')
-    return not rest.partition(b", ")[2].startswith((b'"rows": ', b'"text": '))
+    return not rest.partition(b", ")[2].startswith((b'"rows": ', b'"text": ', b'"progress": '))
 
 
 def rows_of(line: bytes) -> bytes:

@@ -45,8 +45,8 @@ def rows_part(rows: Iterable[Mapping[str, Any]]) -> Part:
 
 
 Document = dict[str, Any]
-# A document that takes a while: a step of the work for each None, the document at the end.
-Steps = Generator[None, None, Document]
+# A document that takes a while: a step of the work each time, with how far it is; the document at the end.
+Steps = Generator[Document, None, Document]
 Parts = Iterator[Part]
 Answer = Document | Steps | Parts
 

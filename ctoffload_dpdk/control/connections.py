@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, Parts, Steps
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, protocol
-from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.control.system import AT_ONCE, System
 from ctoffload_dpdk.engine import conntrack_text, explain, json_rows, ovs_text
 
 Rows = NDArray[np.void]
@@ -70,10 +70,12 @@ def wait_for_answers(asked: int) -> Parts:
 def count(system: System, **filters: Any) -> Steps:
     """How many connections fit; a number that is at hand where there is no filter."""
     wanted = Filter.of(**filters)
-    found = system.count() if wanted.is_empty else 0
-    for rows in () if wanted.is_empty else system.slices(wanted):
-        found += len(rows)
-        yield
+    if wanted.is_empty:
+        return {"connections": system.count()}
+    walking, found = system.walk(wanted), 0
+    for walk in walking:
+        found += walk.count()
+        yield {"connections": found, **walking.progress()}
     return {"connections": found}
 
 
@@ -148,10 +150,10 @@ def explained(system: System, **which: Any) -> Document:
 
 def flush(system: System, **filters: Any) -> Steps:
     """Ends the connections that fit, a slice at a time."""
-    ended = 0
-    for rows in system.slices(Filter.of(**filters)):
-        ended += system.end(rows)
-        yield
+    walking, ended = system.walk(Filter.of(**filters)), 0
+    for walk in walking:
+        ended += walk.flush(AT_ONCE)
+        yield {"flushed": ended, **walking.progress()}
     return {"flushed": ended}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.control.dpctl import DATAPATH, Arguments, DpctlCommand, DpctlError, Steps, number_of, zone_of
+from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.system import System
 
 Rows = NDArray[np.void]
@@ -72,6 +73,21 @@ class Match:
                 found &= tuple_fits(rows, prefix, one)
         return found
 
+    def coarse(self) -> Filter:
+        """What of it is tested in the table, so that a walk is short where few fit; `fits` judges the rest."""
+        orig, reply = self.orig or Tuple(), self.reply or Tuple()
+        return Filter(
+            proto=self.shared.proto,
+            zone=self.zone,
+            mark=None if self.mark is None else (self.mark[0] & self.mark[1], self.mark[1]),
+            src=network_of(orig.addresses.get("src")),
+            dst=network_of(orig.addresses.get("dst")),
+            reply_src=network_of(reply.addresses.get("src")),
+            reply_dst=network_of(reply.addresses.get("dst")),
+            sport=orig.numbers.get("sport"),
+            dport=orig.numbers.get("dport"),
+        )
+
     def exact(self) -> dict[str, int | str] | None:
         """The one connection that is meant, as System.find takes it; None where it may be many."""
         one, proto = self.orig, self.shared.proto
@@ -88,6 +104,10 @@ class Match:
         else:
             ports = {"sport": one.numbers["id"], "dport": one.numbers["type"] << 8 | one.numbers.get("code", 0)}
         return {**ends, "proto": proto, **ports, "zone": self.zone or 0}
+
+
+def network_of(address: Address | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    return None if address is None else ipaddress.ip_network(address)
 
 
 def tuple_fits(rows: Rows, prefix: str, wanted: Tuple) -> Mask:
@@ -111,7 +131,7 @@ def flush(system: System, given: Arguments) -> Steps:
         if not system.end(rows):
             raise DpctlError("failed to flush conntrack", errno.ENOENT)
         return ""
-    for rows in system.slices():
+    for rows in system.slices(match.coarse()):
         system.end(rows[match.fits(rows)])
         yield
     return ""

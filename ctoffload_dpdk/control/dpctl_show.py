@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from ctoffload_dpdk.control.dpctl import (
     DATAPATH,
     Arguments,
@@ -18,31 +16,31 @@ from ctoffload_dpdk.control.dpctl import (
     zone_of,
 )
 from ctoffload_dpdk.control.filters import Filter
-from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES, expectations, ovs_text
+from ctoffload_dpdk.control.system import SLICE, System
+from ctoffload_dpdk.engine import PROTOCOL_GROUPS, PROTOCOLS, TCP_STATES, expectations, ovs_text
 
 # A client takes an answer in one piece, so that it cannot be without end.
 MAX_LINES = 100_000
 MAX_EXPECTED = 10_000
-TCP = 6
 # Two states that a dump without -m shows as another.
 SHOWN_AS = {"FIN_WAIT_2": "TIME_WAIT", "SYN_RECV": "ESTABLISHED"}
-STATS_ORDER = ("TCP", "UDP", "UDPLITE", "SCTP", "ICMP", "ICMPv6", "DCCP", "IGMP")
+SHOWN_GROUPS = {"icmpv6": "ICMPv6", "other": "Other"}
 RULE = "+-----------+-----------------------------------------+"
 
 
 def dump_conntrack(system: System, given: Arguments) -> Steps:
     """A line a connection; the first MAX_LINES of them."""
-    wanted = one_zone(given)
+    walking = system.walk(one_zone(given))
+    more, statistics = "more" in given.options, "statistics" in given.options
     lines: list[str] = []
     n, left = 0, 0
-    for rows in system.slices(wanted):
-        shown = rows[: MAX_LINES - n]
-        n += len(shown)
-        left += len(rows) - len(shown)
-        if len(shown):
-            more, statistics = "more" in given.options, "statistics" in given.options
-            lines.append(ovs_text(shown, more=more, statistics=statistics, ours=False))
+    for walk in walking:
+        if n == MAX_LINES:
+            left += walk.count()
+        else:
+            rows = walk.rows(min(SLICE, MAX_LINES - n))
+            n += len(rows)
+            lines.append(ovs_text(rows, more=more, statistics=statistics, ours=False))
         yield
     if left:
         lines.append(f"and {left} more; all of them: ctoffload dump\n")
@@ -76,7 +74,7 @@ def expectation_text(one: dict[str, Any]) -> str:
     return f"{text},helper={one['helper']}\n"
 
 
-def ct_stats_show(system: System, given: Arguments) -> Steps:
+def ct_stats_show(system: System, given: Arguments) -> str:
     """Numbers by protocol, and of TCP by state."""
     given.take_datapath(lambda word: word.startswith("zone=") or is_verbose(word))
     zone, verbose = None, "more" in given.options
@@ -87,13 +85,7 @@ def ct_stats_show(system: System, given: Arguments) -> Steps:
             verbose = True
         else:
             raise DpctlError("invalid arguments")
-    protocols = np.zeros(256, np.int64)
-    states = np.zeros(len(TCP_STATES), np.int64)
-    for rows in system.slices(Filter(zone=zone)):
-        protocols += np.bincount(rows["proto"], minlength=len(protocols))
-        tcp = rows["tcp_state"][rows["proto"] == TCP].max(axis=1, initial=0)
-        states += np.bincount(tcp, minlength=len(states))
-        yield
+    protocols, states = system.numbers(zone)
     return stats_text(protocols.tolist(), states.tolist(), verbose=verbose)
 
 
@@ -102,16 +94,12 @@ def is_verbose(word: str) -> bool:
 
 
 def stats_text(protocols: list[int], states: list[int], *, verbose: bool) -> str:
-    """protocols, states: how many of each number."""
-    names = {number: "ICMPv6" if name == "icmpv6" else name.upper() for number, name in PROTOCOLS.items()}
-    numbers: Counter[str] = Counter()
-    for proto, n in enumerate(protocols):
-        numbers[names.get(proto, "Other")] += n
+    """protocols, states: how many of each of PROTOCOL_GROUPS and TCP_STATES."""
     lines = ["Connections Stats:", f"    Total: {sum(protocols)}"]
-    for name in (*STATS_ORDER, "Other"):
-        if numbers[name]:
-            lines.append(f"  {name}: {numbers[name]}")
-        if name == "TCP" and numbers[name] and verbose:
+    for group, n in zip(PROTOCOL_GROUPS, protocols, strict=True):
+        if n:
+            lines.append(f"  {SHOWN_GROUPS.get(group, group.upper())}: {n}")
+        if group == "tcp" and n and verbose:
             lines += ["    Conn per TCP states:", *state_lines(states)]
     return "\n".join(lines) + "\n"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import ipaddress
 import re
-import socket
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.control.command import Parameter
-from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES
+from ctoffload_dpdk.engine import PROTOCOLS, TCP_STATES, Conditions
 
 Rows = NDArray[np.void]
 Mask = NDArray[np.bool_]
 
 OFFLOAD_STATES = ("no", "pending", "yes")
+# What `Conditions` calls otherwise.
+NAMES = {"sport": "src_port", "dport": "dst_port", "state": "tcp_state", "offloaded": "offload"}
 # As the kernel's tools name them.
 STATE_ALIASES = {"CLOSE": "CLOSED", "FIN_WAIT": "FIN_WAIT_1"}
 
@@ -88,43 +90,19 @@ class Filter:
         """True where every connection fits."""
         return self == Filter()
 
+    def given(self) -> dict[str, Any]:
+        """The conditions there are, under the names that `Conditions` has for them."""
+        found = {NAMES.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The same, to be tested where the connections are."""
+        return Conditions(**self.given())
+
     def fits(self, rows: Rows) -> Mask:
         """bool[n]: which of these CONNECTION rows fit."""
-        found = np.ones(len(rows), np.bool_)
-        for name, value in (
-            ("proto", self.proto),
-            ("zone", self.zone),
-            ("offload", self.offloaded),
-            ("reason", self.reason),
-            ("src_port", self.sport),
-            ("dst_port", self.dport),
-        ):
-            if value is not None:
-                found &= rows[name] == value
-        if self.sport is not None or self.dport is not None:
-            found &= (rows["proto"] != socket.IPPROTO_ICMP) & (rows["proto"] != socket.IPPROTO_ICMPV6)
-        if self.mark is not None:
-            found &= (rows["mark"] & self.mark[1]) == self.mark[0]
-        if self.state is not None:
-            found &= (rows["proto"] == socket.IPPROTO_TCP) & (rows["tcp_state"] == self.state).any(axis=1)
-        for name, wanted in (
-            ("src", self.src),
-            ("dst", self.dst),
-            ("reply_src", self.reply_src),
-            ("reply_dst", self.reply_dst),
-        ):
-            if wanted is not None:
-                found &= within(rows, name, wanted)
-        return found
-
-
-def within(rows: Rows, name: str, wanted: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Mask:
-    """bool[n]: whose address is in a network."""
-    size = 4 if wanted.version == 4 else 16
-    mask = np.frombuffer(wanted.netmask.packed, np.uint8)
-    address = np.frombuffer(wanted.network_address.packed, np.uint8)
-    inside: Mask = (rows["family"] == wanted.version) & ((rows[name][:, :size] & mask) == address).all(axis=1)
-    return inside
+        return self.conditions.fits(rows)
 
 
 def wrong(name: str, value: str, hint: str) -> UsageError:

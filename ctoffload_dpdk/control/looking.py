@@ -11,43 +11,57 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.control.command import Answers, Command, Parameter, Steps
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, OFFLOAD_STATES, Filter
-from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import json_rows
+from ctoffload_dpdk.control.system import SLICE, System
+from ctoffload_dpdk.engine import CONNECTION, json_rows
 
 Rows = NDArray[np.void]
 
 MAX_ROWS = 200
+# Room for those of one more release.
+MAX_REASONS = 32
 IN_HARDWARE = OFFLOAD_STATES.index("yes")
 
 
 def top(system: System, rows: int = 12, **filters: Any) -> Steps:
     """The connections with the most packets, and all of them by offload state and by the reason."""
-    states = np.zeros(len(OFFLOAD_STATES), np.int64)
-    reasons = np.zeros(len(Reason), np.int64)
-    best: Rows | None = None
-    n = 0
-    for part in system.slices(Filter.of(**filters)):
-        n += len(part)
-        states += np.bincount(part["offload"], minlength=len(states))
-        reasons += np.bincount(part["reason"][part["offload"] != IN_HARDWARE], minlength=len(reasons))
-        best = busiest(best, part, rows)
-        yield
+    wanted = Filter.of(**filters)
+    numbers = np.zeros((len(OFFLOAD_STATES), MAX_REASONS), np.int64)
+    counting = system.walk(wanted)
+    for walk in counting:
+        walk.tally(numbers)
+        yield {**summary(numbers), "busiest": [], **counting.progress()}
+    best, searching = np.zeros(0, CONNECTION), system.walk(wanted)
+    for walk in searching if rows else ():
+        best = busiest(best, walk.rows(SLICE, more_than(best, rows)), rows)
+        yield {**summary(numbers), "busiest": documents(best), **searching.progress()}
+    return {**summary(numbers), "busiest": documents(best)}
+
+
+def summary(numbers: NDArray[np.int64]) -> dict[str, Any]:
+    """Of int64[state, reason]: how many, by offload state, and those not in hardware by the reason, most first."""
+    reasons = numbers[:IN_HARDWARE].sum(axis=0)
     return {
-        "connections": n,
-        "offload": dict(zip(OFFLOAD_STATES, states.tolist(), strict=True)),
+        "connections": int(numbers.sum()),
+        "offload": dict(zip(OFFLOAD_STATES, numbers.sum(axis=1).tolist(), strict=True)),
         "reasons": {Reason(i).text: int(reasons[i]) for i in np.argsort(-reasons, kind="stable") if reasons[i]},
-        "busiest": json.loads(b"[" + json_rows(best) + b"]") if best is not None and len(best) else [],
     }
 
 
-def busiest(best: Rows | None, part: Rows, most: int) -> Rows:
+def documents(rows: Rows) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(b"[" + json_rows(rows) + b"]")
+    return found
+
+
+def more_than(best: Rows, most: int) -> int:
+    """How many packets one must have more than to be among the busiest; -1: none."""
+    return int(best["packets"][-1].sum()) if len(best) == most else -1
+
+
+def busiest(best: Rows, part: Rows, most: int) -> Rows:
     """Those of both with the most packets, these first. best: sorted so."""
-    if best is not None and len(best) == most:
-        least = best["packets"][-1].sum() if most else np.inf
-        part = part[part["packets"].sum(axis=1) > least]
-        if not len(part):
-            return best
-    both = part if best is None else np.concatenate([best, part])
+    if not len(part):
+        return best
+    both = np.concatenate([best, part])
     chosen: Rows = both[np.argsort(-both["packets"].sum(axis=1).astype(np.int64), kind="stable")[:most]]
     return chosen
 

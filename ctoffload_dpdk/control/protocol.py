@@ -2,6 +2,7 @@
 
 Request:  {"id": 7, "command": "dump", "parameters": {"zone": 5}}
 Answers:  {"id": 7, "schema": 1, "result": {...}}                   a document
+          {"id": 7, "schema": 1, "progress": {...}}                 before it: what is known until now
           {"id": 7, "schema": 1, "rows": [{...}, ...]}              a part of a long answer
           {"id": 7, "schema": 1, "text": "...\\n"}                   a part, as finished lines
           {"id": 7, "schema": 1, "end": {"n": 12345}}               the end of the parts
@@ -67,7 +68,7 @@ def refused(message: str) -> UsageError:
 
 
 def line_of(request_id: RequestId, key: str, content: object) -> bytes:
-    """An answer's line. key: result, end or error."""
+    """An answer's line. key: result, progress, end or error."""
     return json.dumps({"id": request_id, "schema": SCHEMA, key: content}).encode() + b"\n"
 
 

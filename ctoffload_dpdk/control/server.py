@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,9 @@ LOGGER = logging.getLogger("ctoffload.control")
 STREAM_LOOK_S = 0.02
 # How long a command that waits for the NIC is left alone.
 WAIT_S = 0.005
+# An answer that takes longer says how far it is; again after so long.
+PROGRESS_AFTER_S = 0.02
+PROGRESS_EVERY_S = 0.25
 # What may wait in the buffer of one client before its command waits as well.
 HIGH_WATER_BYTES = 256 * 1024
 
@@ -178,6 +182,7 @@ class Client:
             return await self.write(line_of(request.id, "result", answer))
         n = 0
         is_stream = command.answers is Answers.STREAM
+        progress_s = time.monotonic() + PROGRESS_AFTER_S
         with contextlib.closing(answer):  # type: ignore[type-var]
             while True:
                 try:
@@ -188,6 +193,9 @@ class Client:
                 if isinstance(part, Part) and (part.rows or part.text):
                     n += part.n
                     await self.write(part_line(request.id, part))
+                elif isinstance(part, dict) and time.monotonic() >= progress_s:
+                    progress_s = time.monotonic() + PROGRESS_EVERY_S
+                    await self.write(line_of(request.id, "progress", part))
                 waits = isinstance(part, Part) and part.waits
                 await asyncio.sleep(STREAM_LOOK_S if is_stream else WAIT_S if waits else 0)
                 if self.writer.is_closing() or (is_stream and self.reader.at_eof()):

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.listening import RING, Listener, Listeners
-from ctoffload_dpdk.engine import Conntrack, Engine
+from ctoffload_dpdk.control.walking import Walking
+from ctoffload_dpdk.engine import Conntrack, Engine, numbers
 
 Rows = NDArray[np.void]
+Numbers = NDArray[np.int64]
 
-# Slots of the table that are looked at between two turns of a loop: about 0.1 ms, so that no loop stalls.
+# Connections that are copied out between two turns of a loop: about 0.1 ms, so that no loop stalls.
 SLICE = 1024
 # Connections that are ended, or asked about, between two turns.
 AT_ONCE = 256
@@ -87,10 +89,17 @@ class System:
 
     def slices(self, wanted: Filter | None = None) -> Iterator[Rows]:
         """The connections that fit, a slice of the table at a time; empty arrays where nothing in a slice fits."""
-        everything = wanted is None or wanted.is_empty
-        for tracker in self.trackers():
-            for rows in tracker.slices(SLICE):
-                yield rows if everything or wanted is None else rows[wanted.fits(rows)]
+        for walk in self.walk(wanted):
+            yield walk.rows(SLICE)
+
+    def walk(self, wanted: Filter | None = None) -> Walking:
+        """A walk over the connections that fit, in steps."""
+        return Walking(self.trackers(), None if wanted is None else wanted.conditions)
+
+    def numbers(self, zone: int | None = None) -> tuple[Numbers, Numbers]:
+        """Live connections by PROTOCOL_GROUPS, and those of TCP by TCP_STATES; of all zones, or of one."""
+        found = [numbers(tracker, zone) for tracker in self.trackers()]
+        return np.sum([of for of, _ in found], axis=0), np.sum([tcp for _, tcp in found], axis=0)
 
     def find(self, src: str, dst: str, proto: int, *, sport: int = 0, dport: int = 0, zone: int = 0) -> Rows:
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0]."""

@@ -10,12 +10,15 @@ from typing import Any
 from ctoffload_dpdk.base.errors import CtoffloadError
 from ctoffload_dpdk.control.commands import document
 from ctoffload_dpdk.control.system import System
-from ctoffload_dpdk.engine import ovs_lines
+from ctoffload_dpdk.engine import Walk, ovs_lines
 
 LOGGER = logging.getLogger("ctoffload.control.telemetry")
 
 # An answer has 16 KiB at most, in names and values; so many connections fit, whatever their addresses.
 MAX_ROWS = 48
+# Steps of the table that one answer looks at, where few connections are in it: 1M places, some 10 ms.
+MAX_LOOKS = 256
+SLOT = 0xFFFFFFFF
 CALL_LIMIT_S = 5.0
 
 # Runs a function on the control thread.
@@ -55,20 +58,31 @@ def providers(system: System, parameter: str) -> dict[str, Any]:
 
 
 def conntrack(system: System, parameter: str) -> dict[str, Any]:
-    """[FIRST]: MAX_ROWS connections, the first of them number FIRST of the table."""
-    first = int(parameter) if parameter.isdecimal() and len(parameter) < 12 else 0
+    """[FIRST]: up to MAX_ROWS connections, from that place of the table on; next: where to ask then, 0 at the end."""
     if parameter and not parameter.isdecimal():
         # Its own words are not given back: telemetry does not write every sign as JSON wants it.
         return {"error": "the parameter is no number", "usage": "/ctoffload/conntrack,FIRST"}
-    rows: dict[str, Any] = {}
-    n = 0
-    for part in system.slices():
-        for row in part[max(0, first - n) : max(0, first + MAX_ROWS - n)]:
-            rows[str(first + len(rows))] = connection(row)
-        n += len(part)
-        if len(rows) == MAX_ROWS:
-            break
-    return {"connections": system.count(), "first": first, "shown": len(rows), "rows": rows}
+    first = int(parameter) if parameter and len(parameter) < 12 else 0
+    rows, following = places(system, first)
+    shown = {str(place): connection(row) for place, row in rows}
+    return {"connections": system.count(), "first": first, "next": following, "shown": len(shown), "rows": shown}
+
+
+def places(system: System, first: int) -> tuple[list[tuple[int, Any]], int]:
+    """(places and connections, where to go on); the tables of the loops stand one behind the other."""
+    trackers = system.trackers()
+    width = trackers[0].capacity
+    found: list[tuple[int, Any]] = []
+    looks = MAX_LOOKS
+    for number in range(first // width, len(trackers)):
+        walk = Walk(trackers[number], first=max(first - number * width, 0) + 1)
+        while walk.next and looks and len(found) < MAX_ROWS:
+            looks -= 1
+            for row in walk.rows(MAX_ROWS - len(found)):
+                found.append((number * width + (int(row["conn_id"]) & SLOT) - 1, row))
+        if walk.next:
+            return found, number * width + walk.next - 1
+    return found, 0
 
 
 def connection(row: Any) -> dict[str, Any]:
@@ -98,7 +112,10 @@ COMMANDS = {
     "/ctoffload/status": (status, "Who runs here, on what ports. No parameters."),
     "/ctoffload/stats": (stats, "Connections, rules and packets, as counted. No parameters."),
     "/ctoffload/providers": (providers, "Each provider's figures. No parameters."),
-    "/ctoffload/conntrack": (conntrack, f"{MAX_ROWS} connections. Parameter: number of the first, default 0."),
+    "/ctoffload/conntrack": (
+        conntrack,
+        f"{MAX_ROWS} connections. Parameter: place in the table of the first, default 0; then `next`.",
+    ),
 }
 
 

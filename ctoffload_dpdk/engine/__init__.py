@@ -1,13 +1,18 @@
 """The running system: ports, loops, workers and policy."""
 
 from ctoffload_dpdk.conntrack import (
+    CONNECTION,
+    PROTOCOL_GROUPS,
     PROTOCOLS,
     TCP_STATES,
+    Conditions,
     Conntrack,
+    Walk,
     conntrack_text,
     datagrams,
     expectations,
     json_rows,
+    numbers,
     ovs_lines,
     ovs_text,
 )
@@ -22,10 +27,13 @@ from ctoffload_dpdk.engine.tap import blocks as pcapng_blocks
 from ctoffload_dpdk.settings import Settings
 
 __all__ = [
+    "CONNECTION",
     "PROTOCOLS",
+    "PROTOCOL_GROUPS",
     "TCP_STATES",
     "Account",
     "Audit",
+    "Conditions",
     "ConnectionAccount",
     "Conntrack",
     "Eal",
@@ -37,12 +45,14 @@ __all__ = [
     "PacketTap",
     "RuleAccount",
     "Settings",
+    "Walk",
     "capability_report",
     "conntrack_text",
     "datagrams",
     "expectations",
     "explain",
     "json_rows",
+    "numbers",
     "ovs_lines",
     "ovs_text",
     "pcapng_blocks",

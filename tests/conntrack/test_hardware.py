@@ -72,6 +72,47 @@ def test_udp_is_installed_at_its_first_reply(lab: OffloadLab) -> None:
     assert lab.provider.seen(conn_id) == ["ADD", "EST"]
 
 
+def test_every_connection_has_a_reason_from_its_first_packet_on(lab: OffloadLab) -> None:
+    lab(ASK)
+    assert offload_of(lab) == (NO, Reason.NOT_ESTABLISHED)
+    lab.provider.answer_later(OpType.ADD)
+    lab.step()
+    assert offload_of(lab) == (PENDING, Reason.NOT_ESTABLISHED)
+    lab.provider.answer_later()
+    lab.provider.complete()
+    lab.step()
+    assert offload_of(lab) == (NO, Reason.NOT_ESTABLISHED)
+    lab(ANSWER)
+    assert offload_of(lab) == (PENDING, Reason.NONE)
+    lab.step()
+    assert offload_of(lab) == (YES, Reason.NONE)
+
+
+def test_what_began_while_the_switch_was_off_says_so_and_nothing_of_an_earlier_connection() -> None:
+    lab = OffloadLab(enabled=False)
+    lab(ASK)
+    assert offload_of(lab) == (NO, Reason.DISABLED)
+    lab(ANSWER)
+    lab.layer.set_global_cfg({"hw-offload": "true"})
+    lab.ct.expire(lab.now_ms)
+    assert offload_of(lab)[0] == PENDING
+    lab.step()
+    assert offload_of(lab) == (YES, Reason.NONE)
+    lab.ct.flush()
+    lab.step()
+    lab.ct.expire(lab.now_ms)
+    lab.layer.set_global_cfg({"hw-offload": "false"})
+    lab(ASK)
+    assert offload_of(lab) == (NO, Reason.DISABLED)
+
+
+def test_without_an_active_provider_that_is_the_reason() -> None:
+    lab = OffloadLab()
+    lab.layer.set_provider_enabled(lab.provider.name, False)
+    lab(ASK)
+    assert offload_of(lab)[1] in (Reason.NO_PROVIDER, Reason.DISABLED)
+
+
 def test_without_commit_nothing_is_offered(lab: OffloadLab) -> None:
     lab(ASK, commit=False)
     lab.step()

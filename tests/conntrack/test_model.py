@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 
+import numpy as np
 import pytest
 from conntrack_model import ANSWER, Message, Model, Segment
 from conntrack_packets import (
@@ -29,7 +30,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sharded import Sharded
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import states_text
+from ctoffload_dpdk.conntrack import PROTOCOL_GROUPS, PROTOCOLS, TCP_STATES, numbers, states_text
 
 HOSTS = {4: ["10.0.0.1", "10.0.0.2", "10.9.9.9"], 6: ["fc00::1", "fc00::2", "fe80::abcd:ef01"]}
 PORTS = [1, 80, 40000]
@@ -266,10 +267,31 @@ class Machine(RuleBasedStateMachine):
         theirs = sorted(as_row(row) for row in self.ct.connections())
         assert theirs == ours
 
+    @invariant()
+    def the_numbers_are_those_of_a_walk(self) -> None:
+        """By protocol and TCP state. A walk does not meet those whose time is up, so only while there are none."""
+        if not hasattr(self, "ct") or self.pending:
+            return
+        for shard in self.ct.shards:
+            rows = shard.connections()
+            if len(rows) != shard.count:
+                assert numbers(shard)[0].sum() == shard.count
+                continue
+            for zone in (None, 0, 1):
+                of, tcp = numbers(shard, zone)
+                assert (of.tolist(), tcp.tolist()) == walked(rows if zone is None else rows[rows["zone"] == zone])
+
     def as_row(self, conn: object) -> tuple[object, ...]:
         tcp_states = tuple(p.state for p in conn.peers) if conn.peers else (0, 0)
         left = conn.ends_ms - self.model.now_ms
         return (conn.tuple[1][0], conn.tuple[2][0], conn.zone, left, conn.mark, tcp_states)
+
+
+def walked(rows: np.ndarray) -> tuple[list[int], list[int]]:
+    """How many connections of each of PROTOCOL_GROUPS, and of TCP in each state of the peer that is further on."""
+    names = [PROTOCOLS.get(int(proto), "other") for proto in rows["proto"]]
+    states = rows["tcp_state"][rows["proto"] == TCP].max(axis=1, initial=0)
+    return [names.count(group) for group in PROTOCOL_GROUPS], np.bincount(states, minlength=len(TCP_STATES)).tolist()
 
 
 def as_row(row: object) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from serving import Serving
 
 from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.control.unixctl import UnixctlServer
 
 __all__ = ["lab", "make_lab"]
 
@@ -14,5 +15,13 @@ __all__ = ["lab", "make_lab"]
 def serving(lab, tmp_path):
     """The control socket of the lab's engine, served."""
     serving = Serving(Server(System(lab.engine), tmp_path / "control.sock"))
+    yield serving
+    serving.close()
+
+
+@pytest.fixture
+def unixctl_server(lab, tmp_path):
+    """The unixctl socket of the lab's engine, served."""
+    serving = Serving(UnixctlServer(System(lab.engine), tmp_path / "ctoffload.ctl"))
     yield serving
     serving.close()

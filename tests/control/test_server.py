@@ -16,7 +16,7 @@ import threading
 import pytest
 
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
-from ctoffload_dpdk.control import protocol
+from ctoffload_dpdk.control import protocol, server
 from ctoffload_dpdk.control.client import Client
 from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
@@ -263,6 +263,26 @@ def test_other_threads_run_functions_on_the_control_thread(serving):
     assert serving.server.call(lambda: threading.current_thread() is serving._thread)
     with pytest.raises(UsageError):
         serving.server.call(lambda: serving.server.system.setting("hw-offload", True, "a test"))
+
+
+def test_an_answer_that_takes_long_says_how_far_it_is(lab, serving, monkeypatch):
+    for port in range(5):
+        lab.udp(sport=50_000 + port)
+    monkeypatch.setattr(server, "PROGRESS_AFTER_S", 0.0)
+    monkeypatch.setattr(server, "PROGRESS_EVERY_S", 0.0)
+    line = b'{"id": 3, "command": "count", "parameters": {"sport": 50001}}\n'
+    progress, result = exchange(serving.path, line)
+    assert progress == {"id": 3, "schema": 1, "progress": {"connections": 1, "looked_at": 5, "of": 5}}
+    assert result["result"] == {"connections": 1}
+    told = []
+    with Client(serving.path) as client:
+        assert client.call("count", sport=50_001) == {"connections": 1}
+        found = client.call("top", rows=2, told=told.append)
+        assert client.call("flush", proto="udp", told=told.append) == {"flushed": 5}
+    counted, searched, flushed = told
+    assert counted["offload"] == searched["offload"] == found["offload"]
+    assert (counted["busiest"], searched["busiest"]) == ([], found["busiest"])
+    assert flushed == {"flushed": 5, "looked_at": 5, "of": 5}
 
 
 def test_a_stream_goes_on_until_the_client_leaves(lab, serving):

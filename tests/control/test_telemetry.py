@@ -76,6 +76,7 @@ def served() -> list[object]:
                             "/ctoffload/stats",
                             "/ctoffload/providers",
                             "/ctoffload/conntrack",
+                            "/ctoffload/conntrack,48",
                             "/ctoffload/conntrack,50",
                             "/ctoffload/conntrack,many",
                             "/ctoffload/conntrack," + "9" * 300,
@@ -96,7 +97,7 @@ def served() -> list[object]:
 
 @pytest.mark.skipif(PROGRAM is None, reason="dpdk-telemetry.py is not installed: apt-get install dpdk-dev")
 def test_dpdk_telemetry_py_gets_the_engines_figures():
-    n_fuzzed, status, stats, providers, first, later, wrong, *rest = in_a_process(served).answer
+    n_fuzzed, status, stats, providers, first, following, later, wrong, *rest = in_a_process(served).answer
     assert n_fuzzed == 200
     assert status["/ctoffload/status"]["connections"] == CONNECTIONS
     assert status["/ctoffload/status"]["ports"] == "net_nicsim0, net_nicsim1"
@@ -108,8 +109,11 @@ def test_dpdk_telemetry_py_gets_the_engines_figures():
     shown = first["/ctoffload/conntrack"]
     assert (shown["connections"], shown["first"], shown["shown"], len(shown["rows"])) == (CONNECTIONS, 0, 48, 48)
     assert shown["rows"]["0"]["orig"].startswith("udp,orig=(src=198.51.100.1,dst=198.51.100.254,")
+    assert shown["next"] == 48
+    rest_of_it = following["/ctoffload/conntrack"]
+    assert (rest_of_it["next"], list(rest_of_it["rows"])) == (0, [str(place) for place in range(48, CONNECTIONS)])
     assert later["/ctoffload/conntrack"]["shown"] == CONNECTIONS - 50
     assert "no number" in wrong["/ctoffload/conntrack"]["error"]
     *_, ended, helped = rest
     assert ended["/ctoffload/stats"] == {"error": "the engine has ended"}
-    assert "number of the first" in str(helped)
+    assert "place in the table of the first" in str(helped)

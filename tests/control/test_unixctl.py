@@ -51,15 +51,8 @@ class Appctl:
 
 
 @pytest.fixture
-def serving(lab, tmp_path):
-    serving = Serving(UnixctlServer(System(lab.engine), tmp_path / "ctoffload.ctl"))
-    yield serving
-    serving.close()
-
-
-@pytest.fixture
-def appctl(serving):
-    return Appctl(serving.servers[0].path)
+def appctl(unixctl_server):
+    return Appctl(unixctl_server.servers[0].path)
 
 
 def gre(lab):
@@ -249,8 +242,8 @@ def test_fragments_that_wait_are_listed(lab, appctl):
 
 def test_what_a_helper_expects_is_dumped(make_lab, tmp_path):
     lab = make_lab(Settings(ct_offload_helpers="ftp=21"))
-    serving = Serving(UnixctlServer(System(lab.engine), tmp_path / "ftp.ctl"))
-    appctl = Appctl(serving.servers[0].path)
+    unixctl_server = Serving(UnixctlServer(System(lab.engine), tmp_path / "ftp.ctl"))
+    appctl = Appctl(unixctl_server.servers[0].path)
     assert appctl("dpctl/dump-conntrack-exp") == ""
     control = lab.tcp(established=False, sport=1000)
     control.port = 21
@@ -262,7 +255,7 @@ def test_what_a_helper_expects_is_dumped(make_lab, tmp_path):
     assert appctl("dpctl/dump-conntrack-exp", "zone=5") == ""
     assert appctl("dpctl/flush-conntrack") == ""
     assert appctl("dpctl/dump-conntrack-exp") == ""
-    serving.close()
+    unixctl_server.close()
 
 
 def live(lab) -> set[int]:
@@ -361,16 +354,16 @@ def test_the_servers_own_commands(appctl):
     assert appctl.error("set-options", "--format", "xml") == "option format has invalid value xml"
 
 
-def test_only_its_owner_may_connect_and_the_path_is_freed(lab, serving, tmp_path):
-    path = serving.servers[0].path
+def test_only_its_owner_may_connect_and_the_path_is_freed(lab, unixctl_server, tmp_path):
+    path = unixctl_server.servers[0].path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(UsageError, match="cannot make the socket"):
         Serving(UnixctlServer(System(lab.engine), path))
-    serving.close()
+    unixctl_server.close()
     assert not path.exists()
 
 
-def test_json_for_who_asks_for_it(serving, appctl):
+def test_json_for_who_asks_for_it(unixctl_server, appctl):
     from serving import connected  # noqa: PLC0415
 
     with connected(appctl.path) as client:

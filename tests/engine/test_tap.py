@@ -43,7 +43,7 @@ def test_each_packet_says_what_software_made_of_it(lab, tmp_path):
     lab.packet(A, scapy.Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / bad)
     said = comments(tap, tmp_path / "a.pcapng")
     assert said == [
-        "ct_state=new|trk offloaded=no",
+        "ct_state=new|trk offloaded=no,reason=not-established",
         said[1],
         "untracked=non-ip",
         "ct_state=inv|trk refused=tcp-flags dropped=invalid",
@@ -127,8 +127,8 @@ def test_a_snapped_packet_keeps_its_length(lab):
         ({"zone": 0, "mark": (0, 0xFF)}, True),
         ({"mark": (1, 0xFF)}, False),
         ({"offload": 2}, False),
-        ({"reason": 0}, True),
-        ({"reason": 4}, False),
+        ({"reason": 0}, False),
+        ({"reason": 4}, True),
         ({"tcp_state": 4}, False),
         ({"proto": None, "src": None}, True),
     ],

@@ -13,7 +13,7 @@ from ctoffload_dpdk.conntrack._hardware cimport (
 from ctoffload_dpdk.conntrack._helper cimport helper_after, helper_before, helper_begin, helper_child, helper_for
 from ctoffload_dpdk.conntrack._key cimport Parsed, key_equal, likely, prefetch
 from ctoffload_dpdk.conntrack._life cimport (
-    EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, release_held, tell,
+    EVENT_NEW, EVENT_UPDATE, cause_of_timeout, conn_begin, conn_end, count_state, release_held, tell,
 )
 from ctoffload_dpdk.conntrack._nat cimport Elsewhere, nat_choose, nat_expected
 from ctoffload_dpdk.conntrack._others cimport (
@@ -261,8 +261,10 @@ cdef inline uint8_t step(Shard *shard, uint32_t slot, const Parsed *parsed, bint
         update = tcp_update(shard, slot, parsed, reply, now_ms, refusal)
     else:
         update = others_update(shard, slot, parsed.key.proto, reply, now_ms)
-    if shard.events.ring != NULL and shard.conns[slot].state != before and update != UPDATE_NEW:
-        tell(shard, slot, EVENT_UPDATE, 0, now_ms)
+    if not likely(shard.conns[slot].state == before, True):
+        count_state(shard, &shard.conns[slot], before)
+        if shard.events.ring != NULL and update != UPDATE_NEW:
+            tell(shard, slot, EVENT_UPDATE, 0, now_ms)
     return update
 
 

@@ -14,12 +14,13 @@ from ctoffload_dpdk.conntrack._fragments cimport (
     LINE_HELD, MAX_LINES, Fragments, Line, fragments_expire, fragments_let_go, fragments_track,
 )
 from ctoffload_dpdk.conntrack._key cimport key_hash
-from ctoffload_dpdk.conntrack._life cimport conn_end
+from ctoffload_dpdk.conntrack._life cimport conn_end, group_of
 from ctoffload_dpdk.conntrack._packet cimport (
     ANY_ZONE, HELPER_FTP, HELPER_TFTP, PKT_L3_GOOD, PKT_L4_GOOD, Action, HelperChoice, NatAction, Packet, Verdict,
 )
 from ctoffload_dpdk.conntrack._state cimport (
-    BURST, CAUSE_FLUSHED, CONN_LIVE, CONN_NAT, ENTRY_ALIAS, MORE_HELPED, Nat, Shard,
+    BURST, CAUSE_FLUSHED, CONN_LIVE, CONN_NAT, ENTRY_ALIAS, MORE_HELPED, N_PEER_STATES, N_PROTOCOL_GROUPS, Conn, Nat, Shard,
+    Zone,
 )
 from ctoffload_dpdk.conntrack._table cimport index_find
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_NO_PORT
@@ -220,6 +221,32 @@ cdef void check(bint holds) noexcept nogil:
         abort()
 
 
+# The numbers by protocol and TCP state are those of a walk.
+cdef void check_numbers(Shard *shard) noexcept nogil:
+    cdef uint32_t zones = shard.zone_top
+    cdef uint32_t[N_PROTOCOL_GROUPS + N_PEER_STATES] sums
+    cdef const Conn *conn
+    cdef const Zone *zone
+    cdef uint32_t slot, i
+    memset(sums, 0, sizeof(sums))
+    for slot in range(1, shard.slot_top):
+        conn = &shard.conns[slot]
+        if conn.flags & CONN_LIVE:
+            check(conn.key.zone < zones)
+            sums[group_of(conn.key.proto)] += 1
+            if conn.key.proto == 6:
+                sums[N_PROTOCOL_GROUPS + max(conn.state & 0x0f, conn.state >> 4)] += 1
+    for i in range(zones):
+        zone = &shard.zones[i]
+        if zone.live:
+            for slot in range(N_PROTOCOL_GROUPS):
+                sums[slot] -= zone.of[slot]
+            for slot in range(N_PEER_STATES):
+                sums[N_PROTOCOL_GROUPS + slot] -= zone.tcp[slot]
+    for i in range(N_PROTOCOL_GROUPS + N_PEER_STATES):
+        check(sums[i] == 0)
+
+
 # What has to be true of the table between two steps.
 cdef void check_table(Shard *shard) noexcept nogil:
     cdef const Nat *nat
@@ -245,6 +272,7 @@ cdef void check_table(Shard *shard) noexcept nogil:
     check(live == shard.n_live and live + aliases == shard.index.n_entries and live <= shard.max_connections)
     check(expected == (shared_get(&shard.expectations.n) if shard.expectations != NULL else 0))
     check(shard.counters.created == live + ended)
+    check_numbers(shard)
 
 
 cdef void flush_all(Shard *shard) noexcept nogil:

@@ -11,7 +11,7 @@ from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, 
 from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS,
-    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, ZoneLimit,
+    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, Zone, ZoneLimit,
 )
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
@@ -19,13 +19,20 @@ from ctoffload_dpdk.conntrack._timeouts cimport policy_index
 from ctoffload_dpdk.conntrack._tuple cimport Tuple, told_ports, tuple_of_key
 from ctoffload_dpdk.conntrack._wheel cimport list_append, list_pop, list_remove, wheel_put
 from ctoffload_dpdk.offload._shard cimport (
-    WANT_ADDED, WANT_INSTALLED, WANT_OUT, shard_errno, shard_holds, shard_pending, shard_reached, shard_reason, shard_want,
+    WANT_OUT, shard_holds, shard_standing, shard_want,
 )
 from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_get, shared_set, shared_take, spin_give, spin_take
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
 
 cdef enum:
+    PROTO_ICMP = 1
+    PROTO_IGMP = 2
     PROTO_TCP = 6
+    PROTO_UDP = 17
+    PROTO_DCCP = 33
+    PROTO_ICMPV6 = 58
+    PROTO_SCTP = 132
+    PROTO_UDPLITE = 136
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -95,6 +102,48 @@ cdef uint32_t room_take(Shard *shard, uint16_t zone, uint8_t *refusal) noexcept 
     return 0
 
 
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+cdef int group_of(uint8_t proto) noexcept nogil:
+    if proto == PROTO_TCP:
+        return 0
+    if proto == PROTO_UDP:
+        return 1
+    if proto == PROTO_UDPLITE:
+        return 2
+    if proto == PROTO_SCTP:
+        return 3
+    if proto == PROTO_ICMP:
+        return 4
+    if proto == PROTO_ICMPV6:
+        return 5
+    if proto == PROTO_DCCP:
+        return 6
+    return 7 if proto == PROTO_IGMP else 8
+
+
+# The state of the peer that is further on.
+cdef inline int further_state(uint8_t state) noexcept nogil:
+    return max(state & 0x0f, state >> 4)
+
+
+cdef void count_state(Shard *shard, const Conn *conn, uint8_t before) noexcept nogil:
+    cdef Zone *zone = &shard.zones[conn.key.zone]
+    if conn.key.proto == PROTO_TCP:
+        zone.tcp[further_state(before)] -= 1
+        zone.tcp[further_state(conn.state)] += 1
+
+
+# sign: 1 begins, -1 ends.
+cdef void count_one(Shard *shard, const Conn *conn, uint32_t sign) noexcept nogil:
+    cdef Zone *zone = &shard.zones[conn.key.zone]
+    zone.live += sign
+    zone.of[group_of(conn.key.proto)] += sign
+    if conn.key.proto == PROTO_TCP:
+        zone.tcp[further_state(conn.state)] += sign
+    shard.n_live += sign
+
+
 # --- beginning -------------------------------------------------------------------------------------------------------
 
 cdef void clear_conn(Shard *shard, uint32_t slot, const Parsed *parsed) noexcept nogil:
@@ -129,8 +178,8 @@ cdef uint32_t conn_begin(Shard *shard, const Parsed *parsed, const Action *actio
         tcp_begin(shard, slot, parsed, now_ms)
     else:
         others_begin(shard, slot, parsed.key.proto, now_ms)
-    shard.zones[parsed.key.zone].live += 1
-    shard.n_live += 1
+    count_one(shard, conn, 1)
+    shard.zone_top = max(shard.zone_top, <uint32_t> parsed.key.zone + 1)
     shard.counters.created += 1
     index_put(shard, slot, parsed.hash)
     if nat != NULL:
@@ -162,8 +211,7 @@ cdef void conn_end(Shard *shard, uint32_t slot, int cause, int64_t now_ms) noexc
     list_remove(shard, slot)
     zone_give(shard, conn.key.zone, conn.zone_epoch)
     live_give(shard)
-    shard.zones[conn.key.zone].live -= 1
-    shard.n_live -= 1
+    count_one(shard, conn, <uint32_t> -1)
     shard.counters.ended[cause] += 1
     if conn.flags & CONN_LABELLED:
         memset(&shard.labels[slot], 0, sizeof(Label))
@@ -222,20 +270,18 @@ cdef void put_ends(const Shard *shard, uint32_t slot, Record *record) noexcept n
         put_tuple(&conn.key, not swapped, &record.reply)
 
 
-cdef void put_offload(Shard *shard, uint32_t slot, Record *record) noexcept nogil:
+cdef uint8_t conn_offload(Shard *shard, uint32_t slot, uint16_t *reason, int *error) noexcept nogil:
+    cdef uint64_t conn_id = CT_OFFLOAD_ID(shard.number, shard.conns[slot].generation, slot)
     if shard.offload == NULL:
-        return
-    record.reason = shard_reason(shard.offload, slot)
-    record.error = <uint8_t> shard_errno(shard.offload, slot)
-    if shard_reached(shard.offload, slot) == WANT_INSTALLED:
-        record.offload = 2
-    elif shard_pending(shard.offload, slot):
-        record.offload = 1
+        reason[0] = 0
+        error[0] = 0
+        return 0
+    return shard_standing(shard.offload, conn_id, reason, error)
 
 
 cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *record) noexcept nogil:
     cdef const Conn *conn = &shard.conns[slot]
-    cdef int i
+    cdef int i, error
     memset(record, 0, sizeof(Record))
     record.conn_id = CT_OFFLOAD_ID(shard.number, conn.generation, slot)
     record.time_ms = now_ms
@@ -261,7 +307,8 @@ cdef void conn_record(Shard *shard, uint32_t slot, int64_t now_ms, Record *recor
             record.wscale[i] = conn.wscale[i]
     if conn.key.proto != PROTO_TCP:
         record.phase = conn.state
-    put_offload(shard, slot, record)
+    record.offload = conn_offload(shard, slot, &record.reason, &error)
+    record.error = <uint8_t> error
 
 
 cdef void tell(Shard *shard, uint32_t slot, int kind, int cause, int64_t now_ms) noexcept nogil:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from ctoffload_dpdk.conntrack._life cimport EVENT_UPDATE, tell
+from ctoffload_dpdk.conntrack._life cimport EVENT_UPDATE, count_state, tell
 from ctoffload_dpdk.conntrack._segment cimport (
     TCP_CLOSING, TCP_TIME_WAIT, WSCALE_ANNOUNCED, WSCALE_MASK, WSCALE_UNKNOWN, peer_state, set_peer_state,
 )
@@ -93,5 +93,7 @@ cdef void window_read(Shard *shard, uint32_t slot, const ct_offload_tcp_peer *pe
     hardware.flags &= ~<uint32_t> HW_RELEARN
     judge_rst(shard, slot, now_ms)
     judge_fin(shard, slot, now_ms)
-    if conn.state != before and shard.events.ring != NULL:
-        tell(shard, slot, EVENT_UPDATE, 0, now_ms)
+    if conn.state != before:
+        count_state(shard, conn, before)
+        if shard.events.ring != NULL:
+            tell(shard, slot, EVENT_UPDATE, 0, now_ms)

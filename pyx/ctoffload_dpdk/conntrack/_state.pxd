@@ -159,8 +159,17 @@ cdef struct Port:
     uint32_t id
     uint32_t generation
 
+# How connections are told apart where they are counted: OVS names these protocols, and all others together.
+cdef enum:
+    N_PROTOCOL_GROUPS = 9
+    N_PEER_STATES = 11
+
+# Connections of this shard in a zone. Two cache lines; written when one begins, ends, or a TCP peer changes its state.
 cdef struct Zone:
-    uint32_t live            # connections of this shard in it
+    uint32_t live
+    uint32_t tcp[N_PEER_STATES]          # by the state of the peer that is further on
+    uint32_t of[N_PROTOCOL_GROUPS]
+    uint32_t reserved[11]
 
 # Of a zone; one for all shards of a group.
 cdef struct ZoneLimit:
@@ -331,6 +340,7 @@ cdef struct Shard:
     uint32_t max_connections
     uint32_t n_live
     uint32_t slot_top        # never used from here on
+    uint32_t zone_top        # no connection was ever in this zone, or one above
     uint32_t slot_free       # list through wheel_next, 0: empty
     uint32_t n_stubs
     uint32_t n_stubs_most

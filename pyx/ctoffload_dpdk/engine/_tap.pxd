@@ -2,44 +2,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.conntrack._conntrack cimport Shard, Verdict
+from ctoffload_dpdk.conntrack._filter cimport Wanted
 from ctoffload_dpdk.conntrack._state cimport Record
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf
 from ctoffload_dpdk.offload.libspsc cimport shared_word
-
-# Which conditions of a filter count.
-cdef enum:
-    TAP_PROTO = 1
-    TAP_ZONE = 2
-    TAP_OFFLOAD = 4
-    TAP_REASON = 8
-    TAP_SRC_PORT = 16
-    TAP_DST_PORT = 32
-    TAP_MARK = 64
-    TAP_STATE = 128
-
-# The four addresses of a record.
-cdef enum:
-    TAP_ADDRESSES = 4
-
-cdef struct TapAddress:
-    uint8_t family           # 0: any address
-    uint8_t address[16]
-    uint8_t mask[16]
-
-# Conditions over a connection that all hold; packets without a connection fit a filter without conditions only.
-cdef struct TapFilter:
-    uint32_t conditions      # TAP_*
-    TapAddress addresses[TAP_ADDRESSES]
-    uint32_t mark
-    uint32_t mark_mask
-    uint16_t zone
-    uint16_t reason
-    uint16_t src_port
-    uint16_t dst_port
-    uint8_t proto
-    uint8_t offload
-    uint8_t tcp_state
-    bint is_empty
 
 # What stands before the bytes of a packet in the ring. `record` is zero where there is no connection.
 cdef struct TapEntry:
@@ -62,7 +28,7 @@ cdef struct Tap:
     shared_word head
     shared_word tail
     uint32_t snaplen
-    TapFilter filter
+    Wanted wanted            # packets without a connection fit where it is empty
     uint64_t captured
     uint64_t dropped         # fitted, but the ring was full
 

@@ -10,6 +10,7 @@ from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 
 from ctoffload_dpdk.conntrack._conntrack cimport Shard, Verdict
+from ctoffload_dpdk.conntrack._filter cimport record_fits, set_wanted
 from ctoffload_dpdk.conntrack._life cimport conn_record
 from ctoffload_dpdk.conntrack._state cimport Record
 from ctoffload_dpdk.dpdk.librte_mbuf cimport rte_mbuf, rte_pktmbuf_mtod
@@ -30,57 +31,6 @@ ENTRY = np.dtype([
 
 if ENTRY.itemsize != sizeof(TapEntry):
     raise ImportError(f"tap: numpy has {ENTRY.itemsize} bytes, C has {sizeof(TapEntry)}")
-
-# The conditions that are one number, by the name they have in a filter.
-NUMBERS = {"proto": TAP_PROTO, "zone": TAP_ZONE, "offload": TAP_OFFLOAD, "reason": TAP_REASON, "src_port": TAP_SRC_PORT,
-           "dst_port": TAP_DST_PORT, "tcp_state": TAP_STATE}
-ADDRESSES = ("src", "dst", "reply_src", "reply_dst")
-
-
-cdef bint has_address(const TapAddress *wanted, uint8_t family, const uint8_t *address) noexcept nogil:
-    cdef int i
-    if wanted.family == 0:
-        return True
-    if wanted.family != family:
-        return False
-    for i in range(4 if family == 4 else 16):
-        if address[i] & wanted.mask[i] != wanted.address[i]:
-            return False
-    return True
-
-
-cdef bint fits(const TapFilter *wanted, const Record *record) noexcept nogil:
-    """Whether all conditions hold for a connection."""
-    cdef uint32_t conditions = wanted.conditions
-    if wanted.is_empty:
-        return True
-    if record.conn_id == 0:
-        return False
-    if conditions & TAP_PROTO and record.proto != wanted.proto:
-        return False
-    if conditions & TAP_ZONE and record.zone != wanted.zone:
-        return False
-    if conditions & TAP_OFFLOAD and record.offload != wanted.offload:
-        return False
-    if conditions & TAP_REASON and record.reason != wanted.reason:
-        return False
-    # An identifier of ICMP is no port.
-    if conditions & (TAP_SRC_PORT | TAP_DST_PORT) and (record.proto == 1 or record.proto == 58):
-        return False
-    if conditions & TAP_SRC_PORT and record.orig.src_port != wanted.src_port:
-        return False
-    if conditions & TAP_DST_PORT and record.orig.dst_port != wanted.dst_port:
-        return False
-    if conditions & TAP_MARK and record.mark & wanted.mark_mask != wanted.mark:
-        return False
-    if conditions & TAP_STATE and (record.proto != 6 or (record.tcp_state[0] != wanted.tcp_state
-                                                         and record.tcp_state[1] != wanted.tcp_state)):
-        return False
-    return (has_address(&wanted.addresses[0], record.family, record.orig.src)
-            and has_address(&wanted.addresses[1], record.family, record.orig.dst)
-            and has_address(&wanted.addresses[2], record.family, record.reply.src)
-            and has_address(&wanted.addresses[3], record.family, record.reply.dst))
-
 
 cdef TapEntry *reserve(Tap *tap, uint32_t size) noexcept nogil:
     """Room for an entry in one piece; NULL where the ring is full."""
@@ -139,7 +89,7 @@ cdef void tap_burst(Tap *tap, Shard *shard, uint8_t port, rte_mbuf **mbufs, uint
                     memset(&entry.record, 0, sizeof(Record))
         else:
             entry.untracked = <uint8_t> classify(rte_pktmbuf_mtod(mbufs[i]), mbufs[i].data_len, tags, &n_tags)
-        if fits(&tap.filter, &entry.record):
+        if tap.wanted.is_empty or (entry.record.conn_id and record_fits(&tap.wanted, &entry.record)):
             put(tap, &entry, rte_pktmbuf_mtod(mbufs[i]))
 
 
@@ -164,7 +114,7 @@ cdef class PacketTap:
         self.tap.ring = <uint8_t *> pages_new(self.tap.ring_bytes)
         if self.tap.ring == NULL:
             raise MemoryError
-        set_filter(&self.tap.filter, {name: value for name, value in conditions.items() if value is not None})
+        set_wanted(&self.tap.wanted, {name: value for name, value in conditions.items() if value is not None})
 
     def __dealloc__(self):
         if self.tap.ring != NULL:
@@ -224,35 +174,3 @@ cdef class PacketTap:
         if len(rows) > 1:
             np.cumsum(length[:len(rows) - 1], dtype=np.uint64, out=offset[1:])
         return rows, Packets(data, offset, length, rows["time_ns"].copy(), rows["length"].copy())
-
-
-cdef int set_filter(TapFilter *wanted, dict conditions) except -1:
-    wanted.is_empty = not conditions
-    for name, value in conditions.items():
-        if name in NUMBERS:
-            wanted.conditions |= <uint32_t> NUMBERS[name]
-        elif name == "mark":
-            wanted.conditions |= TAP_MARK
-            wanted.mark, wanted.mark_mask = value
-        elif name in ADDRESSES:
-            set_address(&wanted.addresses[<int> ADDRESSES.index(name)], value)
-        else:
-            raise UsageError(f"a tap knows no condition {name}", op="tap")
-    wanted.proto = conditions.get("proto", 0)
-    wanted.zone = conditions.get("zone", 0)
-    wanted.offload = conditions.get("offload", 0)
-    wanted.reason = conditions.get("reason", 0)
-    wanted.src_port = conditions.get("src_port", 0)
-    wanted.dst_port = conditions.get("dst_port", 0)
-    wanted.tcp_state = conditions.get("tcp_state", 0)
-    return 0
-
-
-cdef int set_address(TapAddress *wanted, network) except -1:
-    cdef bytes address = network.network_address.packed
-    cdef bytes mask = network.netmask.packed
-    wanted.family = network.version
-    for i in range(len(address)):
-        wanted.address[i] = address[i]
-        wanted.mask[i] = mask[i]
-    return 0

@@ -26,6 +26,12 @@ cpdef enum NoticeKind:
     NOTICE_WINDOW = 9       # `peer`: the window as the NIC has it, while its rules forward on; NOTICE_OUT follows
     NOTICE_COUNTED = 10     # `counts`: forwarded past software, not told before; before SAMPLE or OUT
 
+# `offloaded=` of a dump.
+cdef enum Standing:
+    STANDS_OUT = 0
+    STANDS_PENDING = 1       # an operation is outstanding, or waits for its turn
+    STANDS_IN = 2
+
 cdef struct Notice:
     uint64_t conn_id
     int64_t last_used_ms
@@ -72,6 +78,8 @@ cdef uint16_t shard_reason(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_reached(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef bint shard_pending(OffloadShard *shard, uint32_t slot) noexcept nogil
 cdef int shard_errno(OffloadShard *shard, uint32_t slot) noexcept nogil
+# Where a connection is, offered or not, as users are told; why it is not in hardware, and the errno of a provider.
+cdef Standing shard_standing(OffloadShard *shard, uint64_t conn_id, uint16_t *reason, int *error) noexcept nogil
 # Lets the layer ask how many packets software has seen of a connection; without it `min_packets` does not hold.
 cdef void shard_set_packets(OffloadShard *shard,
                             uint64_t (*packets)(void *user, uint64_t conn_id) noexcept nogil) noexcept nogil

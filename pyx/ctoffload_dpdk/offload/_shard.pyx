@@ -20,6 +20,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, CT_OFFLOAD_R_CONTEXT, CT_OFFLOAD_R_COUNTED,
     CT_OFFLOAD_REASON_DISABLED, CT_OFFLOAD_REASON_INSERT_FAILED,
     CT_OFFLOAD_REASON_NO_LAST_USED, CT_OFFLOAD_REASON_NO_PROVIDER, CT_OFFLOAD_REASON_NONE,
+    CT_OFFLOAD_REASON_NOT_ESTABLISHED,
     CT_OFFLOAD_REASON_PENDING_DELETE, CT_OFFLOAD_REASON_POLICY, CT_OFFLOAD_REASON_PORT_DOWN,
     CT_OFFLOAD_REASON_PROVIDER_REFUSED, CT_OFFLOAD_REASON_PROVIDER_STALLED, CT_OFFLOAD_REASON_RATE_LIMITED,
     CT_OFFLOAD_REASON_TABLE_FULL, ct_offload_ctx, ct_offload_op, ct_offload_port)
@@ -306,6 +307,37 @@ cdef bint shard_pending(OffloadShard *s, uint32_t slot) noexcept nogil:
 
 cdef int shard_errno(OffloadShard *s, uint32_t slot) noexcept nogil:
     return s.slots[slot].error if slot < s.touched else 0
+
+
+cdef Standing standing_unasked(OffloadShard *s, uint16_t *reason) noexcept nogil:
+    """Of a connection that was never offered: the gate was shut when it began. Once it is open, the table offers it."""
+    if not shared_get(&s.control.enabled):
+        reason[0] = CT_OFFLOAD_REASON_DISABLED
+        return STANDS_OUT
+    if not shared_get(&s.control.active):
+        reason[0] = CT_OFFLOAD_REASON_NO_PROVIDER
+        return STANDS_OUT
+    return STANDS_PENDING
+
+
+cdef Standing shard_standing(OffloadShard *s, uint64_t conn_id, uint16_t *reason, int *error) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+    cdef const Slot *slot
+    reason[0] = CT_OFFLOAD_REASON_NONE
+    error[0] = 0
+    if index >= s.touched or s.slots[index].generation != CT_OFFLOAD_ID_GENERATION(conn_id):
+        return standing_unasked(s, reason)
+    slot = &s.slots[index]
+    reason[0] = slot.reason
+    error[0] = slot.error
+    if slot.reached == WANT_INSTALLED:
+        return STANDS_IN                 # a reason is why it is about to come out
+    # What is wanted added alone is not established: nothing else keeps it out.
+    if slot.wanted == WANT_ADDED and not slot.reason:
+        reason[0] = CT_OFFLOAD_REASON_NOT_ESTABLISHED
+    if slot.op or (slot.wanted == WANT_INSTALLED and not slot.reason):
+        return STANDS_PENDING
+    return STANDS_OUT
 
 
 cdef uint8_t shard_owners(OffloadShard *s, uint32_t slot) noexcept nogil:

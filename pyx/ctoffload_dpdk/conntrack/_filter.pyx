@@ -1,0 +1,200 @@
+"""Conditions over a connection, as the filters of conntrack(8) have them: over the table itself, and over records of it."""
+
+import errno as _errno
+
+import numpy as np
+
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.conntrack._conntrack import CONNECTION
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
+
+from ctoffload_dpdk.conntrack._life cimport conn_offload
+from ctoffload_dpdk.conntrack._nat cimport conn_tuple
+from ctoffload_dpdk.conntrack._segment cimport peer_state
+from ctoffload_dpdk.conntrack._state cimport CONN_SWAPPED, Conn, Record, Shard
+from ctoffload_dpdk.conntrack._tuple cimport Tuple
+
+cdef enum:
+    PROTO_ICMP = 1
+    PROTO_TCP = 6
+    PROTO_ICMPV6 = 58
+
+# The conditions that are one number, by name.
+NUMBERS = {"proto": WANTS_PROTO, "zone": WANTS_ZONE, "offload": WANTS_OFFLOAD, "reason": WANTS_REASON,
+           "src_port": WANTS_SRC_PORT, "dst_port": WANTS_DST_PORT, "tcp_state": WANTS_STATE}
+ADDRESSES = ("src", "dst", "reply_src", "reply_dst")
+
+# What conditions are about, wherever it stands.
+cdef struct Seen:
+    const uint8_t *addresses[N_ADDRESSES]
+    uint32_t mark
+    uint16_t zone
+    uint16_t reason
+    uint16_t src_port
+    uint16_t dst_port
+    uint8_t family
+    uint8_t proto
+    uint8_t offload
+    uint8_t tcp_state[2]
+
+
+cdef bint is_within(const Network *network, uint8_t family, const uint8_t *address) noexcept nogil:
+    cdef int i
+    if network.family == 0:
+        return True
+    if network.family != family:
+        return False
+    for i in range(4 if family == 4 else 16):
+        if address[i] & network.mask[i] != network.address[i]:
+            return False
+    return True
+
+
+cdef bint numbers_fit(const Wanted *wanted, const Seen *seen) noexcept nogil:
+    cdef uint32_t conditions = wanted.conditions
+    if conditions & WANTS_PROTO and seen.proto != wanted.proto:
+        return False
+    if conditions & WANTS_ZONE and seen.zone != wanted.zone:
+        return False
+    if conditions & WANTS_MARK and seen.mark & wanted.mark_mask != wanted.mark:
+        return False
+    # An identifier of ICMP is no port.
+    if conditions & (WANTS_SRC_PORT | WANTS_DST_PORT) and (seen.proto == PROTO_ICMP or seen.proto == PROTO_ICMPV6):
+        return False
+    if conditions & WANTS_SRC_PORT and seen.src_port != wanted.src_port:
+        return False
+    if conditions & WANTS_DST_PORT and seen.dst_port != wanted.dst_port:
+        return False
+    if conditions & WANTS_STATE:
+        if seen.proto != PROTO_TCP:
+            return False
+        return seen.tcp_state[0] == wanted.tcp_state or seen.tcp_state[1] == wanted.tcp_state
+    return True
+
+
+cdef bint addresses_fit(const Wanted *wanted, const Seen *seen) noexcept nogil:
+    cdef int i
+    for i in range(N_ADDRESSES):
+        if not is_within(&wanted.networks[i], seen.family, seen.addresses[i]):
+            return False
+    return True
+
+
+cdef bint offload_fits(const Wanted *wanted, const Seen *seen) noexcept nogil:
+    if wanted.conditions & WANTS_OFFLOAD and seen.offload != wanted.offload:
+        return False
+    return not wanted.conditions & WANTS_REASON or seen.reason == wanted.reason
+
+
+cdef bint record_fits(const Wanted *wanted, const Record *record) noexcept nogil:
+    cdef Seen seen
+    if wanted.is_empty:
+        return True
+    seen.addresses = [&record.orig.src[0], &record.orig.dst[0], &record.reply.src[0], &record.reply.dst[0]]
+    seen.mark = record.mark
+    seen.zone = record.zone
+    seen.reason = record.reason
+    seen.src_port = record.orig.src_port
+    seen.dst_port = record.orig.dst_port
+    seen.family = record.family
+    seen.proto = record.proto
+    seen.offload = record.offload
+    seen.tcp_state = [record.tcp_state[0], record.tcp_state[1]]
+    return numbers_fit(wanted, &seen) and addresses_fit(wanted, &seen) and offload_fits(wanted, &seen)
+
+
+cdef bint slot_fits(const Wanted *wanted, Shard *shard, uint32_t slot) noexcept nogil:
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef bint swapped = conn.flags & CONN_SWAPPED != 0
+    cdef const uint8_t *a = <const uint8_t *> &conn.key.a
+    cdef const uint8_t *b = <const uint8_t *> &conn.key.b
+    cdef Tuple reply
+    cdef Seen seen
+    cdef int error
+    if wanted.is_empty:
+        return True
+    seen.mark = conn.mark
+    seen.zone = conn.key.zone
+    seen.src_port = conn.key.b_port if swapped else conn.key.a_port
+    seen.dst_port = conn.key.a_port if swapped else conn.key.b_port
+    seen.family = conn.key.family
+    seen.proto = conn.key.proto
+    seen.tcp_state = [peer_state(conn, 0), peer_state(conn, 1)]
+    if not numbers_fit(wanted, &seen):
+        return False
+    seen.addresses[<int> ADDRESS_SRC] = b if swapped else a
+    seen.addresses[<int> ADDRESS_DST] = a if swapped else b
+    if wanted.networks[<int> ADDRESS_REPLY_SRC].family or wanted.networks[<int> ADDRESS_REPLY_DST].family:
+        conn_tuple(shard, slot, True, &reply)
+    seen.addresses[<int> ADDRESS_REPLY_SRC] = <const uint8_t *> &reply.src[0]
+    seen.addresses[<int> ADDRESS_REPLY_DST] = <const uint8_t *> &reply.dst[0]
+    if not addresses_fit(wanted, &seen):
+        return False
+    # last, as it lies in a cache line of its own
+    if wanted.conditions & (WANTS_OFFLOAD | WANTS_REASON):
+        seen.offload = conn_offload(shard, slot, &seen.reason, &error)
+        return offload_fits(wanted, &seen)
+    return True
+
+
+# --- from Python -----------------------------------------------------------------------------------------------------
+
+cdef int set_network(Network *wanted, network) except -1:
+    cdef bytes address = network.network_address.packed
+    cdef bytes mask = network.netmask.packed
+    wanted.family = network.version
+    for i in range(len(address)):
+        wanted.address[i] = address[i]
+        wanted.mask[i] = mask[i]
+    return 0
+
+
+cdef int set_wanted(Wanted *wanted, dict conditions) except -1:
+    memset(wanted, 0, sizeof(Wanted))
+    wanted.is_empty = not conditions
+    for name, value in conditions.items():
+        if name in NUMBERS:
+            wanted.conditions |= <uint32_t> NUMBERS[name]
+        elif name == "mark":
+            wanted.conditions |= WANTS_MARK
+            wanted.mark, wanted.mark_mask = value
+        elif name in ADDRESSES:
+            set_network(&wanted.networks[<int> ADDRESSES.index(name)], value)
+        else:
+            raise UsageError(f"there is no condition {name}", errno=_errno.EINVAL, op="filter")
+    wanted.proto = conditions.get("proto", 0)
+    wanted.zone = conditions.get("zone", 0)
+    wanted.offload = conditions.get("offload", 0)
+    wanted.reason = conditions.get("reason", 0)
+    wanted.src_port = conditions.get("src_port", 0)
+    wanted.dst_port = conditions.get("dst_port", 0)
+    wanted.tcp_state = conditions.get("tcp_state", 0)
+    return 0
+
+
+cdef class Conditions:
+    """Conditions that all hold of a connection; without any, every connection fits.
+
+    proto, zone, src_port, dst_port (of the original direction; an identifier of ICMP is no port), tcp_state (of either
+    peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark: (value, mask); src, dst, reply_src, reply_dst: an
+    ipaddress network. Raises UsageError for any other name.
+    """
+
+    def __cinit__(self, **conditions):
+        set_wanted(&self.wanted, conditions)
+
+    def fits(self, rows):
+        """bool[n]: which of these CONNECTION rows fit."""
+        if rows.dtype != CONNECTION:
+            raise UsageError("rows are no connections of a dump", errno=_errno.EINVAL)
+        found = np.empty(len(rows), np.bool_)
+        cdef const uint8_t[::1] raw = np.ascontiguousarray(rows).view(np.uint8) if len(rows) else np.zeros(1, np.uint8)
+        cdef uint8_t[::1] out = found.view(np.uint8)
+        cdef const Record *record = <const Record *> &raw[0]
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(out.shape[0]):
+                out[i] = record_fits(&self.wanted, record + i)
+        return found
