@@ -46,7 +46,6 @@ class Plan:
     hugepages: bool | None = None
     memory_mb: int = 256
     file_prefix: str = "ctoffload"
-    cores: Sequence[int] = ()
     extras: Sequence[Extra] = field(default_factory=tuple)
 
 
@@ -64,7 +63,7 @@ class Daemon:
         with self._eal() as eal, eal.mempool(MBUFS_PER_PORT * 2 - 1, cache_size=MBUF_CACHE) as mempool:
             with Engine(eal, self.watch.configuration.settings, now_ms=monotonic_ms()) as engine:
                 ports = self._ports(eal, engine, mempool)
-                engine.start(self.plan.cores)
+                engine.start()
                 try:
                     asyncio.run(self._serve(engine, ports))
                 finally:

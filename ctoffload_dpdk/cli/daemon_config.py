@@ -23,6 +23,7 @@ class LiveConfiguration:
         self._engine = engine
         self._ports = ports
         self._said: list[str] = []
+        self._was_silent = False
         self._refused: CtoffloadError | None = None
 
     def values(self) -> Mapping[str, tuple[bool | int | str, str]]:
@@ -41,7 +42,7 @@ class LiveConfiguration:
         ovsdb = self._watch.ovsdb
         if ovsdb is None or ovsdb.is_connected:
             return None
-        return SettingsError(f"OVSDB: {ovsdb.state.partition(';')[0]}", hint="it connects again by itself")
+        return SettingsError(f"OVSDB: {ovsdb.state}", hint="it connects again by itself")
 
     def reload(self) -> None:
         """Reads the file again, as SIGHUP asks for."""
@@ -86,8 +87,14 @@ class LiveConfiguration:
 
     def _say_problems(self) -> None:
         """Each problem once, until it goes away."""
+        silence = self._silence()
         now = [problem.message for problem in self.problems()]
         for message in now:
             if message not in self._said:
-                LOGGER.warning("%s; what held before goes on to hold", message)
+                is_silence = silence is not None and message == silence.message
+                rest = silence.hint if silence is not None and is_silence else "what held before goes on to hold"
+                LOGGER.warning("%s; %s", message, rest)
+        if self._was_silent and silence is None and self._watch.ovsdb is not None:
+            LOGGER.info("OVSDB: %s again", self._watch.ovsdb.state)
+        self._was_silent = silence is not None
         self._said = now

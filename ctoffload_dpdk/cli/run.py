@@ -13,6 +13,7 @@ import click
 from ctoffload_dpdk.cli.devices import Device, find_device
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output
 from ctoffload_dpdk.cli.settings_options import flags_given, setting_flags, source_options, tls_from
+from ctoffload_dpdk.settings.cpus import MAX_CPU, mask_of
 
 # How long the start waits for an OVSDB's first answer, so that settings of the start can stand there.
 OVSDB_PATIENCE_S = 3.0
@@ -28,7 +29,7 @@ OVSDB_PATIENCE_S = 3.0
 )
 @click.option("--memory", type=click.IntRange(64, 1 << 20), default=256, show_default=True, help="MiB for DPDK.")
 @click.option("--file-prefix", default="ctoffload", show_default=True, help="Of DPDK's own files and sockets.")
-@click.option("--cores", metavar="LIST", default="", help="CPUs of the loops, as 2,3 or 2-5; default: any.")
+@click.option("--cores", metavar="LIST", help="CPUs of the loops, as 2,3 or 2-5: --pmd-cpu-mask in other words.")
 @source_options
 @setting_flags
 @output_options
@@ -57,6 +58,10 @@ def run(
     virtual = [Device(*vdev.partition(",")[::2], False) for vdev in vdevs]
     devices = chosen(ports, virtual)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    if given["cores"] is not None:
+        if given["pmd_cpu_mask"] is not None:
+            raise click.UsageError("--cores and --pmd-cpu-mask say the same: leave one out")
+        given["pmd_cpu_mask"] = mask_of_cores(given["cores"])
     plan = Plan(
         devices=devices,
         virtual=virtual,
@@ -64,7 +69,6 @@ def run(
         hugepages=given["hugepages"],
         memory_mb=given["memory"],
         file_prefix=given["file_prefix"],
-        cores=cores_of(given["cores"]),
         extras=[serve_front_ends],
     )
     with contextlib.closing(watch_of(config_file, ovsdb, given)) as watch:
@@ -92,15 +96,15 @@ def chosen(ports: tuple[str, ...], virtual: list[Device]) -> list[Device]:
     return devices
 
 
-def cores_of(text: str) -> list[int]:
-    """CPUs as 2,3 or 2-5. Raises UsageError."""
+def mask_of_cores(text: str) -> str:
+    """CPUs as 2,3 or 2-5, as pmd-cpu-mask has them. Raises UsageError."""
     found: list[int] = []
-    for part in filter(None, text.split(",")):
+    for part in text.split(","):
         first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal() and len(part) < 12):
+        if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first) <= MAX_CPU):
             raise click.UsageError(f"--cores cannot be {text!r}; it is a list of CPUs: 2,3 or 2-5")
         found += range(int(first), int(last or first) + 1)
-    return found
+    return mask_of(found)
 
 
 def watch_of(config_file: Path | None, ovsdb: str | None, given: dict[str, Any]) -> Any:

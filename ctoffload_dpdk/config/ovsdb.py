@@ -15,12 +15,12 @@ from ovs.db.idl import Transaction
 
 from ctoffload_dpdk.base.errors import SettingsError
 from ctoffload_dpdk.config.sources import Given, parse_each
+from ctoffload_dpdk.settings import TABLE as SETTINGS
 from ctoffload_dpdk.settings import shown
 
 DATABASE, TABLE, COLUMN = "Open_vSwitch", "Open_vSwitch", "other_config"
 STATUS_KEY = "ct-offload-status"
 PREFIX = "ct-offload-"
-SWITCH = "hw-offload"
 # A row with more keys of ours than this is no configuration.
 MAX_KEYS = 1000
 PROBE_INTERVAL_MS = 5000
@@ -214,7 +214,7 @@ class OvsdbSource:
         if self._row.is_connected:
             return f"connected to {self._row.remotes}"
         failure = f" ({self._row.failure})" if self._row.failure else ""
-        kept = "its last values stay in force" if self.was_read else "nothing was read yet"
+        kept = "its last values stay in force" if self.was_read else "nothing was read yet, so the other sources hold"
         return f"not connected to {self._row.remotes}{failure}; {kept}"
 
     def set_status(self, text: str) -> None:
@@ -294,7 +294,7 @@ class OvsdbOwner:
 
 def read_other_config(row: Mapping[str, str], where: str) -> tuple[dict[str, Given], list[SettingsError]]:
     """The settings among the keys of other_config, and what is wrong with them. Keys of others are left alone."""
-    ours = {key: value for key, value in row.items() if key == SWITCH or key.startswith(PREFIX)}
+    ours = {key: value for key, value in row.items() if key in SETTINGS or key.startswith(PREFIX)}
     if len(ours) > MAX_KEYS:
         return {}, [SettingsError(f"{where}: {len(ours)} keys begin with {PREFIX}", hint="they are no settings")]
     return parse_each((key, value, where) for key, value in sorted(ours.items()))

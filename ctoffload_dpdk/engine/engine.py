@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -23,6 +23,7 @@ from ctoffload_dpdk.providers.rte_flow import PortProbe, RteFlowClass, RteFlowPr
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, Spread, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import bind
 from ctoffload_dpdk.settings import TABLE, Settings, read_helpers
+from ctoffload_dpdk.settings.cpus import cpus
 from ctoffload_dpdk.settings.policy import PolicyRule, rules, translations, zones
 
 LOGGER = logging.getLogger("ctoffload.engine")
@@ -97,6 +98,8 @@ class Engine:
         waiting = [s.name for s in TABLE.values() if not s.live and settings[s.name] != self.settings[s.name]]
         if settings.ct_offload_max_connections > self.conntrack.capacity:
             waiting.append("ct-offload-max-connections")
+        if settings.pmd_cpu_mask != self.settings.pmd_cpu_mask:
+            self.threads.pin(cpus(settings.pmd_cpu_mask))
         self.settings = settings
         self._apply(settings)
         return tuple(waiting)
@@ -107,12 +110,12 @@ class Engine:
         with self.conntrack.held():
             yield
 
-    def start(self, cores: Sequence[int] = ()) -> None:
-        """A thread for each loop and each provider from now on; `run_once` is theirs. cores: see LoopThreads."""
+    def start(self) -> None:
+        """A thread for each loop and each provider from now on; `run_once` is theirs."""
         self._check_open("start")
         self.layer.start()
         self.is_running = True
-        self.threads.start(cores)
+        self.threads.start(cpus(self.settings.pmd_cpu_mask))
 
     def stop(self) -> None:
         """Ends the threads; the engine is stepped by hand again."""

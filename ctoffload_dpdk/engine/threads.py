@@ -22,20 +22,25 @@ class LoopThreads:
         self._loops = list(loops)
         self._threads: list[threading.Thread] = []
 
-    def start(self, cores: Sequence[int] = ()) -> None:
-        """cores: the CPU of each loop, in turn; empty: wherever the system puts them."""
+    def start(self, cpus: Sequence[int] = ()) -> None:
+        """cpus: see `pin`."""
         for number, loop in enumerate(self._loops):
-            core = cores[number % len(cores)] if cores else None
-            thread = threading.Thread(target=self._serve, args=(loop, core), name=f"ct-loop-{number}", daemon=True)
+            thread = threading.Thread(target=self._serve, args=(loop,), name=f"ct-loop-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
+        if cpus:
+            self.pin(cpus)
 
-    def _serve(self, loop: Loop, core: int | None) -> None:
-        if core is not None:
+    def pin(self, cpus: Sequence[int]) -> None:
+        """Threads that run move to these CPUs, one each, in turn; none: wherever this process may run."""
+        for number, thread in enumerate(self._threads):
+            wanted = {cpus[number % len(cpus)]} if cpus else os.sched_getaffinity(os.getpid())
             try:
-                os.sched_setaffinity(0, {core})
+                os.sched_setaffinity(thread.native_id or 0, wanted)
             except OSError as error:
-                LOGGER.warning("a loop cannot run on CPU %d: %s", core, error.strerror)
+                LOGGER.warning("a loop cannot run on CPU %s: %s", ", ".join(map(str, wanted)), error.strerror)
+
+    def _serve(self, loop: Loop) -> None:
         try:
             self._eal.register_thread()
         except CtoffloadError as error:

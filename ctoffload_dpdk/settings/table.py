@@ -9,6 +9,7 @@ from typing import Any
 
 from ctoffload_dpdk.base.errors import SettingsError
 from ctoffload_dpdk.settings import policy
+from ctoffload_dpdk.settings.cpus import CPUS_FORM, cpus
 from ctoffload_dpdk.settings.helpers import HELPERS_FORM, read_helpers
 
 Value = bool | int | str
@@ -185,6 +186,7 @@ class Settings:
     ct_offload_loops: int = _number(
         1, 1, 32, "loops", "of packets, each with a core and a share of connections", live=False
     )
+    pmd_cpu_mask: str = _text("", CPUS_FORM, cpus, "CPUs of the loops, one each, lowest first; any where it is empty")
 
     ct_offload_metrics_port: int = _number(
         0, 0, 65535, "port", "of HTTP at which Prometheus finds the metrics; 0: none", live=False
@@ -333,7 +335,7 @@ def find(name: str, where: str = "") -> Setting:
     import difflib  # noqa: PLC0415 - only an error needs it
 
     near = difflib.get_close_matches(name, TABLE, n=1)
-    hint = f"did you mean {near[0]}?" if near else "settings are named hw-offload or ct-offload-..."
+    hint = f"did you mean {near[0]}?" if near else "settings are named hw-offload, pmd-cpu-mask or ct-offload-..."
     raise SettingsError(f"{where}{': ' if where else ''}there is no setting {shown(name)}", hint=hint)
 
 

@@ -42,8 +42,14 @@ def test_what_ovs_vsctl_sets_arrives(ovsdb, source):
     follow(source, lambda: values(source) == {"hw-offload": True}, "the removal did not arrive")
 
 
+def test_the_cpus_of_ovs_are_ours_as_well(ovsdb, source):
+    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x3")
+    first_read(source)
+    assert values(source) == {"pmd-cpu-mask": "0x3"}
+
+
 def test_keys_of_others_are_left_alone(ovsdb, source):
-    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x3", "other_config:ct-offload-rate=5")
+    ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:n-dpdk-rxqs=2", "other_config:ct-offload-rate=5")
     first_read(source)
     assert values(source) == {RATE: 5}
     assert source.problems == []
@@ -85,7 +91,7 @@ def test_no_server_at_all_is_said(tmp_path):
     source = OvsdbSource(f"unix:{tmp_path / 'none'}")
     for _ in range(3):
         assert not source.run()
-    assert source.state == f"not connected to unix:{tmp_path / 'none'}; nothing was read yet"
+    assert source.state == f"not connected to unix:{tmp_path / 'none'}; nothing was read yet, so the other sources hold"
     source.close()
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from dataclasses import replace
+
 import pytest
 from ovsdb_lab import until
 
 from ctoffload_dpdk.config import OvsdbSource, Watch
 from ctoffload_dpdk.settings import Settings
+from ctoffload_dpdk.settings.cpus import mask_of
 
 pytestmark = pytest.mark.eal
 
@@ -68,3 +73,31 @@ def test_timeouts_and_the_treatment_of_invalid_packets_change_at_once(make_lab):
     after = lab.engine.packets()
     assert after.sw_dropped["invalid"] == before.sw_dropped["invalid"]
     assert after.host_tx == before.host_tx + 1
+
+
+def cpus_of_loops() -> list[set[int]]:
+    """Where the threads of loops may run, by loop."""
+    loops = sorted((thread for thread in threading.enumerate() if thread.name.startswith("ct-loop-")), key=str)
+    return [os.sched_getaffinity(thread.native_id) for thread in loops]
+
+
+def test_loops_run_on_the_cpus_of_pmd_cpu_mask_and_move_when_it_changes(make_lab):
+    allowed = sorted(os.sched_getaffinity(os.getpid()))
+    first, last = allowed[0], allowed[-1]
+    settings = Settings(ct_offload_loops=2, pmd_cpu_mask=mask_of([first]))
+    lab = make_lab(settings, clock="real")
+    lab.engine.start()
+    assert cpus_of_loops() == [{first}, {first}]
+    assert lab.engine.apply(replace(settings, pmd_cpu_mask=mask_of([first, last]))) == ()
+    assert cpus_of_loops() == [{first}, {last}]
+    assert lab.engine.apply(replace(settings, pmd_cpu_mask="")) == ()
+    assert cpus_of_loops() == [set(allowed)] * 2
+    lab.engine.stop()
+
+
+def test_a_cpu_that_there_is_not_is_said_and_the_loop_runs_on(make_lab, caplog):
+    lab = make_lab(Settings(pmd_cpu_mask=mask_of([1023])), clock="real")
+    lab.engine.start()
+    assert "a loop cannot run on CPU 1023: Invalid argument" in caplog.text
+    assert cpus_of_loops() == [os.sched_getaffinity(os.getpid())]
+    lab.engine.stop()

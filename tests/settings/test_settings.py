@@ -7,6 +7,7 @@ import pytest
 
 from ctoffload_dpdk.base.errors import SettingsError
 from ctoffload_dpdk.settings import TABLE, HelperRule, Settings, find, read_helpers, settings_from
+from ctoffload_dpdk.settings.cpus import cpus, mask_of
 
 
 def test_the_defaults_are_valid_and_as_ovs_has_them():
@@ -30,7 +31,7 @@ def test_the_defaults_are_valid_and_as_ovs_has_them():
 
 @pytest.mark.parametrize("setting", TABLE.values(), ids=TABLE)
 def test_every_setting_is_named_bounded_and_explained(setting):
-    assert re.fullmatch(r"hw-offload|ct-offload(-[a-z0-9]+)+", setting.name)
+    assert re.fullmatch(r"hw-offload|pmd-cpu-mask|ct-offload(-[a-z0-9]+)+", setting.name)
     assert type(setting.default) is setting.kind
     assert setting.parse(setting.default) == setting.default
     assert setting.doc
@@ -51,6 +52,8 @@ def test_every_setting_is_named_bounded_and_explained(setting):
         ("ct-offload-establish-at", "reply", "reply"),
         ("ct-offload-helpers", "ftp=21,tftp=69@5", "ftp=21,tftp=69@5"),
         ("ct-offload-helpers", "", ""),
+        ("pmd-cpu-mask", "0x6", "0x6"),
+        ("pmd-cpu-mask", "F", "F"),
     ],
 )
 def test_values_are_read_typed_or_as_text(name, text, value):
@@ -83,6 +86,12 @@ def test_values_are_read_typed_or_as_text(name, text, value):
         ("ct-offload-helpers", "ftp=21@65536", "helper=port"),
         ("ct-offload-helpers", "ftp=2\u0661", "helper=port"),
         ("ct-offload-helpers", ",", "helper=port"),
+        ("pmd-cpu-mask", "1,2", "0x6 for CPUs 1 and 2"),
+        ("pmd-cpu-mask", "0", "a mask of CPUs"),
+        ("pmd-cpu-mask", "0x", "a mask of CPUs"),
+        ("pmd-cpu-mask", "-1", "a mask of CPUs"),
+        ("pmd-cpu-mask", "f" * 257, "a mask of CPUs"),
+        ("pmd-cpu-mask", 6, "a mask of CPUs"),
         ("ct-offload-helpers", ",".join(["ftp=21"] * 17), "at most 16"),
     ],
 )
@@ -111,6 +120,13 @@ def test_settings_never_change_and_are_never_wrong():
         Settings(ct_offload_rate=-1)
     with pytest.raises(SettingsError, match="hw-offload cannot be 'true'"):
         Settings(hw_offload="true")
+
+
+def test_a_mask_of_cpus_is_read_and_written():
+    assert cpus("0x6") == cpus(" 6 ") == (1, 2)
+    assert cpus("") == ()
+    assert cpus("1" + "0" * 64) == (256,)
+    assert cpus(mask_of([9, 1, 1])) == (1, 9)
 
 
 def test_helpers_are_read_in_order():
