@@ -7,8 +7,6 @@
 #include "nicsim.h"
 #include "profile.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 /* Values that stand for those a rule will bring, while the template is checked. */
 struct stand_ins {
     struct rte_flow_action_age age;
@@ -331,9 +329,11 @@ nicsim_actions_template_create(struct rte_eth_dev *dev, const struct rte_flow_ac
 }
 
 static void
-actions_free(struct nicsim_port *port, struct nicsim_actions_template *template)
+actions_free(struct nicsim_port *port, struct nicsim_named *entry)
 {
-    nicsim_registry_remove(&port->actions, &template->named);
+    struct nicsim_actions_template *template = (struct nicsim_actions_template *) entry;
+
+    nicsim_registry_remove(&port->actions, entry);
     free(template->actions);
     free(template);
 }
@@ -343,32 +343,13 @@ nicsim_actions_template_destroy(struct rte_eth_dev *dev, struct rte_flow_actions
                                 struct rte_flow_error *error)
 {
     struct nicsim_port *port = nicsim_port_of(dev);
-    struct nicsim_actions_template *template;
-    int rc = 0, injected;
 
-    nicsim_lock(port);
-    injected = nicsim_fault_take(port, NICSIM_CALL_TEMPLATE_DESTROY);
-    template = nicsim_registry_find(&port->actions, handle);
-    if (injected) {
-        rc = FAIL(injected, UNSPECIFIED, handle, NICSIM_INJECTED);
-    } else if (!template) {
-        rc = FAIL(ENOENT, UNSPECIFIED, handle, "no such actions template on this port");
-    } else if (template->n_tables) {
-        rc = FAIL(EBUSY, UNSPECIFIED, handle, "template tables still use it");
-    } else {
-        actions_free(port, template);
-    }
-    nicsim_unlock(port);
-    return rc;
+    return nicsim_named_destroy(port, &port->actions, handle, actions_free, "no such actions template on this port",
+                                "template tables still use it", error);
 }
 
 void
 nicsim_actions_templates_clear(struct nicsim_port *port)
 {
-    for (uint32_t i = 0; i < port->actions.room; i++) {
-        if (port->actions.entries[i]) {
-            actions_free(port, (struct nicsim_actions_template *) port->actions.entries[i]);
-        }
-    }
-    nicsim_registry_free(&port->actions);
+    nicsim_registry_clear(port, &port->actions, actions_free);
 }

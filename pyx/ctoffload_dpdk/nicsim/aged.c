@@ -8,8 +8,6 @@
 
 #define TIMER_US 250000
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 /* sampled: NULL where the idle time is exact. */
 static void
 query(struct nicsim_port *port, const struct nicsim_age *age, const struct nicsim_sampled *sampled,

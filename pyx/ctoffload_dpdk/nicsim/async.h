@@ -20,6 +20,7 @@
 struct nicsim_named {
     uint32_t serial; /* never used again on this port */
     uint32_t index;
+    uint32_t n_users; /* tables that use a template; rules of a table, those on their way in or out included */
 };
 
 struct nicsim_registry {
@@ -32,7 +33,16 @@ struct nicsim_registry {
 /* 0, ENOMEM or ENOSPC. */
 int nicsim_registry_add(struct nicsim_registry *registry, struct nicsim_named *entry);
 void nicsim_registry_remove(struct nicsim_registry *registry, struct nicsim_named *entry);
-void nicsim_registry_free(struct nicsim_registry *registry);
+
+struct nicsim_port;
+/* Takes an entry out of its registry and frees it. */
+typedef void (*nicsim_named_free)(struct nicsim_port *port, struct nicsim_named *entry);
+
+/* Destroys what a handle names, or refuses in words: `gone` where there is no such thing, `used` where it has users. */
+int nicsim_named_destroy(struct nicsim_port *port, struct nicsim_registry *registry, const void *handle,
+                         nicsim_named_free free_it, const char *gone, const char *used, struct rte_flow_error *error);
+/* The port goes: so does all that is in the registry. */
+void nicsim_registry_clear(struct nicsim_port *port, struct nicsim_registry *registry, nicsim_named_free free_it);
 
 static inline void *
 nicsim_registry_handle(const struct nicsim_named *entry)
@@ -57,7 +67,6 @@ nicsim_registry_find(const struct nicsim_registry *registry, const void *handle)
 struct nicsim_pattern_template {
     struct nicsim_named named;
     struct rte_flow_pattern_template_attr attr;
-    uint32_t n_tables;           /* that use it */
     uint32_t n;                  /* items, without END */
     struct rte_flow_item *items; /* values that agree with each other, masks of the template; one piece of memory */
 };
@@ -66,7 +75,6 @@ struct nicsim_pattern_template {
 struct nicsim_actions_template {
     struct nicsim_named named;
     struct rte_flow_actions_template_attr attr;
-    uint32_t n_tables;
     uint32_t n;                      /* actions, without END */
     struct rte_flow_action *actions; /* one piece of memory */
     bool is_fixed[NICSIM_TEMPLATE_MOST];
@@ -78,7 +86,6 @@ struct nicsim_template_table {
     struct nicsim_named named;
     struct rte_flow_attr attr;
     uint32_t room;
-    uint32_t n_rules; /* those whose creation or removal is under way included */
     uint8_t n_patterns;
     uint8_t n_actions;
     struct nicsim_subtable **subtables; /* by pattern template: held as long as the table is there */

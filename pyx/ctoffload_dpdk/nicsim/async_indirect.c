@@ -5,8 +5,6 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 /* The queue of a call that is not to fail, locked; NULL and the error otherwise. */
 static struct nicsim_flow_queue *
 enter(struct nicsim_port *port, enum nicsim_call call, uint32_t number, struct rte_flow_error *error)

@@ -5,8 +5,6 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 static bool
 is_of(const struct nicsim_subtable *subtable, const struct nicsim_spec *spec)
 {
@@ -45,7 +43,7 @@ table_of(struct nicsim_port *port, const struct rte_flow_template_table *handle,
         FAIL(EINVAL, UNSPECIFIED, handle, "the table has no such template");
         return NULL;
     }
-    if (table->n_rules >= table->room) {
+    if (table->named.n_users >= table->room) {
         FAIL(port->config.template_full_errno, UNSPECIFIED, handle, "the template table is full");
         return NULL;
     }
@@ -69,7 +67,7 @@ make(struct nicsim_port *port, struct nicsim_template_table *table, uint8_t patt
     }
     rule = &port->rules[*index];
     nicsim_rule_set_stage(rule, NICSIM_STAGE_QUEUED, table->named.index + 1);
-    table->n_rules++;
+    table->named.n_users++;
     return rule;
 }
 

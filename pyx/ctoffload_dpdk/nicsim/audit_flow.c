@@ -39,7 +39,7 @@ nicsim_audit_tables(const struct nicsim_port *port, struct nicsim_table_info *in
                 .group = table->attr.group,
                 .priority = table->attr.priority,
                 .room = table->room,
-                .n_rules = table->n_rules,
+                .n_rules = table->named.n_users,
                 .n_patterns = table->n_patterns,
                 .n_actions = table->n_actions,
                 .transfer = table->attr.transfer,

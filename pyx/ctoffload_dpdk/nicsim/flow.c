@@ -7,8 +7,6 @@
 #include "nicsim.h"
 #include "profile.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 #define INJECTED NICSIM_INJECTED
 
 /* A handle is a number: the index, and how often it was used before, so that a stale one is seen. */
@@ -210,7 +208,7 @@ nicsim_rule_drop(struct nicsim_port *port, uint32_t index)
     struct nicsim_rule *rule = &port->rules[index];
 
     if (nicsim_rule_table(rule)) {
-        nicsim_template_table_at(port, nicsim_rule_table(rule))->n_rules--;
+        nicsim_template_table_at(port, nicsim_rule_table(rule))->named.n_users--;
     }
     nicsim_subtable_unuse(&port->sw->match, rule->key.subtable);
     fate_unuse(port, rule->fate, rule->fate_arg);

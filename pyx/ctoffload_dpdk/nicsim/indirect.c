@@ -3,8 +3,6 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 #define INJECTED NICSIM_INJECTED
 
 struct rte_flow_action_handle *

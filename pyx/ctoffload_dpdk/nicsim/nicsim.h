@@ -583,6 +583,9 @@ int nicsim_items_parse(struct nicsim_port *port, const struct rte_flow_item *ite
 int nicsim_actions_parse(struct nicsim_port *port, const struct rte_flow_action *actions, struct nicsim_spec *spec,
                          struct rte_flow_error *error);
 
+/* Fills the `error` at hand; its value is -errno. */
+#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
+
 #define NICSIM_INJECTED "failed as it was told to"
 #define NICSIM_NO_RULE  "no such rule: it was destroyed, flushed, or lost when the port stopped"
 

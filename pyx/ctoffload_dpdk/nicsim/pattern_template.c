@@ -7,8 +7,6 @@
 #include "nicsim.h"
 #include "profile.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 /* Bytes of an item's value. */
 static int
 value_bytes(const struct rte_flow_item *item, struct rte_flow_error *error)
@@ -228,9 +226,11 @@ nicsim_pattern_template_create(struct rte_eth_dev *dev, const struct rte_flow_pa
 }
 
 static void
-pattern_free(struct nicsim_port *port, struct nicsim_pattern_template *pattern)
+pattern_free(struct nicsim_port *port, struct nicsim_named *entry)
 {
-    nicsim_registry_remove(&port->patterns, &pattern->named);
+    struct nicsim_pattern_template *pattern = (struct nicsim_pattern_template *) entry;
+
+    nicsim_registry_remove(&port->patterns, entry);
     free(pattern->items);
     free(pattern);
 }
@@ -240,32 +240,13 @@ nicsim_pattern_template_destroy(struct rte_eth_dev *dev, struct rte_flow_pattern
                                 struct rte_flow_error *error)
 {
     struct nicsim_port *port = nicsim_port_of(dev);
-    struct nicsim_pattern_template *pattern;
-    int rc = 0, injected;
 
-    nicsim_lock(port);
-    injected = nicsim_fault_take(port, NICSIM_CALL_TEMPLATE_DESTROY);
-    pattern = nicsim_registry_find(&port->patterns, handle);
-    if (injected) {
-        rc = FAIL(injected, UNSPECIFIED, handle, NICSIM_INJECTED);
-    } else if (!pattern) {
-        rc = FAIL(ENOENT, UNSPECIFIED, handle, "no such pattern template on this port");
-    } else if (pattern->n_tables) {
-        rc = FAIL(EBUSY, UNSPECIFIED, handle, "template tables still use it");
-    } else {
-        pattern_free(port, pattern);
-    }
-    nicsim_unlock(port);
-    return rc;
+    return nicsim_named_destroy(port, &port->patterns, handle, pattern_free, "no such pattern template on this port",
+                                "template tables still use it", error);
 }
 
 void
 nicsim_pattern_templates_clear(struct nicsim_port *port)
 {
-    for (uint32_t i = 0; i < port->patterns.room; i++) {
-        if (port->patterns.entries[i]) {
-            pattern_free(port, (struct nicsim_pattern_template *) port->patterns.entries[i]);
-        }
-    }
-    nicsim_registry_free(&port->patterns);
+    nicsim_registry_clear(port, &port->patterns, pattern_free);
 }

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "async.h"
+#include <rte_flow_driver.h>
+
+#include "nicsim.h"
 
 static int
 grow(struct nicsim_registry *registry)
@@ -53,9 +55,37 @@ nicsim_registry_remove(struct nicsim_registry *registry, struct nicsim_named *en
     registry->n--;
 }
 
-void
-nicsim_registry_free(struct nicsim_registry *registry)
+int
+nicsim_named_destroy(struct nicsim_port *port, struct nicsim_registry *registry, const void *handle,
+                     nicsim_named_free free_it, const char *gone, const char *used, struct rte_flow_error *error)
 {
+    struct nicsim_named *entry;
+    int rc = 0, injected;
+
+    nicsim_lock(port);
+    injected = nicsim_fault_take(port, NICSIM_CALL_TEMPLATE_DESTROY);
+    entry = nicsim_registry_find(registry, handle);
+    if (injected) {
+        rc = FAIL(injected, UNSPECIFIED, handle, NICSIM_INJECTED);
+    } else if (!entry) {
+        rc = FAIL(ENOENT, UNSPECIFIED, handle, gone);
+    } else if (entry->n_users) {
+        rc = FAIL(EBUSY, UNSPECIFIED, handle, used);
+    } else {
+        free_it(port, entry);
+    }
+    nicsim_unlock(port);
+    return rc;
+}
+
+void
+nicsim_registry_clear(struct nicsim_port *port, struct nicsim_registry *registry, nicsim_named_free free_it)
+{
+    for (uint32_t i = 0; i < registry->room; i++) {
+        if (registry->entries[i]) {
+            free_it(port, registry->entries[i]);
+        }
+    }
     free(registry->entries);
     *registry = (struct nicsim_registry){.last_serial = registry->last_serial};
 }

@@ -6,8 +6,6 @@
 
 #include "nicsim.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 void
 nicsim_sizes_init(struct nicsim_port *port)
 {

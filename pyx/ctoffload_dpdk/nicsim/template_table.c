@@ -7,8 +7,6 @@
 #include "nicsim.h"
 #include "profile.h"
 
-#define FAIL(number, type, cause, message) rte_flow_error_set(error, number, RTE_FLOW_ERROR_TYPE_##type, cause, message)
-
 /* The same place in what the caller gave: what was merged is gone when the caller reads the error. */
 static void
 point_at(struct rte_flow_error *error, const void *merged, const void *own, size_t n, size_t size)
@@ -210,10 +208,10 @@ static void
 hold_templates(struct nicsim_template_table *table, int by)
 {
     for (uint8_t i = 0; i < table->n_patterns; i++) {
-        table->patterns[i]->n_tables += by;
+        table->patterns[i]->named.n_users += by;
     }
     for (uint8_t i = 0; i < table->n_actions; i++) {
-        table->actions[i]->n_tables += by;
+        table->actions[i]->named.n_users += by;
     }
 }
 
@@ -272,10 +270,12 @@ nicsim_template_table_create(struct rte_eth_dev *dev, const struct rte_flow_temp
 }
 
 static void
-table_remove(struct nicsim_port *port, struct nicsim_template_table *table)
+table_remove(struct nicsim_port *port, struct nicsim_named *entry)
 {
+    struct nicsim_template_table *table = (struct nicsim_template_table *) entry;
+
     hold_templates(table, -1);
-    nicsim_registry_remove(&port->tables, &table->named);
+    nicsim_registry_remove(&port->tables, entry);
     table_free(port, table);
 }
 
@@ -284,35 +284,16 @@ nicsim_template_table_destroy(struct rte_eth_dev *dev, struct rte_flow_template_
                               struct rte_flow_error *error)
 {
     struct nicsim_port *port = nicsim_port_of(dev);
-    struct nicsim_template_table *table;
-    int rc = 0, injected;
 
-    nicsim_lock(port);
-    injected = nicsim_fault_take(port, NICSIM_CALL_TEMPLATE_DESTROY);
-    table = nicsim_registry_find(&port->tables, handle);
-    if (injected) {
-        rc = FAIL(injected, UNSPECIFIED, handle, NICSIM_INJECTED);
-    } else if (!table) {
-        rc = FAIL(ENOENT, UNSPECIFIED, handle, "no such template table on this port");
-    } else if (table->n_rules) {
-        rc = FAIL(EBUSY, UNSPECIFIED, handle, "there are rules in the table");
-    } else {
-        table_remove(port, table);
-    }
-    nicsim_unlock(port);
-    return rc;
+    return nicsim_named_destroy(port, &port->tables, handle, table_remove, "no such template table on this port",
+                                "there are rules in the table", error);
 }
 
 /* The port goes; its rules are gone already. */
 void
 nicsim_templates_clear(struct nicsim_port *port)
 {
-    for (uint32_t i = 0; i < port->tables.room; i++) {
-        if (port->tables.entries[i]) {
-            table_remove(port, (struct nicsim_template_table *) port->tables.entries[i]);
-        }
-    }
-    nicsim_registry_free(&port->tables);
+    nicsim_registry_clear(port, &port->tables, table_remove);
     nicsim_pattern_templates_clear(port);
     nicsim_actions_templates_clear(port);
 }
