@@ -2,9 +2,6 @@
 
 The tests of one file with the same EAL arguments share a child process; their reports appear here as if they had run
 here. A child that dies fails the tests it did not report, with its last words.
-
-Where there are two CPUs, one child at a time runs beside this process, before its tests' turn: those marked `first`
-from the beginning on, then from the last file backwards, until both meet.
 """
 
 from __future__ import annotations
@@ -15,9 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,21 +22,18 @@ DEFAULT_ARGS = "--no-pci --no-huge -m 512 --no-shconf --no-telemetry"
 TEST_LIMIT_S = 120
 
 Group = tuple[str, str]
-Reports = dict[str, list[dict[str, Any]]]
-children = pytest.StashKey["Children"]()
+children = pytest.StashKey[dict[Group, dict[str, list[dict[str, Any]]]]]()
 writer = pytest.StashKey[TextIO]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("eal")
     group.addoption("--eal-report", help="internal: this is a child process, write reports there")
-    ahead = "1: a child runs beside this process, before its turn; default: 1 where there are two CPUs"
-    group.addoption("--eal-ahead", type=int, default=int((os.cpu_count() or 1) > 1), metavar="0|1", help=ahead)
     group.addoption("--eal-args", default=DEFAULT_ARGS, help="internal: EAL arguments of this child process")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[children] = Children(config)
+    config.stash[children] = {}
     path = config.getoption("--eal-report")
     if path:
         config.stash[writer] = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open as long as pytest runs
@@ -72,9 +64,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     group = group_of(item)
     if group is None or is_child(item.config):
         return None
-    reports = item.config.stash[children].reports(group)
+    finished = item.config.stash[children]
+    if group not in finished:
+        finished[group] = run_child(item.config, group, [i for i in item.session.items if group_of(i) == group])
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for data in reports[item.nodeid]:
+    for data in finished[group][item.nodeid]:
         report = item.config.hook.pytest_report_from_serializable(config=item.config, data=data)
         if isinstance(report.longrepr, list):
             report.longrepr = tuple(report.longrepr)  # where and why it was skipped: JSON knows no tuples
@@ -110,83 +104,14 @@ def limit_of(item: pytest.Item) -> int:
     return max([TEST_LIMIT_S, *(int(mark.args[0]) for mark in item.iter_markers("timeout"))])
 
 
-class Children:
-    """What children reported, by group; each runs once, when its turn comes or before."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self._items: dict[Group, list[pytest.Item]] = {}
-        self._reports: dict[Group, Future[Reports]] = {}
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
-        self._thread: threading.Thread | None = None
-        self._is_over = False
-
-    def take(self, items: list[pytest.Item]) -> None:
-        """The tests that will run, in order."""
-        for item in items:
-            if (group := group_of(item)) is not None:
-                self._items.setdefault(group, []).append(item)
-        if len(self._items) > 1 and self.config.getoption("--eal-ahead"):
-            self._thread = threading.Thread(target=self._run_ahead, name="children", daemon=True)
-            self._thread.start()
-
-    def reports(self, group: Group) -> Reports:
-        """Of a group; runs it, unless it runs already."""
-        if self._claim(group):
-            self._run(group)
-        return self._reports[group].result()
-
-    def _claim(self, group: Group) -> bool:
-        with self._lock:
-            is_new = group not in self._reports
-            if is_new:
-                self._reports[group] = Future()
-            return is_new
-
-    def _run(self, group: Group) -> None:
-        try:
-            self._reports[group].set_result(run_child(self.config, group, self._items[group], self._running))
-        except BaseException as error:
-            self._reports[group].set_exception(error)
-            raise
-
-    def _run_ahead(self) -> None:
-        first = [group for group, items in self._items.items() if any(i.get_closest_marker("first") for i in items)]
-        for group in (*first, *reversed(self._items)):
-            if self._is_over:
-                return
-            if self._claim(group):
-                self._run(group)
-
-    def close(self) -> None:
-        """Nobody waits for what still runs."""
-        self._is_over = True
-        for process in list(self._running):
-            process.kill()
-        if self._thread is not None:
-            self._thread.join()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if not is_child(session.config) and not session.config.option.collectonly:
-        session.config.stash[children].take(session.items)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[children].close()
-
-
-def run_child(
-    config: pytest.Config, group: Group, items: list[pytest.Item], running: set[subprocess.Popen[str]]
-) -> Reports:
-    """Runs these tests in one child process. Returns the reports of each. running: has its process meanwhile."""
+def run_child(config: pytest.Config, group: Group, items: list[pytest.Item]) -> dict[str, list[dict[str, Any]]]:
+    """Runs these tests in one child process. Returns the reports of each."""
     args = group[1]
-    reports: Reports = {item.nodeid: [] for item in items}
+    reports: dict[str, list[dict[str, Any]]] = {item.nodeid: [] for item in items}
     with tempfile.NamedTemporaryFile("r", suffix=".reports", encoding="utf-8") as file:
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={config.rootpath}",
                    f"--eal-report={file.name}", f"--eal-args={args}", *reports]  # fmt: skip
-        words, status = run_limited(command, config.rootpath, sum(map(limit_of, items)), running)
+        words, status = run_limited(command, config.rootpath, sum(map(limit_of, items)))
         for line in file:
             data = json.loads(line)
             reports.setdefault(data["nodeid"], []).append(data)
@@ -196,27 +121,17 @@ def run_child(
     return reports
 
 
-def run_limited(
-    command: list[str], directory: Path, limit_s: int, running: set[subprocess.Popen[str]]
-) -> tuple[str, str]:
+def run_limited(command: list[str], directory: Path, limit_s: int) -> tuple[str, str]:
     """The last words of a command, and how it ended."""
-    with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace") as process:  # fmt: skip
-        running.add(process)
-        try:
-            words, _ = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return "", f"did not end within {limit_s} s"
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            running.discard(process)
-    how = f"ended with status {process.returncode}"
-    if process.returncode < 0:
-        how = f"was ended by {signal.Signals(-process.returncode).name}"
-    return words[-4000:], how
+    try:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, errors="replace", check=False,
+                              timeout=limit_s, env=os.environ)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "", f"did not end within {limit_s} s"
+    how = f"ended with status {done.returncode}"
+    if done.returncode < 0:
+        how = f"was ended by {signal.Signals(-done.returncode).name}"
+    return (done.stdout + done.stderr)[-4000:], how
 
 
 def death(config: pytest.Config, item: pytest.Item, words: str, status: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Everything at once, in threads, for a while: changing load, faults, the switch, commands; then the account closes.
 
-A minute in `make test`, beside the first of the other tests where there are two CPUs, and 10 minutes in
-`make test-all`. CTOFFLOAD_SOAK_S says otherwise.
+A minute in `make test`, beside the tests of other files, and 10 minutes in `make test-all`.
+CTOFFLOAD_SOAK_S says otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOAK_S = float(os.environ.get("CTOFFLOAD_SOAK_S", "60"))
 CONNECTIONS = 2000
 SETTINGS = Settings(ct_offload_timeout_udp_first=1, ct_offload_timeout_udp_single=1, ct_offload_timeout_udp_multiple=2)
 
-pytestmark = [pytest.mark.eal, pytest.mark.first, pytest.mark.timeout(SOAK_S + 120)]
+pytestmark = [pytest.mark.eal, pytest.mark.timeout(SOAK_S + 120)]
 
 
 class Soak:
