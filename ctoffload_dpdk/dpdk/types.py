@@ -32,6 +32,7 @@ class PortInfo:
 
     rules_survive_stop, objects_survive_stop: rules, indirect actions outlive the port's stop.
     flow_is_thread_safe: the driver needs no lock around rte_flow. switch_domain: None where it has no E-Switch.
+    tells_removal: the driver can be asked to tell when the device is pulled out (Event.REMOVED).
     """
 
     id: int
@@ -60,6 +61,7 @@ class PortInfo:
     rules_survive_stop: bool
     objects_survive_stop: bool
     flow_is_thread_safe: bool
+    tells_removal: bool
 
 
 class RxMetadata(IntFlag):

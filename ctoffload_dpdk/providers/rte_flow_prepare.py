@@ -101,18 +101,19 @@ def set_up(
     """
     peer = port.id if peer is None else peer
     hairpins = hairpin_queues(port)
-    rss: dict[str, Any] = {} if spread is None else {"rss_types": spread.types, "rss_key": spread.key}
+    held: dict[str, Any] = {"rx_offloads": rx_offloads, "removal_events": port.info().tells_removal}
+    if spread is not None:
+        held |= {"rss_types": spread.types, "rss_key": spread.key}
     delivered = port.configure(
         rx_queues=queues + hairpins,
         tx_queues=queues + hairpins,
-        rx_offloads=rx_offloads,
         rx_metadata=RX_METADATA,
-        **rss,
+        **held,
     )
     hairpin, hairpin_said = set_up_hairpin(port, peer) if hairpins else (None, why_no_hairpin(port))
     if hairpins and hairpin is None:
         # A port does not start with queues that were not set up. What it delivers was settled the first time.
-        port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, **rss)
+        port.configure(rx_queues=queues, tx_queues=queues, **held)
     for queue in range(queues):
         port.setup_rx_queue(queue, mempool, descriptors=descriptors)
         port.setup_tx_queue(queue, descriptors=descriptors)

@@ -91,7 +91,9 @@ class Lab:
         host = Host(port, nic, pool)
         self.hosts.append(host)
         rss_types = port.info().rss_types if queues > 1 and rss else None
-        port.configure(rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, rss_types=rss_types)
+        port.configure(
+            rx_queues=queues, tx_queues=queues, rx_offloads=rx_offloads, rss_types=rss_types, removal_events=True
+        )
         port.setup_queues(pool, descriptors=128)
         if sizes is not None:
             port.configure_flow(sizes)

@@ -216,6 +216,17 @@ def test_a_port_that_fails_works_again_after_a_reset_and_not_before(host: Any) -
     subscription.close()
 
 
+def test_a_port_that_was_not_asked_does_not_tell_that_it_was_pulled_out(host: Any) -> None:
+    host.port.stop()
+    host.port.configure(rx_queues=1, tx_queues=1)
+    seen, subscription = events_of(host, Event.REMOVED)
+    host.nic.unplug()
+    subscription.deliver()
+    assert seen == []
+    assert host.port.is_removed
+    subscription.close()
+
+
 def test_a_port_pulled_out_loses_all_and_its_name_can_be_used_again(lab: Any) -> None:
     host, other = lab.pair()
     seen, subscription = events_of(host, Event.REMOVED)

@@ -22,6 +22,7 @@ from ctoffload_dpdk.dpdk.librte_ethdev cimport (
     RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP,
     RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP,
     RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE,
+    RTE_ETH_DEV_INTR_RMV,
     RTE_ETH_DEV_REPRESENTOR,
     RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID,
     RTE_ETH_MQ_RX_RSS,
@@ -129,7 +130,8 @@ cdef class Device(Owned):
 
         mtu: bytes, 0 for the default; rss_types: RTE_ETH_RSS_* bits, None for no RSS; rx_metadata: what is asked for,
         the answer is what the driver delivers, which the first time settles for good. Queues set up before are gone.
-        Raises PortError.
+        removal_events: drivers tell that the device was pulled out only where they were asked to, and those that never
+        do (PortInfo.tells_removal) refuse. Raises PortError.
         Source: rte_eth_rx_metadata_negotiate(), rte_eth_dev_configure().
         """
         cdef rte_eth_conf conf
@@ -401,4 +403,5 @@ cdef object port_info(Device port, rte_eth_dev_info *info, rte_ether_addr *mac):
         rules_survive_stop=port.keeps_rules,
         objects_survive_stop=(info.dev_capa & RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP) != 0,
         flow_is_thread_safe=(flags & RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE) != 0,
+        tells_removal=(flags & RTE_ETH_DEV_INTR_RMV) != 0,
     )

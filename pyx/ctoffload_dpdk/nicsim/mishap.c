@@ -50,6 +50,8 @@ nicsim_port_unplug(struct nicsim_port *port)
     if (!dev) {
         return -ENODEV;
     }
-    rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RMV, NULL);
+    if (dev->data->dev_conf.intr_conf.rmv) {
+        rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RMV, NULL);
+    }
     return 0;
 }
