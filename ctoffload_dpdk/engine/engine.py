@@ -322,7 +322,8 @@ class Engine:
         try:
             taken.port.reset()
         except PortError:
-            taken.port.close()
+            with contextlib.suppress(PortError):  # why it cannot be reset is what counts
+                taken.port.close()
             raise
         return self._take_in(taken.port, mempool, peer)
 
