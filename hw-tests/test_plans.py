@@ -53,6 +53,7 @@ def test_without_rules_connections_are_tracked_all_the_same(make_system: Any) ->
     conn = system.tcp()
     assert conn.is_live
     assert not conn.in_hardware
+    assert conn.reason == "disabled"
     assert system.stats()["rules_created"] == system.stats()["rules_destroyed"]
 
 
@@ -63,6 +64,7 @@ def test_the_switch_takes_connections_out_and_puts_them_back(make_system: Any) -
         pytest.skip(f"connections stay in software here: {conn.reason}: {conn.choice['text']}")
     system.bench.call("switch", False)
     assert not conn.in_hardware
+    assert conn.reason == "disabled"
     assert system.rules == 0
     conn.send(SERVER, "PA", b"in software")
     system.bench.call("switch", True)

@@ -49,6 +49,29 @@ def test_tcp_is_added_at_commit_and_installed_after_the_third_packet(peers: Offl
     assert peers.offload() == (YES, Reason.NONE)
 
 
+def test_one_that_is_out_of_hardware_always_says_why(peers: OffloadPeers) -> None:
+    """What its slot said of an earlier connection is not its own; neither has one a reason that was never offered."""
+    lab = peers.tracker
+    peers.send(0, "S")
+    lab.step()
+    assert peers.offload() == (NO, Reason.NOT_ESTABLISHED)
+    peers.send(1, "SA")
+    peers.send(0, "A")
+    peers.send(0, "FA")
+    lab.step()
+    assert peers.offload() == (NO, Reason.CLOSING)
+    lab.ct.flush()
+    lab.step()
+    lab.layer.force_enable(False)
+    lab(ASK)
+    lab.step()
+    assert offload_of(lab) == (NO, Reason.DISABLED)
+    lab.layer.force_enable()
+    lab.ct.expire(lab.now_ms)
+    lab.step()
+    assert offload_of(lab) == (NO, Reason.NOT_ESTABLISHED)
+
+
 def test_establish_at_reply_installs_at_the_syn_ack() -> None:
     lab = OffloadLab(establish_at_reply=True)
     lab.layer.set_eligibility(Eligibility(needs_handshake=False))
