@@ -6,17 +6,31 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwlab.inventory import Inventory
+from hwlab.client import standin_of
+from hwlab.inventory import EMULATED, VDEV, Inventory
 
 PROGRAM = "dpdk-test-flow-perf"
-N_RULES, BATCH, LIMIT_S = 400_000, 100_000, 300
+BATCHES, LIMIT_S = 4, 300
+# Rules of a run: a NIC's table holds more; the stand-in writes down each of its rules.
+N_RULES, N_RULES_EMULATED, N_RULES_STANDIN = 400_000, 100_000, 4_000
+# Of all cores together, until the slowest was done. (What it calls throughput divides by the mean of their times.)
+RATE = re.compile(
+    r"^:: \[Latency \| (Insertion|Deletion)\] All Cores :: Port 0 :: Total [a-z ]+ -> (\d+(?:\.\d+)?) K Rules/Sec",
+    re.MULTILINE,
+)
+# The driver's words, else the program's.
+REFUSALS = (
+    re.compile(r"^Flow can't be created.* message: (.+)$", re.MULTILINE),
+    re.compile(r"^  Cause: (.+)$", re.MULTILINE),
+)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Rules per second; refusal: the program's last words where it did not get that far."""
+    """Rules per second, of all cores together; refusal: the program's last words where it did not get that far."""
 
     created_per_s: float = 0.0
     destroyed_per_s: float = 0.0
@@ -25,47 +39,87 @@ class Rates:
 
 def why_not(inventory: Inventory, cores: int) -> str:
     """Why it cannot be run on this device; empty where it can."""
-    if not inventory.is_real:
-        return "dpdk-test-flow-perf is for a real NIC: an emulated one is rated by `make bench`"
     if inventory.host:
-        return "dpdk-test-flow-perf is run where the device is, not through ssh"
+        return f"{PROGRAM} is run where the device is, not through ssh"
     if shutil.which(PROGRAM) is None:
-        return f"{PROGRAM} is not installed (package dpdk)"
+        return f"{PROGRAM} is not installed (Debian: dpdk-dev)"
     have = len(os.sched_getaffinity(0))
-    return f"{cores} cores and one for the program are wanted, there are {have}" if have < cores + 1 else ""
+    return f"{cores} cores are wanted, there are {have}" if have < cores else ""
 
 
-def command(inventory: Inventory, cores: int) -> list[str]:
-    memory = [] if inventory.hugepages else ["--no-huge", "-m", str(inventory.memory_mb)]
-    allow = [word for device in inventory.dut for word in ("-a", device)]
+def lcores(cores: int) -> list[str]:
+    """EAL's argument: a thread on each of so many cores, and one more, which the program wants and leaves idle."""
+    chosen = sorted(os.sched_getaffinity(0))[:cores]
+    return ["--lcores", ",".join(f"{thread}@{core}" for thread, core in enumerate([*chosen, chosen[0]]))]
+
+
+def n_rules(inventory: Inventory) -> int:
+    if inventory.is_standin:
+        return N_RULES_STANDIN
+    return N_RULES if inventory.is_real else N_RULES_EMULATED
+
+
+def questions(n: int, cores: int) -> list[str]:
+    """What the program is asked: rules with COUNT into a queue, on its first port, and out again."""
     rules = ["--ingress", "--group=1", "--ether", "--ipv4", "--udp", "--count", "--queue"]
-    sizes = [f"--rules-count={N_RULES}", f"--rules-batch={BATCH}", f"--cores={cores}", "--deletion-rate"]
-    return [PROGRAM, "-l", f"0-{cores}", *memory, *allow, "--", *rules, *sizes]
+    sizes = [f"--rules-count={n}", f"--rules-batch={n // BATCHES}", f"--cores={cores}", "--portmask=0x1"]
+    return [*rules, *sizes, "--deletion-rate"]
+
+
+def device(inventory: Inventory) -> list[str]:
+    """EAL's arguments for the first device. The stand-in has its own."""
+    memory = [] if inventory.hugepages else ["--no-huge", "-m", str(inventory.memory_mb)]
+    first = inventory.dut[0]
+    if inventory.is_real:
+        return [*memory, f"--file-prefix=ctoffload-flow-perf-{os.getpid()}", "-a", first]
+    alone = [*memory, "--no-pci", "--no-shconf", "--no-telemetry"]
+    if not inventory.is_emulated:
+        return [*alone, "--vdev", first.removeprefix(VDEV)]
+    profile, _, more = first.removeprefix(EMULATED).partition(",")
+    vdev = ",".join(filter(None, ["net_nicsim0", f"profile={profile}", more]))
+    return [*alone, "-d", "librte_net_nicsim.so", "--vdev", vdev]
+
+
+def environment(inventory: Inventory) -> dict[str, str]:
+    """EAL finds the emulated NIC's driver by its bare name: it takes no path that it thinks insecure."""
+    if not inventory.is_emulated:
+        return dict(os.environ)
+    from ctoffload_dpdk.nicsim import driver_path  # noqa: PLC0415 - nothing of it for a real NIC
+
+    return {**os.environ, "LD_LIBRARY_PATH": str(driver_path().parent)}
 
 
 def run(inventory: Inventory, cores: int) -> Rates:
     """Runs it once."""
     try:
-        done = subprocess.run(
-            command(inventory, cores), capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S
-        )
+        return parsed(output(inventory, cores))
     except subprocess.TimeoutExpired:
         return Rates(refusal=f"no answer within {LIMIT_S} s")
-    return parsed(done.stdout + done.stderr)
+
+
+def output(inventory: Inventory, cores: int) -> str:
+    """What it printed."""
+    on, asked = lcores(cores), questions(n_rules(inventory), cores)
+    if not inventory.is_standin:
+        return printed([PROGRAM, *on, *device(inventory), "--", *asked], environment(inventory))
+    nic = standin_of(inventory)
+    try:
+        return printed(nic.command([PROGRAM, *on, *nic.eal_args(), "--", *asked]), nic.environment())
+    finally:
+        nic.close()
+
+
+def printed(command: Sequence[str], environ: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S, env=environ
+    )
+    return done.stdout + done.stderr
 
 
 def parsed(text: str) -> Rates:
     """The rates in what it printed, in thousands per second there."""
-    found = {
-        name: float(rate)
-        for name, rate in re.findall(r"(Insertion|Deletion) Rate\D*?(\d+(?:\.\d+)?)\s*K Rule/Sec", text)
-    }
-    if "Insertion" not in found:
-        found = {
-            name: float(rate)
-            for name, rate in re.findall(r"(?i)(insertion|deletion) rate\D*?->?\s*(\d+(?:\.\d+)?)\s*K", text)
-        }
-        found = {name.capitalize(): rate for name, rate in found.items()}
-    if "Insertion" not in found:
-        return Rates(refusal=(text.strip().splitlines() or ["it said nothing"])[-1])
-    return Rates(found["Insertion"] * 1000, found.get("Deletion", 0.0) * 1000)
+    found = {name: float(rate) * 1000 for name, rate in RATE.findall(text)}
+    if set(found) != {"Insertion", "Deletion"}:
+        said = [match[1] for match in (pattern.search(text) for pattern in REFUSALS) if match]
+        return Rates(refusal=[*said, *reversed(text.strip().splitlines()), "it said nothing"][0])
+    return Rates(found["Insertion"], found["Deletion"])
