@@ -127,11 +127,11 @@ def rules(bench: Any) -> Any:
 
 @pytest.fixture
 def make_system(make_bench: Callable[..., Any], lab: Lab) -> MakeSystem:
-    """Starts an engine on the device: make_system(ct_offload_plan="age")."""
+    """Starts an engine on the device: make_system(ct_offload_plan="age"); across=True: by hairpin from port to port."""
 
-    def make(**settings: Any) -> System:
+    def make(*, across: bool = False, **settings: Any) -> System:
         bench = make_bench()
-        return System(bench, lab.generators(bench), settings)
+        return System(bench, lab.generators(bench), settings, across=across)
 
     return make
 

@@ -40,6 +40,50 @@ def test_a_port_that_is_taken_out_leaves_connections_in_software(make_system: An
     assert system.bench.call("account") == []
 
 
+@pytest.mark.parametrize("side", [1, 0], ids=["second", "first"])
+def test_connections_go_in_again_after_a_reset_of_their_port(make_system: Any, side: int) -> None:
+    """The first port of a switch holds the rules of all; of another's reset none is lost."""
+    system = make_system()
+    conn = in_hardware_or_skip(system)
+    rules = system.stats()["rules_live"]
+    try:
+        system.bench.call("reset_port", side)
+    except BenchError as error:
+        pytest.skip(f"the driver resets no port: {error.message}")
+    assert conn.is_live
+    for end in (1, 0):  # by which port a direction comes is known by its packets
+        conn.send(end, "PA", b"after the reset")
+    system.wait(0.2)
+    assert conn.in_hardware, f"{conn.reason}: {system.stats()['refusal']}"
+    assert system.stats()["rules_live"] == rules
+    assert system.bench.call("account") == []
+
+
+def test_a_device_that_is_pulled_out_leaves_connections_in_software(make_system: Any, lab: Any, record: Any) -> None:
+    """The driver tells of each port; its rules are lost, not destroyed, and the books say so."""
+    if not (lab.inventory.is_emulated or lab.inventory.is_standin):
+        pytest.skip("pulling a device out of its slot is for hands, or for `echo 1 > /sys/bus/pci/devices/.../remove`")
+    system = make_system()
+    conn = in_hardware_or_skip(system)
+    rules = system.stats()["rules_live"]
+    if lab.inventory.is_emulated:
+        system.bench.call("pull_out")
+    else:
+        with system.bench.nic.control() as control:
+            control.remove_device()
+    names = {port["name"] for port in lab.facts["ports"]}
+    assert until(lambda: set(system.bench.call("removed")) == names), system.bench.call("removed")
+    system.bench.call("take_out_removed")
+    assert conn.is_live
+    assert not conn.in_hardware
+    assert conn.reason == "no-provider", "the last port took it along"
+    stats = system.stats()
+    assert stats["rules_live"] == 0
+    assert stats["rules_lost"] == rules
+    assert system.bench.call("account") == []
+    record("rules lost with the device, and said", rules, "rules")
+
+
 def test_a_link_that_flaps_keeps_connections(make_system: Any) -> None:
     system = make_system()
     conn = in_hardware_or_skip(system)

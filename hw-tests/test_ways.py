@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hwlab.frames import CLIENT, SERVER
 
+WORD = b"back by the port"
+
 
 def choice_by(system: Any, fate: str) -> str:
     """A plan by this way; skips with the reason where there is none."""
@@ -35,13 +37,19 @@ def test_one_port_forwards_back_by_itself(make_bench: Any, lab: Any, plan: str) 
 
     bench = make_bench()
     bench.call("join_alone", 0)
-    system = System(bench, [], {"ct_offload_plan": plan})
+    system = System(bench, lab.generators(bench)[:1], {"ct_offload_plan": plan})
     found = [kind for kind, choice in system.choices.items() if choice["plan"] == plan and "nat" not in kind]
     if not found:
         pytest.skip(f"no connection goes by {plan} and back here: {system.choices['tcp/ipv4']['text']}")
     proto, family = found[0].split("/")
     conn = (system.tcp if proto == "tcp" else system.udp)(ipv6=family == "ipv6")
     assert conn.in_hardware, f"{conn.reason}: {system.stats()['refusal']}"
+    if system.has_traffic:
+        before = system.stats()["host_rx"]
+        for side in (CLIENT, SERVER):
+            data = conn.segment(side, "PA", WORD) if proto == "tcp" else conn.datagram(side, WORD)
+            assert system.passes(side, data, WORD)
+        assert system.stats()["host_rx"] == before or not lab.inventory.is_emulated
     left = bench.call("flush")
     assert left["live"] == left["static"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,8 +12,9 @@ from ctoffload_dpdk.conntrack import Nat
 from ctoffload_dpdk.dpdk import Port
 from ctoffload_dpdk.engine import Engine, Settings
 from ctoffload_dpdk.providers.capability import Cap, Domain
+from ctoffload_dpdk.providers.plan import Fate
 from ctoffload_dpdk.providers.rte_flow_prepare import override_of, set_up
-from ctoffload_dpdk.providers.rte_flow_probe import PortProbe
+from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, bind, pair_of
 from hwlab import rates
 from hwlab.device import Device, frames_of
 from hwlab.rules import Rules
@@ -50,6 +52,11 @@ def facts() -> dict[str, Any]:
 def sides() -> list[str]:
     """The names of the two ends that are joined; once where a port is joined with itself."""
     return held.device.sides
+
+
+def pid() -> int:
+    """The number of this process where it runs."""
+    return os.getpid()
 
 
 def words() -> str:
@@ -134,11 +141,16 @@ def port_stats(side: int) -> dict[str, int]:
 # Rules, without an engine ---------------------------------------------------------------------------------------------
 
 
-def rules_start(**settings: Any) -> str:
-    """Sets up and starts every port for rules of ours. Returns the engine by which rules go in: sync or async."""
+def rules_start(*, across: bool = False, **settings: Any) -> str:
+    """Sets up and starts every port for rules of ours. Returns the engine by which rules go in: sync or async.
+
+    across: the hairpin of each side leads to the other one, not back by its own port.
+    """
     wanted = replace(Settings(), **settings)
     opened: list[Port] = [held.device.open(name) for name in held.device.names]
-    prepared = [set_up(port, held.pool, wanted) for port in opened]
+    ids = {port.name: port.id for port in opened}
+    peers = [ids.get(held.device.other_side(port.name)) if across else None for port in opened]
+    prepared = [set_up(port, held.pool, wanted, peer=peer) for port, peer in zip(opened, peers, strict=True)]
     for port in opened:
         port.start()
         held.device.try_promiscuous(port)
@@ -146,6 +158,8 @@ def rules_start(**settings: Any) -> str:
     held.probes = [
         PortProbe(port, given, by_id.get, override_of(wanted)) for port, given in zip(opened, prepared, strict=True)
     ]
+    if across:
+        bind(*(held.probes[held.device.index(side)] for side in range(2)))
     held.rules = Rules(held.probes)
     return str(held.probes[0].engine)
 
@@ -193,6 +207,12 @@ def finding(side: int, cap: str, domain: str) -> tuple[bool, str]:
     return found.has is True, found.evidence
 
 
+def hairpin_across() -> tuple[bool, str]:
+    """Whether a rule of each side leads out by the other one, and the evidence; after rules_start(across=True)."""
+    found = pair_of(*(held.probes[held.device.index(side)] for side in range(2))).paths[Fate.HAIRPIN]
+    return found.has is True, found.evidence
+
+
 def findings() -> list[list[dict[str, Any]]]:
     """Everything that the ports were found able to do."""
     return [[asdict(found) for found in probe.findings.values()] for probe in _probes()]
@@ -208,12 +228,16 @@ def _probes() -> list[PortProbe]:
 # The running system ---------------------------------------------------------------------------------------------------
 
 
-def engine_start(settings: dict[str, Any]) -> None:
-    """An engine with all ports in it, the two sides joined."""
-    engine = Engine(held.device.eal, replace(Settings(), **settings), now_ms=held.device.now_ms(), events=1 << 16)
+def engine_start(settings: dict[str, Any], *, across: bool = False) -> None:
+    """An engine with all ports in it, the two sides joined. across: by hairpin, in the place of a switch too."""
+    wanted = replace(Settings(), **settings)
+    engine = Engine(held.device.eal, wanted, now_ms=held.device.now_ms(), events=1 << 16)
     held.engine = engine
+    if across:
+        engine.offload_class.override = replace(override_of(wanted), fate=Fate.HAIRPIN)
     for name in held.device.names:
-        engine.add_port(name, held.pool, peer=held.device.peer_of(name))
+        peer = held.device.other_side(name) if across else held.device.peer_of(name)
+        engine.add_port(name, held.pool, peer=peer)
         held.device.opened[name] = engine.port(name).port
     ends = held.device.sides
     engine.join(ends[0], ends[-1])
@@ -315,6 +339,34 @@ def remove_port(side: int) -> None:
     engine().remove_port(held.device.sides[side], held.device.now_ms())
 
 
+def reset_port(side: int) -> None:
+    """A port fails, asks for a reset and gets it, while connections go by it; joined again. Raises PortError."""
+    name = held.device.sides[side]
+    if held.device.is_by_hand:
+        held.device.nics[side].demand_reset()
+    now_ms, peer = held.device.now_ms(), held.device.peer_of(name)
+    held.device.opened[name] = engine().reset_port(name, held.pool, now_ms, peer=peer).port
+    engine().join(held.device.sides[0], held.device.sides[-1])
+    engine_run()
+
+
+def pull_out() -> None:
+    """An emulated NIC is pulled out of its slot, with both ports."""
+    for nic in held.device.nics:
+        nic.unplug()
+
+
+def removed() -> list[str]:
+    """The ports whose driver has told that their device is gone."""
+    return sorted(held.device.removed)
+
+
+def take_out_removed() -> None:
+    """The engine hears of it afterwards, as the daemon does."""
+    for name in removed():
+        engine().remove_port(name, held.device.now_ms(), vanished=True)
+
+
 def set_nat(side: int, text: str) -> None:
     """Connections that begin at a side are translated so."""
     engine().set_nat(held.device.sides[side], Nat.parse(text))
@@ -323,6 +375,11 @@ def set_nat(side: int, text: str) -> None:
 def join_alone(side: int) -> None:
     """From now on one port is joined with itself."""
     held.device.sides = [held.device.sides[side]] * 2
+
+
+def hairpinned() -> int:
+    """Packets that an emulated NIC itself sent through hairpins."""
+    return sum(nic.counters().hairpinned for nic in held.device.nics)
 
 
 def indirect_counts() -> dict[str, int]:

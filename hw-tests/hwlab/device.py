@@ -16,7 +16,7 @@ from ctoffload_dpdk.base.errors import CtoffloadError, PortError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.cli.devices import Device as Named
 from ctoffload_dpdk.cli.devices import find_device, not_taken
-from ctoffload_dpdk.dpdk import Eal, Port, eal_args
+from ctoffload_dpdk.dpdk import Eal, Event, Port, eal_args
 from ctoffload_dpdk.engine import Engine
 from ctoffload_dpdk.engine.account import differs
 from hwlab.inventory import EMULATED, STANDIN, VDEV
@@ -57,6 +57,9 @@ class Device:
         self._pool = self.eal.mempool(4095, name="hwlab-peers") if peers else None
         self.peers = [self._open_peer(peer.name) for peer in peers]
         self.began_ms = self._clock_ms()
+        self.removed: set[str] = set()
+        by_id = {address.id: address.name for address in self.eal.ports()}
+        self._subscription = self.eal.on_event(Event.REMOVED, lambda number, _: self.removed.add(by_id[number]))
 
     # Starting ------------------------------------------------------------------------------------------------------
 
@@ -161,12 +164,14 @@ class Device:
     def port(self, side: int) -> Port:
         return self.open(self.sides[side % len(self.sides)])
 
-    def peer_of(self, name: str) -> str:
-        """The other end, where no switch joins the two: the hairpins of both lead to each other."""
+    def other_side(self, name: str) -> str:
+        """The port that a side is joined with; empty for the other ports, and where one is joined with itself."""
         ends = {self.sides[0], self.sides[-1]} - {name}
-        if name not in self.sides or len(ends) != 1:
-            return ""
-        (other,) = ends
+        return ends.pop() if name in self.sides and len(ends) == 1 else ""
+
+    def peer_of(self, name: str) -> str:
+        """The other side, where no switch joins the two: the hairpins of both lead to each other."""
+        other = self.other_side(name)
         return "" if self.is_by_hand or owner_of(name) == owner_of(other) else other
 
     # Time ----------------------------------------------------------------------------------------------------------
@@ -243,6 +248,7 @@ class Device:
         return found
 
     def close(self) -> None:
+        self._subscription.close()
         for port in [*reversed(self.opened.values()), *self.peers]:
             with contextlib.suppress(CtoffloadError):
                 port.close()

@@ -41,7 +41,9 @@ class Rules:
 
     def create(self, index: int, proto: str, number: int, actions: list[str], *, ipv6: bool = False) -> int:
         """A rule for what the client's port `number` sends. Returns the rule's number. Raises FlowError."""
-        made = self._make(index, self.group(index), pattern(proto, number, ipv6), [action(a) for a in actions])
+        made = self._make(
+            index, self.group(index), pattern(proto, number, ipv6), [self._action(index, a) for a in actions]
+        )
         rule = next(self._numbers)
         self._rules[rule] = made
         return rule
@@ -70,6 +72,12 @@ class Rules:
             rule.close()
             raise FlowError("rte_flow_pull: the queued rule failed", errno=5, op="rte_flow_pull")
         return rule
+
+    def _action(self, index: int, text: str) -> Action:
+        """An action by its word; hairpin: into the queue that leads out by a port without the host."""
+        if text == "hairpin":
+            return Queue(self.probes[index].prepared.hairpin_queue or 0)
+        return action(text)
 
     def query(self, rule: int) -> dict[str, Any]:
         """Packets, bytes, seconds idle, aged; None where the rule does not tell."""

@@ -18,10 +18,10 @@ numbers = itertools.count(1)
 class System:
     """An engine on the device under test, and what is at the far ends of its wires."""
 
-    def __init__(self, bench: Bench, wires: list[Generator], settings: dict[str, Any]) -> None:
+    def __init__(self, bench: Bench, wires: list[Generator], settings: dict[str, Any], *, across: bool = False) -> None:
         self.bench = bench
         self.wires = wires
-        bench.call("engine_start", settings)
+        bench.call("engine_start", settings, across=across)
         self.choices: dict[str, dict[str, str]] = bench.call("choices")
 
     @property

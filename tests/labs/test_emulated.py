@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import xml.etree.ElementTree as ET
+from html import escape
 from pathlib import Path
 
 import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2] / "hw-tests")]
 
-from hwlab.compare import number  # noqa: E402
-from suite import passed, run, words  # noqa: E402 - needs the path above
+from hwlab.compare import compared, number  # noqa: E402
+from hwlab.page import page  # noqa: E402
+from suite import Page, passed, run, words  # noqa: E402 - needs the path above
 
 from ctoffload_dpdk.nicsim import NicsimError, driver_path  # noqa: E402
 
+CONNECTX = ("--dut", "nicsim:connectx-hws")
 FILES = ("test_start.py", "test_rules.py", "test_expiry.py")
+# Emulated ports are no representors.
+SKIPS = "test_representors_share_their_switch"
 # Of 56: what a device of each kind lets be tested, at least.
 PROFILES = {"free": 48, "connectx-hws": 44, "connectx-sws": 45, "tap": 20, "queue-only": 22, "no-flow": 10}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def emulated_nic() -> None:
     try:
         driver_path()
@@ -29,35 +35,75 @@ def emulated_nic() -> None:
         pytest.skip(str(error))
 
 
-@pytest.mark.timeout(400)  # two runs of the suite, 20 s of processor time, on a machine that may be busy
-def test_a_report_is_written_and_compared(tmp_path: Path) -> None:
-    """A run on an emulated ConnectX; its report, by which the next one is judged."""
-    arguments = ["--dut", "nicsim:connectx-hws", "-k", " or ".join(f.removesuffix(".py") for f in FILES)]
-    done = run(*arguments, "--scale", "200", "--lab-report", str(tmp_path / "one"))
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run on an emulated ConnectX, by which the next one is judged."""
+    directory = tmp_path_factory.mktemp("first")
+    chosen = " or ".join(f.removesuffix(".py") for f in FILES)
+    done = run(*CONNECTX, "-k", chosen, "--scale", "200", "--lab-report", str(directory))
     assert passed(done) >= 14
-    report = json.loads((tmp_path / "one" / "report.json").read_text())
+    return directory
+
+
+@pytest.mark.timeout(300)
+def test_a_report_is_written(first: Path) -> None:
+    report = json.loads((first / "report.json").read_text())
     assert report["dut"] == "nicsim:connectx-hws"
     assert report["dpdk"]
+    assert {"host", "cpu", "kernel"} <= set(report["machine"])
     assert {port["driver"] for port in report["ports"]} == {"net_nicsim"}
     assert {test["outcome"] for test in report["tests"].values()} <= {"passed", "skipped"}
     figures = {figure["name"]: figure for figure in report["figures"]}
     assert figures["packets of a rule, counted"]["value"] == 100
     assert figures["connections kept alive every 4.9 s"]["in_hardware"] == 200
-    suite = next(ET.parse(tmp_path / "one" / "junit.xml").getroot().iter("testsuite"))
+    suite = next(ET.parse(first / "junit.xml").getroot().iter("testsuite"))
     assert int(suite.attrib["tests"]) == len(report["tests"])
-    page = (tmp_path / "one" / "report.html").read_text()
-    assert "net_nicsim0" in page
-    assert "src=" not in page
-    assert "<script" not in page
 
-    late = figures["the last connection ended after its timeout"]
-    late["value"] = late["value"] / 10
-    report["tests"]["hw-tests/test_start.py::test_a_port_counts_from_its_start"]["outcome"] = "passed"
-    (tmp_path / "earlier.json").write_text(json.dumps(report))
-    done = run(*arguments, "--scale", "200", "--compare", str(tmp_path / "earlier.json"), "--lab-report", str(tmp_path))
+
+def test_the_page_tells_all_and_needs_nothing_beside_it(first: Path) -> None:
+    """Machine, versions, tests and figures; no script, no file, no network."""
+    report, text = json.loads((first / "report.json").read_text()), (first / "report.html").read_text()
+    found = Page(text)
+    assert found.fetched == []
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & set(found.tags)
+    machine = report["machine"]
+    told = [machine["host"], machine["cpu"], machine["kernel"], report["dpdk"], "net_nicsim0", "firmware"]
+    assert [word for word in told if escape(word) not in text] == []
+    assert found.tags["tr"] > len(report["tests"])
+
+
+def test_the_next_run_is_compared(first: Path, tmp_path: Path) -> None:
+    """At its end, and on its page; what passed and does not any more is a regression."""
+    earlier = json.loads((first / "report.json").read_text())
+    earlier["tests"][f"hw-tests/test_ways.py::{SKIPS}"] = {"outcome": "passed", "why": ""}
+    earlier["machine"]["kernel"] = "5.4.0"
+    (tmp_path / "earlier.json").write_text(json.dumps(earlier))
+    compare = ["--compare", str(tmp_path / "earlier.json"), "--lab-report", str(tmp_path)]
+    done = run(*CONNECTX, "-k", f"every_port_says or {SKIPS}", *compare)
     passed(done)
-    assert "regression: the last connection ended after its timeout" in done.stdout
-    assert "<h2>Since" in (tmp_path / "report.html").read_text()
+    assert f"regression: hw-tests/test_ways.py::{SKIPS} passed then, skipped now" in done.stdout
+    assert "note: the machine's kernel was 5.4.0, is" in done.stdout
+    text = (tmp_path / "report.html").read_text()
+    assert "<h2>Since" in text
+    assert f"{SKIPS} passed then, skipped now" in text
+
+
+def test_a_figure_that_became_worse_is_a_regression(first: Path) -> None:
+    """By more than a tenth; its bar has a mark where the earlier one was."""
+    now = json.loads((first / "report.json").read_text())
+    now["figures"] += [{"test": "t", "name": "rules in", "unit": "rules/s", "value": 80_000.0}]
+    earlier = copy.deepcopy(now)
+    late = next(f for f in earlier["figures"] if f["name"] == "the last connection ended after its timeout")
+    late["value"] /= 10
+    earlier["figures"][-1]["value"] = 100_000.0
+    found = compared(earlier, now)
+    assert [line.partition(":")[0] for line in found["regressions"]] == [late["name"], "rules in"]
+    assert "100 k then, 80 k rules/s now (0.80 times)" in found["regressions"][1]
+    assert compared(now, earlier)["improvements"]
+    text = page(now, found)
+    assert "regression: rules in" in text
+    assert Page(text).tags["figure"] == 1
+    assert 'class="then"' in text
 
 
 @pytest.mark.slow
