@@ -43,7 +43,7 @@ $(STAMPS)/packages: debian-packages.txt build_support/packages.sh
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/packages-all: debian-packages-all.txt $(STAMPS)/packages
-	@build_support/packages.sh debian-packages-all.txt || echo "test-all: the tests of images will skip and say why"
+	@build_support/packages.sh debian-packages-all.txt || echo "test-all: the tests of images and of ssh will skip and say why"
 	@touch $@
 
 $(STAMPS)/venv: requirements/dev.lock $(STAMPS)/packages

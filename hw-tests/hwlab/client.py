@@ -7,6 +7,7 @@ import json
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ class Bench:
     """One process under test. Its functions are those of bench.py: `bench.call("ports")`."""
 
     def __init__(self, inventory: Inventory) -> None:
+        if inventory.host:
+            check_ssh()
         self.inventory = inventory
         self.nic = standin_of(inventory) if inventory.is_standin else None
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -39,8 +42,7 @@ class Bench:
 
     def _command(self) -> tuple[list[str], dict[str, str] | None]:
         if self.inventory.host:
-            directory = self.inventory.directory or str(ROOT)
-            remote = f"cd {shlex.quote(directory)} && exec .venv/bin/python -P {SERVE}"
+            remote = f"cd {shlex.quote(self._directory)} && exec .venv/bin/python -P {SERVE}"
             return [*SSH, self.inventory.host, remote], None
         command = [sys.executable, "-P", str(ROOT / SERVE)]
         if self.nic is None:
@@ -48,8 +50,9 @@ class Bench:
         return self.nic.command(command), self.nic.environment()
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def _directory(self) -> str:
+        """Where this repository is on the machine that has the device."""
+        return self.inventory.directory or str(ROOT)
 
     @property
     def is_running(self) -> bool:
@@ -85,6 +88,11 @@ class Bench:
         status = self._process.wait()
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         last = self.words().strip().splitlines()
+        if self.inventory.host and function == "start":
+            return BenchDied(
+                f"no process under test at {self.inventory.host}: {last[-1] if last else how}",
+                hint=f"ssh to it must work without a password, and {self._directory} be this repository, built there",
+            )
         return BenchDied(
             f"the process under test {how} in {function}: {last[-1] if last else 'it said nothing'}",
             hint="the driver is at fault where the signal is SIGSEGV or SIGABRT; its words are in the test's log",
@@ -98,7 +106,10 @@ class Bench:
 
     def kill(self) -> None:
         """SIGKILL, as a crash would end it: nothing is taken down."""
-        self._process.kill()
+        if self.inventory.host:
+            subprocess.run([*SSH, self.inventory.host, f"kill -KILL {self.call('pid')}"], check=True)
+        else:
+            self._process.kill()
         self._process.wait()
         self._release()
 
@@ -124,6 +135,12 @@ class Bench:
         self._words.close()
         if self.nic is not None:
             self.nic.close()
+
+
+def check_ssh() -> None:
+    """Raises LabError where there is no ssh to reach another machine with."""
+    if shutil.which(SSH[0]) is None:
+        raise LabError("ssh is not installed here, and the lab names another machine", "apt-get install openssh-client")
 
 
 def standin_of(inventory: Inventory) -> Any:

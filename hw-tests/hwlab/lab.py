@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ctoffload_dpdk.base.errors import CtoffloadError
 from hwlab.client import Bench
 from hwlab.errors import BenchError, LabError
 from hwlab.inventory import STANDIN, Inventory
@@ -54,9 +55,9 @@ class Lab:
         }
         try:
             bench.call("start", spec)
-        except BenchError as error:
+        except CtoffloadError as error:
             bench.close()
-            raise in_two_lines(error) from None
+            raise (in_two_lines(error) if isinstance(error, BenchError) else error) from None
         return bench
 
     def generators(self, bench: Bench) -> list[Generator]:

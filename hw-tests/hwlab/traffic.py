@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from hwlab.client import SSH, Bench
+from hwlab.client import SSH, Bench, check_ssh
 from hwlab.errors import LabError
 
 AGENT = Path(__file__).with_name("agent.py")
@@ -155,6 +155,7 @@ def generators(bench: Bench) -> list[Generator]:
         elif kind == "interface":
             made.append(OfInterface(rest))
         elif kind == "ssh":
+            check_ssh()
             host, _, interface = rest.rpartition(":")
             made.append(OfInterface(interface, [*SSH, host]))
         else:
