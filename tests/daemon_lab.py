@@ -26,11 +26,17 @@ class Daemon:
     """One daemon. `stop` ends it in order and gives its account."""
 
     def __init__(
-        self, directory: Path, *arguments: str, memory_mb: int = 160, environment: dict[str, str] | None = None
+        self,
+        directory: Path,
+        *arguments: str,
+        memory_mb: int = 160,
+        environment: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
     ):
+        """before: words in front of the program's name, such as what makes it another user's."""
         self.socket = directory / "control.sock"
         self.log_path = directory / "daemon.log"
-        words = [BIN, "run", "--json", "--socket", self.socket, "--memory", str(memory_mb), "--no-hugepages"]
+        words = [*before, BIN, "run", "--json", "--socket", self.socket, "--memory", str(memory_mb), "--no-hugepages"]
         words += ["--file-prefix", f"ct-test-{os.getpid()}", *(arguments or EMULATED)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

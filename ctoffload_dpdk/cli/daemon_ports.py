@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import time
@@ -18,6 +19,7 @@ LOGGER = logging.getLogger("ctoffload.run")
 
 # How often a port that is gone is looked for.
 RETRY_S = 2.0
+VANISHED = "its device vanished"
 
 
 class Ports:
@@ -147,20 +149,30 @@ class Ports:
         if time.monotonic() < self._next_try_s:
             return
         self._next_try_s = time.monotonic() + RETRY_S
-        for name in [name for name, why in self._away.items() if why == "its device vanished"]:
-            device = self._device(name)
-            if device.is_pci and (pci_devices() / device.name).is_dir():
+        for name in [name for name, why in self._away.items() if why == VANISHED]:
+            if self._is_there(name):
                 try:
                     self._put_back(name)
                 except CtoffloadError as error:
                     LOGGER.warning("port %s cannot be put back yet: %s", name, error.message)
 
+    def _is_there(self, name: str) -> bool:
+        """Whether the device of a port that vanished is there again: in its PCI slot; a virtual one, with DPDK."""
+        device = self._device(name)
+        if device.is_pci:
+            return (pci_devices() / device.name).is_dir()
+        return any(address.name == name for address in self._eal.ports())
+
     def _vanished(self, port_id: int) -> None:
         for name, taken in list(self._engine.ports.items()):
             if taken.port.id == port_id:
-                self._away[name] = "its device vanished"
+                self._away[name] = VANISHED
                 LOGGER.warning("the device of port %s vanished; its connections go on in software", name)
                 self._engine.remove_port(name, 0, vanished=True)
+                device = self._device(name)
+                if not device.is_pci:
+                    with contextlib.suppress(CtoffloadError):  # what is left of it would stand in the way of its return
+                        self._eal.remove_vdev(device.name)
 
     def _reset(self, port_id: int) -> None:
         name = next((name for name, taken in self._engine.ports.items() if taken.port.id == port_id), None)

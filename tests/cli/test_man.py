@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -61,7 +64,7 @@ def test_the_command_prints_the_page(page):
 def completed(shell: str, script: str, tmp_path: Path) -> str:
     """What a shell says after it read the completion script."""
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed; make test-all installs it")
     made = tmp_path / "completion"
     made.write_text(subprocess.run([PROGRAM, "completion", shell], capture_output=True, text=True, check=True).stdout)
     environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "SCRIPT": str(made)}
@@ -86,10 +89,35 @@ def test_fish_completes_commands(tmp_path):
     assert "doctor" in completed("fish", 'source $SCRIPT; complete -C "ctoffload do"', tmp_path)
 
 
-def test_zsh_takes_the_script(tmp_path):
-    assert completed(
-        "zsh", 'autoload -U compinit && compinit -D -d $SCRIPT.dump && source "$SCRIPT" && echo ok', tmp_path
-    )
+def typed_into_zsh(tmp_path: Path, words: str, wanted: str) -> str:
+    """What a zsh at a terminal shows once these words, with their tabs, were typed; the script is where the help says."""
+    (tmp_path / "zfunc").mkdir()
+    script = subprocess.run([PROGRAM, "completion", "zsh"], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "zfunc" / "_ctoffload").write_text(script)
+    environment = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "> "}
+    main, terminal = pty.openpty()
+    shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
+                             cwd=tmp_path, start_new_session=True)  # fmt: skip
+    os.close(terminal)
+    os.write(main, b"fpath=($PWD/zfunc $fpath); autoload -U compinit; compinit -D; echo rea''dy\n")
+    shown = ""
+    for until in ("ready", wanted):
+        end = time.monotonic() + 30
+        while until not in shown and time.monotonic() < end:
+            if select.select([main], [], [], 0.2)[0]:
+                shown += os.read(main, 65536).decode(errors="replace")
+        if until == "ready":
+            os.write(main, words.encode())
+    shell.kill()
+    shell.wait()
+    os.close(main)
+    return shown
+
+
+def test_zsh_completes_commands(tmp_path):
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed; make test-all installs it")
+    assert "ctoffload doctor" in typed_into_zsh(tmp_path, "ctoffload docto\t", "ctoffload doctor")
 
 
 def test_completing_a_command_imports_none_of_them():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon_lab import Daemon, running
+from daemon_lab import BIN, Daemon, running
 from kernel_host import Host
 
 LEFT, RIGHT = "10.77.0.1", "10.77.0.2"
@@ -135,12 +135,15 @@ def policy(directory: Path) -> dict[str, Any]:
 
 
 def killed(directory: Path) -> dict[str, Any]:
-    """One TCP connection through the switch, off and on, and through a kill -9 with a new daemon."""
+    """One TCP connection through the switch, off and on, and through a kill -9 with a new daemon; its events."""
     said: dict[str, Any] = {}
     with bench_of(directory) as bench:
         daemon = bench.daemon
         bench.serve("iperf3", "-s")
         bench.iperf("-n", "10K")
+        listen = [BIN, "--socket", daemon.socket, "events", "--json", "-p", "tcp", "--dport", "5201"]
+        events = subprocess.Popen(list(map(str, listen)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        daemon.until(lambda: daemon.call("status")["listeners"], "nobody listens to events")
         through = bench.hosts[0].start("iperf3", "--json", "-c", RIGHT, "-t", "8", "-b", "2M")
 
         def busy(state: str) -> Callable[[], list[dict[str, Any]]]:
@@ -152,6 +155,8 @@ def killed(directory: Path) -> dict[str, Any]:
         daemon.call("offload", action="on")
         daemon.until(busy("yes"), "it did not go in again")
         daemon.kill()
+        told, said["events_end"] = events.communicate(timeout=20)
+        said["events"] = [json.loads(line) for line in told.splitlines()]
         with running(directory, *PORTS) as again:
             for host in bench.hosts:
                 host.plug()

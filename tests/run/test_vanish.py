@@ -1,4 +1,4 @@
-"""A port whose device is pulled out while threads run: its rules are lost, its connections go on, and it is said."""
+"""A port whose device is pulled out while threads run: its rules are lost, its connections go on; it comes back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from ctoffload_dpdk.base.errors import PortError
+from ctoffload_dpdk.cli import daemon_ports
 from ctoffload_dpdk.cli.daemon_ports import Ports
 from ctoffload_dpdk.cli.devices import Device
 from ctoffload_dpdk.demo.lab import PORTS, RX_RING, SWITCH
@@ -26,7 +26,7 @@ def until(holds, what):
         time.sleep(0.01)
 
 
-def test_a_vanished_port_is_taken_out_and_the_engine_goes_on(eal):
+def test_a_vanished_port_is_taken_out_and_taken_in_when_it_is_back(eal, monkeypatch, caplog):
     try:
         driver_path()
     except NicsimError as error:
@@ -53,8 +53,24 @@ def test_a_vanished_port_is_taken_out_and_the_engine_goes_on(eal):
     stats = engine.provider.stats()
     assert stats.rules_live == stats.rules_static
     assert engine.connections().live == RX_RING
-    with pytest.raises(PortError):
-        ports.add(PORTS[B])
+    monkeypatch.setattr(daemon_ports, "RETRY_S", 0.05)
+    ports.look()
+    assert not ports.as_rows()[1]["present"]
+
+    nics[B] = Nic.create(eal, PORTS[B], switch=SWITCH, capacity=4096)
+
+    def is_back():
+        ports.look()
+        return ports.as_rows()[1]["present"]
+
+    until(is_back, "the port that came back was not taken in")
+    assert f"port {PORTS[B]} is back" in caplog.text
+    before = engine.packets().host_tx
+    for side in (A, B):
+        nics[side].wire_send(frames(chosen, reply=side == B))
+        until(lambda n=before + RX_RING * (side + 1): engine.packets().host_tx >= n, "packets did not come through again")
+    until(lambda: engine.provider.stats().connections == RX_RING, "the connections did not go in again")
+    assert engine.connections().live == RX_RING
     assert engine.threads.are_alive()
     ports.close()
     engine.close()
