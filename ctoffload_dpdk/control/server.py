@@ -119,6 +119,14 @@ class Client:
         self.reader = reader
         self.writer = writer
         self.is_stuck = False
+        self.has_said_all = False
+        self._feed_eof = reader.feed_eof
+        reader.feed_eof = self._no_more  # type: ignore[method-assign]
+
+    def _no_more(self) -> None:
+        """The client half closed or left, while requests of its may still wait: what would go on for ever ends."""
+        self.has_said_all = True
+        self._feed_eof()
 
     async def serve(self) -> None:
         """Answers request after request, until the client ends or breaks a limit."""
@@ -198,8 +206,10 @@ class Client:
                     await self.write(line_of(request.id, "progress", part))
                 waits = isinstance(part, Part) and part.waits
                 await asyncio.sleep(STREAM_LOOK_S if is_stream else WAIT_S if waits else 0)
-                if self.writer.is_closing() or (is_stream and self.reader.at_eof()):
+                if self.writer.is_closing():
                     raise ConnectionResetError
+                if is_stream and self.has_said_all:
+                    return await self.write(line_of(request.id, "end", {"n": n}))
 
 
 def lock_file(path: Path) -> int:

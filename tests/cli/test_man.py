@@ -90,7 +90,7 @@ def test_fish_completes_commands(tmp_path):
 
 
 def typed_into_zsh(tmp_path: Path, words: str, wanted: str) -> str:
-    """What a zsh at a terminal shows once these words, with their tabs, were typed; the script is where the help says."""
+    """What a zsh at a terminal shows once these words and tabs were typed. The script is where the help says."""
     (tmp_path / "zfunc").mkdir()
     script = subprocess.run([PROGRAM, "completion", "zsh"], capture_output=True, text=True, check=True).stdout
     (tmp_path / "zfunc" / "_ctoffload").write_text(script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -9,12 +10,17 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import scapy.all as scapy
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Serving, received
+from story import A
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control import metrics_http
@@ -102,8 +108,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_real_prometheus_collects_them(lab, serving, prometheus, tmp_path):
-    lab.tcp()
+@contextlib.contextmanager
+def collecting(serving: Serving, prometheus: Path, tmp_path: Path) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
+    """A real Prometheus that scrapes every second; gives what asks it for the result of an expression."""
     target = f"127.0.0.1:{serving.servers[0].port}"
     scrape = {"job_name": "ctoffload", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
     config = tmp_path / "prometheus.yml"
@@ -112,27 +119,67 @@ def test_a_real_prometheus_collects_them(lab, serving, prometheus, tmp_path):
     port = free_port()
     command = [prometheus / SERVER, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
                f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]  # fmt: skip
-    query = f"http://127.0.0.1:{port}/api/v1/query?query=ctoffload_connections_in_hardware"
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        until, result = time.monotonic() + 60, []
-        while not result:
+
+    def ask(expression: str) -> list[dict[str, Any]]:
+        """Its series; waits until there are any."""
+        query = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        until = time.monotonic() + 60
+        while True:
             assert process.poll() is None, process.communicate()[1].decode()
-            assert time.monotonic() < until, "it collected nothing"
-            try:
+            assert time.monotonic() < until, f"it has nothing for {expression}"
+            with contextlib.suppress(urllib.error.URLError):
                 with urllib.request.urlopen(query, timeout=5) as answer:
-                    result = json.load(answer)["data"]["result"]
-            except urllib.error.URLError:
-                time.sleep(0.1)
+                    if result := json.load(answer)["data"]["result"]:
+                        return list(result)
+            time.sleep(0.1)
+
+    try:
+        yield ask
     finally:
         process.terminate()
         process.communicate(timeout=30)
-    assert result[0]["value"][1] == "1"
-    assert result[0]["metric"]["instance"] == target
 
 
 def test_the_page_has_every_metric():
     assert (ROOT / "docs/metrics.md").read_text().endswith(page())
+
+
+def targets() -> list[dict[str, str]]:
+    """What the panels of the dashboard ask for, with its variables as Grafana fills them in."""
+    panels = json.loads((ROOT / "docs/grafana-dashboard.json").read_text())["panels"]
+    found = [dict(target) for panel in panels for target in panel["targets"]]
+    for target in found:
+        target["expr"] = target["expr"].replace("$instance", ".+").replace("$__rate_interval", "1m")
+        assert "$" not in target["expr"]
+    return found
+
+
+def test_promtool_reads_every_expression_of_the_dashboard(prometheus, tmp_path):
+    rules = [{"record": f"panel:{number}", "expr": target["expr"]} for number, target in enumerate(targets())]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+    done = subprocess.run([prometheus / PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"SUCCESS: {len(rules)} rules found" in done.stdout
+    file.write_text(file.read_text().replace("rate(", "rat(", 1))
+    assert subprocess.run([prometheus / PROMTOOL, "check", "rules", file], capture_output=True, check=False).returncode
+
+
+def test_a_real_prometheus_collects_them_and_every_panel_of_the_dashboard_shows_something(
+    lab, serving, prometheus, tmp_path
+):
+    lab.tcp()
+    gre = scapy.Ether(dst="02:00:00:00:00:0b") / scapy.IP(src="198.51.100.7", dst="198.51.100.8", proto=47) / (b"x" * 8)
+    lab.packet(A, gre)
+    with collecting(serving, prometheus, tmp_path) as ask:
+        (result,) = ask("ctoffload_connections_in_hardware")
+        assert result["value"][1] == "1"
+        assert result["metric"]["instance"] == f"127.0.0.1:{serving.servers[0].port}"
+        for target in targets():
+            series = ask(target["expr"].removesuffix(" > 0"))
+            for label in re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")):
+                assert all(label in one["metric"] for one in series), target
 
 
 def test_every_metric_of_the_dashboard_exists():

@@ -265,6 +265,13 @@ def test_other_threads_run_functions_on_the_control_thread(serving):
         serving.server.call(lambda: serving.server.system.setting("hw-offload", True, "a test"))
 
 
+def test_a_half_closed_connection_ends_its_streams_and_the_rest_is_answered(serving):
+    asked = b'{"id": 1, "command": "events"}\n{"id": 2, "command": "events"}\n{"id": 3, "command": "count"}\n'
+    answers = exchange(serving.path, asked)
+    assert [(one["id"], "end" in one or "result" in one) for one in answers] == [(1, True), (2, True), (3, True)]
+    assert still_serves(serving)
+
+
 def test_an_answer_that_takes_long_says_how_far_it_is(lab, serving, monkeypatch):
     for port in range(5):
         lab.udp(sport=50_000 + port)

@@ -21,6 +21,7 @@ from ctoffload_dpdk.settings import Settings
 pytestmark = pytest.mark.eal
 
 TOO_SMALL = "requested minimum fragment size too small; see documentation"
+NO_FAMILY = "parameter missing: 'v4' for IPv4 or 'v6' for IPv6"
 INVALID = "(Invalid argument)"
 
 
@@ -114,8 +115,10 @@ def test_a_dump_of_one_zone(lab, appctl):
         (("ct-bkts", "gt=x"), f"ctoffload: failed to parse gt {INVALID}"),
         (("ipf-set-min-frag", "v4", "100"), f"ctoffload: {TOO_SMALL} (Operation not permitted)"),
         (("ipf-set-max-nfrags", "5001"), "ctoffload: setting maximum fragments failed (Operation not permitted)"),
-        (("ipf-set-enabled", DATAPATH), f"ctoffload: parameter missing: 'v4' for IPv4 or 'v6' for IPv6 {INVALID}"),
+        (("ipf-set-enabled", DATAPATH), f"ctoffload: {NO_FAMILY} {INVALID}"),
         (("ipf-set-enabled", "nodp", "v4"), f"ctoffload: datapath not found {INVALID}"),
+        (("ipf-set-enabled", DATAPATH, "x4"), f"ctoffload: {NO_FAMILY} {INVALID}"),
+        (("ipf-set-min-frag", DATAPATH, "vx", "1"), f"ctoffload: {NO_FAMILY} {INVALID}".replace("'", "")),
         (("ipf-set-min-frag", DATAPATH, "v4"), f"ctoffload: parameter missing for minimum fragment size {INVALID}"),
         (("ipf-set-max-nfrags", "many"), f"ctoffload: parameter missing for maximum fragments {INVALID}"),
     ],

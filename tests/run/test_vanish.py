@@ -68,7 +68,9 @@ def test_a_vanished_port_is_taken_out_and_taken_in_when_it_is_back(eal, monkeypa
     before = engine.packets().host_tx
     for side in (A, B):
         nics[side].wire_send(frames(chosen, reply=side == B))
-        until(lambda n=before + RX_RING * (side + 1): engine.packets().host_tx >= n, "packets did not come through again")
+        until(
+            lambda n=before + RX_RING * (side + 1): engine.packets().host_tx >= n, "packets did not come through again"
+        )
     until(lambda: engine.provider.stats().connections == RX_RING, "the connections did not go in again")
     assert engine.connections().live == RX_RING
     assert engine.threads.are_alive()
