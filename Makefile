@@ -5,6 +5,7 @@ JOBS ?= $(shell nproc)
 TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 2 ? n : 2)))
 BIN := .venv/bin
 STAMPS := .stamps
+DEVCONTAINER := build/devcontainer/node_modules/.bin/devcontainer
 SOURCES := $(shell find pyx ctoffload_dpdk/include -type f) setup.py pyproject.toml $(wildcard build_support/*.py)
 
 .DEFAULT_GOAL := help
@@ -29,7 +30,7 @@ test-all: TEST_JOBS = 0
 test-all: export CTOFFLOAD_EXPLORE = 1
 test-all: export CTOFFLOAD_SOAK_S = 600
 test-all: export CTOFFLOAD_ALL = 1
-test-all: $(STAMPS)/packages-all $(STAMPS)/lab $(STAMPS)/vm test test-dpdk sanitize bench  ## test with what takes minutes and fresh random examples, test-dpdk, sanitize, bench
+test-all: $(STAMPS)/images $(DEVCONTAINER) $(STAMPS)/lab $(STAMPS)/vm test test-dpdk sanitize bench  ## test with what takes minutes and fresh random examples, test-dpdk, sanitize, bench
 
 bench: build            ## every speed bar: bar, figure, control, pass or fail
 	@$(BIN)/python -m bench
@@ -45,6 +46,17 @@ $(STAMPS)/packages: debian-packages.txt build_support/packages.sh
 $(STAMPS)/packages-all: debian-packages-all.txt $(STAMPS)/packages
 	@build_support/packages.sh debian-packages-all.txt || echo "test-all: the tests of images and of ssh will skip and say why"
 	@touch $@
+
+$(STAMPS)/images: requirements/images.lock $(STAMPS)/packages-all $(STAMPS)/venv
+	@echo "test-all: installing the locked Python packages for images into .venv"
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/images.lock
+	@touch $@
+
+# The Dev Container CLI. It is made of JavaScript; where npm is not, one test skips.
+$(DEVCONTAINER): requirements/devcontainer/package-lock.json
+	@mkdir -p build/devcontainer && cp requirements/devcontainer/*.json build/devcontainer/
+	@npm --prefix build/devcontainer --no-audit --no-fund --silent ci && touch $@ \
+	    || echo "test-all: the test of the development container will skip and say why"
 
 $(STAMPS)/venv: requirements/dev.lock $(STAMPS)/packages
 	@echo "venv: installing the locked Python packages into .venv"

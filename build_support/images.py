@@ -29,11 +29,6 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 MOUNTED_CERTIFICATES = "/run/certificates.crt"
 
 
-def podman(*words: str) -> list[str]:
-    """CTOFFLOAD_PODMAN holds options such as --root, for images that are kept apart."""
-    return ["podman", *os.environ.get("CTOFFLOAD_PODMAN", "").split(), *words]
-
-
 def run(command: list[str], **more: object) -> str:
     """What it printed. Raises Missing with the last lines of what went wrong."""
     try:
@@ -58,7 +53,7 @@ def sources() -> list[tuple[str, str]]:
 
 def make_base() -> None:
     """A minimal Debian 12 with this machine's package sources, as an image."""
-    if subprocess.run(podman("image", "exists", BASE), check=False).returncode == 0:
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode == 0:
         return
     print(f"images: making {BASE} with debootstrap", flush=True)
     found = sources()
@@ -70,7 +65,7 @@ def make_base() -> None:
         archive = Path(directory).with_suffix(".tar")
         try:
             run(["tar", "--create", "--file", str(archive), "--directory", directory, "."])
-            run(podman("import", "--quiet", str(archive), BASE))
+            run(["podman", "import", "--quiet", str(archive), BASE])
         finally:
             archive.unlink(missing_ok=True)
 
@@ -81,16 +76,15 @@ def build(image: str, archive: str | None) -> str:
     name = f"localhost/ctoffload-{image}"
     print(f"images: building {name}", flush=True)
     with tempfile.TemporaryDirectory(prefix="ctoffload-pip-") as directory:
-        options = [
-            "--pull=never",
-            "--network=host",
-            "--ulimit=nofile=4096:4096",
-            *pips_own(Path(directory) / "pip.conf"),
-            f"--build-arg=BASE={BASE}",
-            *([f"--build-arg=ARCHIVE={archive}"] if archive else []),
-        ]
-        run(podman("build", *options, f"--file=docker/{image}.Dockerfile", f"--tag={name}", "."), cwd=ROOT)
+        arguments = [f"--build-arg=BASE={BASE}", *([f"--build-arg=ARCHIVE={archive}"] if archive else [])]
+        options = [*build_options(Path(directory)), *arguments]
+        run(["podman", "build", *options, f"--file=docker/{image}.Dockerfile", f"--tag={name}", "."], cwd=ROOT)
     return name
+
+
+def build_options(directory: Path) -> list[str]:
+    """Options of podman build: no registry, packages from where this machine gets its own. Writes pip.conf for it."""
+    return ["--pull=never", "--network=host", "--ulimit=nofile=4096:4096", *pips_own(directory / "pip.conf")]
 
 
 def pips_own(configuration: Path) -> list[str]:

@@ -64,7 +64,7 @@ def test_whatever_installs_reads_that_list(root, files):
 
 
 def test_the_locks_hold_every_dependency_with_its_hash(root):
-    for name in ("runtime", "dev"):
+    for name in ("runtime", "dev", "docs", "lab", "images"):
         lock = text_of(root, Path(f"requirements/{name}.lock"))
         pinned = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
         wanted = set(re.findall(r"^([a-z][\w-]*)", text_of(root, Path(f"requirements/{name}.in")), re.MULTILINE))

@@ -90,6 +90,24 @@ def test_the_development_container_is_the_development_image():
     assert ("USER", asked["remoteUser"]) in instructions(ROOT / "docker" / "development.Dockerfile")
 
 
+# The properties that the specification of development containers knows.
+PROPERTIES = {
+    "name", "image", "build", "dockerComposeFile", "service", "features", "forwardPorts", "portsAttributes",
+    "otherPortsAttributes", "containerEnv", "remoteEnv", "containerUser", "remoteUser", "updateRemoteUserUID",
+    "userEnvProbe", "overrideCommand", "shutdownAction", "init", "privileged", "capAdd", "securityOpt", "mounts",
+    "runArgs", "workspaceMount", "workspaceFolder", "initializeCommand", "onCreateCommand", "updateContentCommand",
+    "postCreateCommand", "postStartCommand", "postAttachCommand", "waitFor", "customizations", "hostRequirements",
+}  # fmt: skip
+
+
+def test_the_development_container_says_what_the_specification_knows():
+    """Whoever reads it ignores what it does not know, so that a slip would not show."""
+    asked = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert set(asked) <= PROPERTIES
+    assert set(asked["build"]) <= {"dockerfile", "context", "args", "options", "target", "cacheFrom"}
+    assert not {"privileged", "capAdd", "runArgs"} & set(asked), "it needs no rights"
+
+
 def test_rights_are_given_by_name_and_to_root_alone():
     """Whatever has a capability in compose says so; nothing is privileged."""
     text = (ROOT / "docker" / "compose.yaml").read_text()
