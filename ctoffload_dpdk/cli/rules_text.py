@@ -13,7 +13,8 @@ def rules_lines(answer: dict[str, Any]) -> Iterator[str]:
     else:
         for name, value in answer["provider"].items():
             shown = value if isinstance(value, str) else f"{value:,}"
-            yield f"{name.replace('_', '-'):<22}{shown:>14}"
+            if shown:
+                yield f"{name.replace('_', '-'):<22}{shown:>14}"
     for plan in answer["plans"]:
         nat = ", translated" if plan["nat"] else ""
         kind = f"{plan['from']} > {plan['to']}: {plan['proto']} over {plan['family']}{nat}"

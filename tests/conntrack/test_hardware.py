@@ -548,6 +548,21 @@ def test_a_stray_syn_lets_it_back_in_after_a_back_off_that_doubles(peers: Offloa
     assert lab.ct.counters().back_in == 4
 
 
+def test_what_seemed_to_go_on_after_a_fin_and_ends_after_all_says_closing(peers: OffloadPeers) -> None:
+    lab = peers.tracker
+    peers.installed()
+    peers.send(0, "FA")
+    lab.step()
+    for _ in range(3):
+        peers.send(1, "PA", b"more")
+        peers.send(0, "A")
+        lab.step()
+    assert peers.offload() == (NO, Reason.BACK_OFF)
+    peers.send(1, "FA")
+    lab.step()
+    assert peers.offload() == (NO, Reason.CLOSING)
+
+
 def test_a_long_half_close_is_wanted_in_again(peers: OffloadPeers) -> None:
     lab = peers.tracker
     peers.installed()

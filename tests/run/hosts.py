@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -135,9 +136,11 @@ def policy(directory: Path) -> dict[str, Any]:
 
 
 def killed(directory: Path) -> dict[str, Any]:
-    """One TCP connection through the switch, off and on, and through a kill -9 with a new daemon; its events."""
+    """One TCP connection through the switch, off and on, a reload, and a kill -9 with a new daemon; its events."""
     said: dict[str, Any] = {}
-    with bench_of(directory) as bench:
+    settings = directory / "lab.toml"
+    settings.write_text("[other_config]\n")
+    with bench_of(directory, "--config", str(settings)) as bench:
         daemon = bench.daemon
         bench.serve("iperf3", "-s")
         bench.iperf("-n", "10K")
@@ -154,6 +157,13 @@ def killed(directory: Path) -> dict[str, Any]:
         said["off"] = daemon.until(busy("no"), "it did not come out")[0]["offload"]
         daemon.call("offload", action="on")
         daemon.until(busy("yes"), "it did not go in again")
+        settings.write_text("[other_config]\nct-offload-timeout-tcp-established = 4242\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        timeout = "ct-offload-timeout-tcp-established"
+        daemon.until(
+            lambda: daemon.call("config", name=timeout)["settings"][timeout]["value"] == 4242, "it was not read again"
+        )
+        said["reloaded"] = busy("yes")()[0]["offload"]
         daemon.kill()
         told, said["events_end"] = events.communicate(timeout=20)
         said["events"] = [json.loads(line) for line in told.splitlines()]

@@ -73,8 +73,9 @@ def test_a_file_that_is_read_again_holds_for_connections_from_then_on(story: Any
     assert story("policy")["after_reload"] > 0
 
 
-def test_a_connection_goes_on_through_the_switch_and_through_a_daemon_that_was_killed(story: Any) -> None:
+def test_a_connection_goes_on_through_the_switch_a_reload_and_a_daemon_that_was_killed(story: Any) -> None:
     said = story("killed")
+    assert said["reloaded"] == {"state": "yes"}
     assert said["off"] == {"state": "no", "reason": "disabled"}
     assert said["picked_up"]
     assert said["through"] > 100_000

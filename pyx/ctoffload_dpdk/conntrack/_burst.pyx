@@ -255,14 +255,15 @@ cdef uint32_t judge_new(Shard *shard, const Packet *packet, const Parsed *parsed
 
 cdef inline uint8_t step(Shard *shard, uint32_t slot, const Parsed *parsed, bint reply, int64_t now_ms,
                          uint8_t *refusal) noexcept nogil:
-    cdef uint8_t before = shard.conns[slot].state
+    cdef const Conn *conn = &shard.conns[slot]
+    cdef uint8_t before = conn.state
     cdef uint8_t update
     if parsed.key.proto == PROTO_TCP:
         update = tcp_update(shard, slot, parsed, reply, now_ms, refusal)
     else:
         update = others_update(shard, slot, parsed.key.proto, reply, now_ms)
-    if not likely(shard.conns[slot].state == before, True):
-        count_state(shard, &shard.conns[slot], before)
+    if not likely(conn.state == before, True):
+        count_state(shard, conn, before)
         if shard.events.ring != NULL and update != UPDATE_NEW:
             tell(shard, slot, EVENT_UPDATE, 0, now_ms)
     return update

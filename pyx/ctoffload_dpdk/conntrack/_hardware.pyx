@@ -182,6 +182,10 @@ cdef void hardware_packet(Shard *shard, uint32_t slot, const Parsed *parsed, uin
         if flags & (TCP_SYN | TCP_FIN | TCP_RST):
             if hardware.flags & HW_WANTED or hardware.window & WIN_AGAIN:
                 take_out(shard, slot, now_ms)
+            elif hardware.flags & HW_PROVED_FALSE:
+                # what seemed to go on after a flag ends after all
+                hardware.flags &= ~<uint32_t> HW_PROVED_FALSE
+                shard_want(shard.offload, id_of(shard, slot), WANT_OUT, CT_OFFLOAD_REASON_CLOSING)
         elif is_refused_by_nic(shard, hardware, update, now_ms):
             make_liberal(shard, slot)
         elif hardware.flags & HW_BACK_OFF and update == UPDATE_VALID and not is_leaving(shard, slot):

@@ -11,7 +11,7 @@ from ctoffload_dpdk.conntrack._packet cimport REFUSED_LIMIT, REFUSED_NO_MEMORY, 
 from ctoffload_dpdk.conntrack._segment cimport TCP_CLOSING, peer_state
 from ctoffload_dpdk.conntrack._state cimport (
     CAUSE_CLOSED, CAUSE_EXPIRED, CONN_HELD, CONN_LABELLED, CONN_LIVE, CONN_MIDSTREAM, CONN_NAT, CONN_SWAPPED, ENTRY_ALIAS,
-    LIST_HELD, MORE_CHILD, MORE_HELPED, Conn, Label, Nat, Record, RecordTuple, Shard, Zone, ZoneLimit,
+    LIST_HELD, MORE_CHILD, MORE_HELPED, N_PROTOCOL_GROUPS, Conn, Label, Nat, Record, RecordTuple, Shard, Zone, ZoneLimit,
 )
 from ctoffload_dpdk.conntrack._table cimport index_put, index_remove, slot_give, slot_take
 from ctoffload_dpdk.conntrack._tcp cimport tcp_begin
@@ -25,14 +25,7 @@ from ctoffload_dpdk.offload.libspsc cimport shared_add, shared_get, shared_set, 
 from ctoffload_dpdk.offload.libct_offload cimport CT_OFFLOAD_ID, CT_OFFLOAD_NO_PORT, CT_OFFLOAD_REASON_CLOSING
 
 cdef enum:
-    PROTO_ICMP = 1
-    PROTO_IGMP = 2
     PROTO_TCP = 6
-    PROTO_UDP = 17
-    PROTO_DCCP = 33
-    PROTO_ICMPV6 = 58
-    PROTO_SCTP = 132
-    PROTO_UDPLITE = 136
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -104,22 +97,14 @@ cdef uint32_t room_take(Shard *shard, uint16_t zone, uint8_t *refusal) noexcept 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
+cdef uint8_t[256] GROUP
+memset(GROUP, N_PROTOCOL_GROUPS - 1, 256)
+for _i, _proto in enumerate((6, 17, 136, 132, 1, 58, 33, 2)):
+    GROUP[<int> _proto] = <uint8_t> _i
+
+
 cdef int group_of(uint8_t proto) noexcept nogil:
-    if proto == PROTO_TCP:
-        return 0
-    if proto == PROTO_UDP:
-        return 1
-    if proto == PROTO_UDPLITE:
-        return 2
-    if proto == PROTO_SCTP:
-        return 3
-    if proto == PROTO_ICMP:
-        return 4
-    if proto == PROTO_ICMPV6:
-        return 5
-    if proto == PROTO_DCCP:
-        return 6
-    return 7 if proto == PROTO_IGMP else 8
+    return GROUP[proto]
 
 
 # The state of the peer that is further on.
@@ -135,10 +120,10 @@ cdef void count_state(Shard *shard, const Conn *conn, uint8_t before) noexcept n
 
 
 # sign: 1 begins, -1 ends.
-cdef void count_one(Shard *shard, const Conn *conn, uint32_t sign) noexcept nogil:
+cdef inline void count_one(Shard *shard, const Conn *conn, uint32_t sign) noexcept nogil:
     cdef Zone *zone = &shard.zones[conn.key.zone]
     zone.live += sign
-    zone.of[group_of(conn.key.proto)] += sign
+    zone.of[GROUP[conn.key.proto]] += sign
     if conn.key.proto == PROTO_TCP:
         zone.tcp[further_state(conn.state)] += sign
     shard.n_live += sign
