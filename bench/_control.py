@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -122,6 +121,7 @@ ASKED: tuple[tuple[str, dict[str, object]], ...] = (
     ("offload", {}),
     ("dump", {}),
     ("dump", {"src": "203.0.113.1"}),
+    ("dump", {"fresh": True}),
     ("count", {"proto": "udp"}),
     ("count", {"zone": 7}),
     ("count", {"offloaded": "no"}),
@@ -151,8 +151,8 @@ def named(command: str, words: object) -> str:
     )
 
 
-def answers(path: Path, system: System) -> dict[str, dict[str, float]]:
-    """By command: the longest of 20 first lines, in ms, and the median of whole answers."""
+def answers(path: Path, system: System) -> dict[str, dict[str, list[float]]]:
+    """By command: how long the first line took, and the whole answer, in ms, each time."""
     found = {}
     for command, parameters in ASKED:
         found[named(command, parameters)] = timed(partial(over_control, path, command, parameters))
@@ -164,10 +164,10 @@ def answers(path: Path, system: System) -> dict[str, dict[str, float]]:
     return found
 
 
-def timed(ask: Callable[[], tuple[float, float]]) -> dict[str, float]:
+def timed(ask: Callable[[], tuple[float, float]]) -> dict[str, list[float]]:
     """ask: gives the seconds until the first line, and until the last."""
-    firsts, wholes = zip(*(ask() for _ in range(20)), strict=True)
-    return {"first": max(firsts) * 1000, "whole": statistics.median(wholes) * 1000}
+    asked = [ask() for _ in range(2 * PAIRS - 1)]
+    return {"first": [first * 1000 for first, _ in asked], "whole": [whole * 1000 for _, whole in asked]}
 
 
 def once(work: Callable[[], object]) -> tuple[float, float]:

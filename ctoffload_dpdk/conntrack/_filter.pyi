@@ -15,6 +15,7 @@ class Conditions:
         offload: int = ...,
         reason: int = ...,
         mark: tuple[int, int] = ...,
+        label: tuple[int, int] = ...,
         src: IPv4Network | IPv6Network = ...,
         dst: IPv4Network | IPv6Network = ...,
         reply_src: IPv4Network | IPv6Network = ...,

@@ -47,7 +47,8 @@ def rows_part(rows: Iterable[Mapping[str, Any]]) -> Part:
 Document = dict[str, Any]
 # A document that takes a while: a step of the work each time, with how far it is; the document at the end.
 Steps = Generator[Document, None, Document]
-Parts = Iterator[Part]
+# Rows or lines; with how far it is, where nothing is there to be shown yet.
+Parts = Iterator[Part | Document]
 Answer = Document | Steps | Parts
 
 

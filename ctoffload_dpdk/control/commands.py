@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.control.capturing import CAPTURE_COMMANDS
-from ctoffload_dpdk.control.command import Answer, Answers, Command, Document, Part
+from ctoffload_dpdk.control.command import Answer, Answers, Command, Document
 from ctoffload_dpdk.control.connections import CONNECTION_COMMANDS
 from ctoffload_dpdk.control.looking import TOP_COMMANDS
 from ctoffload_dpdk.control.running import RUNNING_COMMANDS
@@ -55,10 +55,11 @@ def document(system: System, name: str, /, **given: object) -> Document:
     steps = begin(system, name, {key.replace("_", "-"): value for key, value in given.items()})
     if isinstance(steps, dict):
         return steps
+    if find(name).answers is not Answers.DOCUMENT:
+        raise UsageError(f"{name} answers rows, not a document", op=name)
     while True:
         try:
-            if isinstance(next(steps), Part):
-                raise UsageError(f"{name} answers rows, not a document", op=name)
+            next(steps)
         except StopIteration as end:
             made: Document = end.value
             return made

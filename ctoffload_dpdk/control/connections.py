@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, Parts, Steps
 from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, protocol
-from ctoffload_dpdk.control.system import AT_ONCE, System
+from ctoffload_dpdk.control.system import AT_ONCE, SLICE, System
 from ctoffload_dpdk.engine import conntrack_text, explain, json_rows, ovs_text
 
 Rows = NDArray[np.void]
@@ -30,8 +30,6 @@ FORMAT = Parameter(
 
 def part_of(rows: Rows, form: str, *, more: bool = False, statistics: bool = False) -> Part:
     """Connections as one part of an answer."""
-    if not len(rows):
-        return Part()
     if form == "json":
         return Part(len(rows), rows=json_rows(rows))
     if form == "conntrack":
@@ -49,15 +47,21 @@ def dump(
     **filters: Any,
 ) -> Parts:
     """The connections that fit."""
-    wanted = Filter.of(**filters)
+    wanted = Filter.of(**filters).conditions
     if fresh:
-        asked = 0
-        for rows in system.slices(wanted):
+        walking, asked = system.walk(wanted), 0
+        for walk in walking:
+            rows = walk.rows(SLICE)
             asked += system.ask(rows[rows["offload"] == IN_HARDWARE])
-            yield Part()
+            yield {"asked": asked, **walking.progress()}
         yield from wait_for_answers(asked)
-    for rows in system.slices(wanted):
-        yield part_of(rows, format, more=more, statistics=statistics)
+    walking = system.walk(wanted)
+    for walk in walking:
+        rows = walk.rows(SLICE)
+        if len(rows):
+            yield part_of(rows, format, more=more, statistics=statistics)
+        else:
+            yield walking.progress()
 
 
 def wait_for_answers(asked: int) -> Parts:
@@ -72,7 +76,7 @@ def count(system: System, **filters: Any) -> Steps:
     wanted = Filter.of(**filters)
     if wanted.is_empty:
         return {"connections": system.count()}
-    walking, found = system.walk(wanted), 0
+    walking, found = system.walk(wanted.conditions), 0
     for walk in walking:
         found += walk.count()
         yield {"connections": found, **walking.progress()}
@@ -150,7 +154,7 @@ def explained(system: System, **which: Any) -> Document:
 
 def flush(system: System, **filters: Any) -> Steps:
     """Ends the connections that fit, a slice at a time."""
-    walking, ended = system.walk(Filter.of(**filters)), 0
+    walking, ended = system.walk(Filter.of(**filters).conditions), 0
     for walk in walking:
         ended += walk.flush(AT_ONCE)
         yield {"flushed": ended, **walking.progress()}

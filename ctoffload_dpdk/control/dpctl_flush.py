@@ -7,13 +7,14 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.control.dpctl import DATAPATH, Arguments, DpctlCommand, DpctlError, Steps, number_of, zone_of
-from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.engine import Conditions
 
 Rows = NDArray[np.void]
 Mask = NDArray[np.bool_]
@@ -73,20 +74,18 @@ class Match:
                 found &= tuple_fits(rows, prefix, one)
         return found
 
-    def coarse(self) -> Filter:
+    def coarse(self) -> Conditions:
         """What of it is tested in the table, so that a walk is short where few fit; `fits` judges the rest."""
-        orig, reply = self.orig or Tuple(), self.reply or Tuple()
-        return Filter(
-            proto=self.shared.proto,
-            zone=self.zone,
-            mark=None if self.mark is None else (self.mark[0] & self.mark[1], self.mark[1]),
-            src=network_of(orig.addresses.get("src")),
-            dst=network_of(orig.addresses.get("dst")),
-            reply_src=network_of(reply.addresses.get("src")),
-            reply_dst=network_of(reply.addresses.get("dst")),
-            sport=orig.numbers.get("sport"),
-            dport=orig.numbers.get("dport"),
-        )
+        found: dict[str, Any] = {"zone": self.zone, "proto": self.shared.proto}
+        for name, masked_value in (("mark", self.mark), ("label", self.labels)):
+            if masked_value is not None:
+                value, mask = masked_value
+                found[name] = (value & mask, mask)
+        for prefix, one in (("", self.orig or Tuple()), ("reply_", self.reply or Tuple())):
+            found |= {prefix + end: ipaddress.ip_network(address) for end, address in one.addresses.items()}
+        if self.orig is not None:
+            found |= {name: self.orig.numbers.get(key) for key, name in (("sport", "src_port"), ("dport", "dst_port"))}
+        return Conditions(**{name: value for name, value in found.items() if value is not None})
 
     def exact(self) -> dict[str, int | str] | None:
         """The one connection that is meant, as System.find takes it; None where it may be many."""
@@ -104,10 +103,6 @@ class Match:
         else:
             ports = {"sport": one.numbers["id"], "dport": one.numbers["type"] << 8 | one.numbers.get("code", 0)}
         return {**ends, "proto": proto, **ports, "zone": self.zone or 0}
-
-
-def network_of(address: Address | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    return None if address is None else ipaddress.ip_network(address)
 
 
 def tuple_fits(rows: Rows, prefix: str, wanted: Tuple) -> Mask:

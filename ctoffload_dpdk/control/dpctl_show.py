@@ -30,7 +30,7 @@ RULE = "+-----------+-----------------------------------------+"
 
 def dump_conntrack(system: System, given: Arguments) -> Steps:
     """A line a connection; the first MAX_LINES of them."""
-    walking = system.walk(one_zone(given))
+    walking = system.walk(one_zone(given).conditions)
     more, statistics = "more" in given.options, "statistics" in given.options
     lines: list[str] = []
     n, left = 0, 0

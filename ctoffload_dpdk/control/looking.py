@@ -24,7 +24,7 @@ IN_HARDWARE = OFFLOAD_STATES.index("yes")
 
 def top(system: System, rows: int = 12, **filters: Any) -> Steps:
     """The connections with the most packets, and all of them by offload state and by the reason."""
-    wanted = Filter.of(**filters)
+    wanted = Filter.of(**filters).conditions
     numbers = np.zeros((len(OFFLOAD_STATES), MAX_REASONS), np.int64)
     counting = system.walk(wanted)
     for walk in counting:

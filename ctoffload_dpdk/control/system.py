@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
-from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.listening import RING, Listener, Listeners
 from ctoffload_dpdk.control.walking import Walking
-from ctoffload_dpdk.engine import Conntrack, Engine, numbers
+from ctoffload_dpdk.engine import Conditions, Conntrack, Engine, numbers
 
 Rows = NDArray[np.void]
 Numbers = NDArray[np.int64]
@@ -87,14 +86,14 @@ class System:
         """Live connections."""
         return sum(tracker.count for tracker in self.trackers())
 
-    def slices(self, wanted: Filter | None = None) -> Iterator[Rows]:
+    def slices(self, wanted: Conditions | None = None) -> Iterator[Rows]:
         """The connections that fit, a slice of the table at a time; empty arrays where nothing in a slice fits."""
         for walk in self.walk(wanted):
             yield walk.rows(SLICE)
 
-    def walk(self, wanted: Filter | None = None) -> Walking:
+    def walk(self, wanted: Conditions | None = None) -> Walking:
         """A walk over the connections that fit, in steps."""
-        return Walking(self.trackers(), None if wanted is None else wanted.conditions)
+        return Walking(self.trackers(), wanted)
 
     def numbers(self, zone: int | None = None) -> tuple[Numbers, Numbers]:
         """Live connections by PROTOCOL_GROUPS, and those of TCP by TCP_STATES; of all zones, or of one."""

@@ -38,6 +38,8 @@ def lab() -> OffloadLab:
         sport, dport = 1000 + number, int(dice.choice(PORTS))
         zone, mark = int(dice.choice(ZONES)), int(dice.integers(0, 4))
         action: dict[str, Any] = {"zone": zone, "mark": mark, "mark_mask": 0xFF, "port": 1}
+        if number % 6 == 0:
+            action |= {"label": 1 << int(dice.choice([0, 100, 127])), "label_mask": (1 << 128) - 1}
         if number % 7 == 0 and hosts is V4:
             action["nat"] = nat
         frames = [udp(src, sport, dst, dport)]
@@ -63,6 +65,8 @@ def chosen(row: np.void, wanted: dict[str, Any]) -> bool:
             holds = ipaddress.ip_address(row[name][:size].tobytes()) in value
         elif name == "mark":
             holds = int(row["mark"]) & value[1] == value[0]
+        elif name == "label":
+            holds = (int(row["label"][0]) | int(row["label"][1]) << 64) & value[1] == value[0]
         elif name == "tcp_state":
             holds = int(row["proto"]) == TCP and value in row["tcp_state"].tolist()
         elif name in {"src_port", "dst_port"}:
@@ -88,6 +92,7 @@ conditions = st.fixed_dictionaries(
         "offload": st.integers(0, 2),
         "reason": st.sampled_from([Reason.NONE, Reason.DISABLED, Reason.NOT_ESTABLISHED, Reason.PROVIDER_REFUSED]),
         "mark": st.sampled_from([(0, 1), (1, 1), (3, 3), (2, 0xFFFFFFFF)]),
+        "label": st.sampled_from([(0, 1), (1, 1), (1 << 100, 3 << 100), (0, 1 << 127)]),
         "src": networks,
         "dst": networks,
         "reply_src": networks,

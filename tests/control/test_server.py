@@ -292,6 +292,16 @@ def test_an_answer_that_takes_long_says_how_far_it_is(lab, serving, monkeypatch)
     assert flushed == {"flushed": 5, "looked_at": 5, "of": 5}
 
 
+def test_a_dump_that_asks_the_nic_first_says_how_far_it_is(lab, serving, monkeypatch):
+    lab.udp()
+    monkeypatch.setattr(server, "PROGRESS_AFTER_S", 0.0)
+    with Client(serving.path) as client:
+        first, *_, last = client.answers("dump", {"fresh": True, "format": "json"})
+        assert first["progress"] == {"asked": 1, "looked_at": 1, "of": 1}
+        assert last["end"] == {"n": 1}
+        assert len(list(client.rows("dump", fresh=True))) == 1
+
+
 def test_a_stream_goes_on_until_the_client_leaves(lab, serving):
     with connected(serving.path) as listening:
         listening.sendall(b'{"id": 1, "command": "events"}\n')

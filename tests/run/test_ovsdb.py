@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_ovs_vsctl_returns_when_the_running_daemon_took_the_change(ovsdb: Server
     assert daemon.stop()["closed"]
 
 
+def cpus_of_threads(daemon: Daemon) -> set[str]:
+    """On which CPUs the threads of the daemon may run."""
+    found = Path(f"/proc/{daemon.process.pid}/task").glob("*/status")
+    return {line.split()[1] for status in found for line in status.read_text().splitlines() if "allowed_list" in line}
+
+
+def test_pmd_cpu_mask_in_the_row_moves_the_loop_at_once(ovsdb: Server, daemon: Daemon) -> None:
+    owned(ovsdb, daemon)
+    cpu = min(os.sched_getaffinity(0))
+    before = cpus_of_threads(daemon)
+    ovsdb.vsctl("set", "Open_vSwitch", ".", f"other_config:pmd-cpu-mask={1 << cpu:#x}", wait=True)
+    assert cpus_of_threads(daemon) == before | {str(cpu)}
+    ovsdb.vsctl("remove", "Open_vSwitch", ".", "other_config", "pmd-cpu-mask", wait=True)
+    assert cpus_of_threads(daemon) == before
+
+
 def test_a_wrong_value_is_refused_and_ovs_vsctl_does_not_hang(ovsdb: Server, daemon: Daemon) -> None:
     owned(ovsdb, daemon)
     ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:ct-offload-rate=-5", wait=True)
@@ -88,8 +105,11 @@ def test_a_server_that_stops_is_said_and_changes_nothing(ovsdb: Server, daemon: 
 
     assert "not connected to unix:" in daemon.until(problems, "the loss was not said")[0]["message"]
     assert not daemon.call("offload")["enabled"]
+    assert "its last values stay in force; it connects again by itself" in daemon.log
     ovsdb.start()
     daemon.until(lambda: not problems(), "it did not connect again", 40)
+    daemon.until(lambda: f"OVSDB: connected to {ovsdb.unix} again" in daemon.log, "its return was not said")
+    assert "what held before" not in daemon.log
     ovsdb.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=true", wait=True)
     assert daemon.call("offload")["enabled"]
 
@@ -99,4 +119,6 @@ def test_no_server_at_all_does_not_keep_it_from_starting(tmp_path: Path) -> None
     with running(tmp_path, "--ovsdb", f"unix:{tmp_path / 'none'}", *EMULATED) as daemon:
         assert time.monotonic() - began < 30
         assert "not connected to unix:" in daemon.call("status")["problems"][0]["message"]
+        said = "nothing was read yet, so the other sources hold; it connects again by itself"
+        daemon.until(lambda: said in daemon.log, "that it cannot be reached was not logged")
         assert daemon.stop()["closed"]

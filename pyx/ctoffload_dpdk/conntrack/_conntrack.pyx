@@ -463,16 +463,11 @@ cdef class Conntrack:
 
         A thread that runs it goes on between the slices: what comes and goes meanwhile is in or not.
         """
-        for rows in self.slices(chunk):
-            if len(rows):
-                yield rows
-
-    def slices(self, chunk: int = 65536):
-        """As `iterate`, with an array for each `chunk` slots looked at, also where no connection is there."""
         start = 1
         while start:
             rows, start = self._rows(start, chunk)
-            yield rows
+            if len(rows):
+                yield rows
 
     def connections(self, zone: int | None = None):
         """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms."""

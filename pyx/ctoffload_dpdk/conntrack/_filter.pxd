@@ -1,5 +1,5 @@
 # Conditions over a connection, as the filters of conntrack(8) have them: over the table itself, and over records of it.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ctoffload_dpdk.conntrack._state cimport Record, Shard
 
@@ -13,6 +13,7 @@ cdef enum:
     WANTS_DST_PORT = 32
     WANTS_MARK = 64
     WANTS_STATE = 128
+    WANTS_LABEL = 256
 
 # Places of the four addresses: of the original direction, and of the replies.
 cdef enum:
@@ -31,6 +32,8 @@ cdef struct Network:
 cdef struct Wanted:
     uint32_t conditions      # WANTS_*
     Network networks[N_ADDRESSES]
+    uint64_t label[2]        # under the mask
+    uint64_t label_mask[2]
     uint32_t mark
     uint32_t mark_mask
     uint16_t zone

@@ -7,13 +7,13 @@ import numpy as np
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.conntrack._life cimport conn_offload
 from ctoffload_dpdk.conntrack._nat cimport conn_tuple
 from ctoffload_dpdk.conntrack._segment cimport peer_state
-from ctoffload_dpdk.conntrack._state cimport CONN_SWAPPED, Conn, Record, Shard
+from ctoffload_dpdk.conntrack._state cimport CONN_LABELLED, CONN_SWAPPED, Conn, Record, Shard
 from ctoffload_dpdk.conntrack._tuple cimport Tuple
 
 cdef enum:
@@ -25,6 +25,8 @@ cdef enum:
 NUMBERS = {"proto": WANTS_PROTO, "zone": WANTS_ZONE, "offload": WANTS_OFFLOAD, "reason": WANTS_REASON,
            "src_port": WANTS_SRC_PORT, "dst_port": WANTS_DST_PORT, "tcp_state": WANTS_STATE}
 ADDRESSES = ("src", "dst", "reply_src", "reply_dst")
+
+cdef uint64_t[2] NO_LABEL = [0, 0]
 
 # What conditions are about, wherever it stands.
 cdef struct Seen:
@@ -74,6 +76,11 @@ cdef bint numbers_fit(const Wanted *wanted, const Seen *seen) noexcept nogil:
     return True
 
 
+cdef inline bint label_fits(const Wanted *wanted, const uint64_t *label) noexcept nogil:
+    return not wanted.conditions & WANTS_LABEL or (label[0] & wanted.label_mask[0] == wanted.label[0]
+                                                   and label[1] & wanted.label_mask[1] == wanted.label[1])
+
+
 cdef bint addresses_fit(const Wanted *wanted, const Seen *seen) noexcept nogil:
     cdef int i
     for i in range(N_ADDRESSES):
@@ -102,7 +109,8 @@ cdef bint record_fits(const Wanted *wanted, const Record *record) noexcept nogil
     seen.proto = record.proto
     seen.offload = record.offload
     seen.tcp_state = [record.tcp_state[0], record.tcp_state[1]]
-    return numbers_fit(wanted, &seen) and addresses_fit(wanted, &seen) and offload_fits(wanted, &seen)
+    return (numbers_fit(wanted, &seen) and label_fits(wanted, record.label) and addresses_fit(wanted, &seen)
+            and offload_fits(wanted, &seen))
 
 
 cdef bint slot_fits(const Wanted *wanted, Shard *shard, uint32_t slot) noexcept nogil:
@@ -123,6 +131,8 @@ cdef bint slot_fits(const Wanted *wanted, Shard *shard, uint32_t slot) noexcept 
     seen.proto = conn.key.proto
     seen.tcp_state = [peer_state(conn, 0), peer_state(conn, 1)]
     if not numbers_fit(wanted, &seen):
+        return False
+    if not label_fits(wanted, &shard.labels[slot].word[0] if conn.flags & CONN_LABELLED else &NO_LABEL[0]):
         return False
     seen.addresses[<int> ADDRESS_SRC] = b if swapped else a
     seen.addresses[<int> ADDRESS_DST] = a if swapped else b
@@ -160,6 +170,10 @@ cdef int set_wanted(Wanted *wanted, dict conditions) except -1:
         elif name == "mark":
             wanted.conditions |= WANTS_MARK
             wanted.mark, wanted.mark_mask = value
+        elif name == "label":
+            wanted.conditions |= WANTS_LABEL
+            for word in range(2):
+                wanted.label[word], wanted.label_mask[word] = (part >> 64 * word & (1 << 64) - 1 for part in value)
         elif name in ADDRESSES:
             set_network(&wanted.networks[<int> ADDRESSES.index(name)], value)
         else:
@@ -178,7 +192,7 @@ cdef class Conditions:
     """Conditions that all hold of a connection; without any, every connection fits.
 
     proto, zone, src_port, dst_port (of the original direction; an identifier of ICMP is no port), tcp_state (of either
-    peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark: (value, mask); src, dst, reply_src, reply_dst: an
+    peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark, label: (value, mask), the value under the mask; src, dst, reply_src, reply_dst: an
     ipaddress network. Raises UsageError for any other name.
     """
 

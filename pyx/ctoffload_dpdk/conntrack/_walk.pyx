@@ -76,7 +76,7 @@ cdef class Walk:
         cdef Shard *shard
         cdef uint32_t i
         # what is not written of this takes no memory
-        found = np.empty(SLOTS, CONNECTION)
+        found = np.empty(max(min(at_most, SLOTS), 1), CONNECTION)
         cdef uint8_t[::1] raw = found.view(np.uint8)
         cdef Record *record = <Record *> &raw[0]
         cdef uint32_t most = at_most
