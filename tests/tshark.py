@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 TSHARK = shutil.which("tshark")
+# Without ASan, where the suite runs on it: capinfos does not end below it.
+ENVIRON = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def tshark(path: Path, *fields: str) -> list[list[str]]:
@@ -18,7 +21,7 @@ def tshark(path: Path, *fields: str) -> list[list[str]]:
     if TSHARK is None:
         pytest.skip("tshark is not installed: apt-get install tshark")
     words = [TSHARK, "-n", "-r", str(path), "-T", "fields", *(w for field in fields for w in ("-e", field))]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=ENVIRON)
     said = [line for line in done.stderr.splitlines() if "Running as user" not in line and line]
     assert (done.returncode, said) == (0, []), done.stderr
     return [line.split("\t") for line in done.stdout.splitlines()]
@@ -29,13 +32,13 @@ def capinfos(path: Path) -> dict[str, Any]:
     program = shutil.which("capinfos")
     if program is None:
         pytest.skip("capinfos is not installed: apt-get install tshark")
-    done = subprocess.run([program, str(path)], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([program, str(path)], capture_output=True, text=True, timeout=60, check=True, env=ENVIRON)
     return dict(line.strip().split(":", 1) for line in done.stdout.splitlines() if ":" in line) | {"text": done.stdout}
 
 
 def as_json(path: Path) -> Any:
     """Every packet as tshark dissects it."""
     done = subprocess.run(
-        [str(TSHARK), "-n", "-r", str(path), "-T", "json"], capture_output=True, text=True, check=True
+        [str(TSHARK), "-n", "-r", str(path), "-T", "json"], capture_output=True, text=True, check=True, env=ENVIRON
     )
     return json.loads(done.stdout)
