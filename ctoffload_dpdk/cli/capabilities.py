@@ -26,7 +26,14 @@ MEMORY_MB = 512
 CHILD = "ctoffload_dpdk.cli.capabilities_child"
 # The settings that a plan depends on.
 SETTINGS = (
-    *("ct-offload-plan", "ct-offload-flow-engine", "ct-offload-counters", "ct-offload-ages", "ct-offload-contexts"),
+    *(
+        "ct-offload-plan",
+        "ct-offload-fate",
+        "ct-offload-flow-engine",
+        "ct-offload-counters",
+        "ct-offload-ages",
+        "ct-offload-contexts",
+    ),
     *("ct-offload-flow-queues", "ct-offload-flow-queue-size"),
 )
 

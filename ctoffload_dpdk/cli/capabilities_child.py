@@ -16,7 +16,7 @@ from ctoffload_dpdk.base.errors import CtoffloadError, PortError
 from ctoffload_dpdk.cli.devices import Device, not_taken, there_are
 from ctoffload_dpdk.dpdk import Eal, Port, eal_args
 from ctoffload_dpdk.providers.capability import PLACES, WORDS, Finding
-from ctoffload_dpdk.providers.plan import Family, PlanChoice, Proto, choose
+from ctoffload_dpdk.providers.plan import Family, Fate, PlanChoice, Proto, choose
 from ctoffload_dpdk.providers.rte_flow_prepare import Prepared, override_of, set_up
 from ctoffload_dpdk.providers.rte_flow_probe import PortProbe, bind, pair_of
 from ctoffload_dpdk.settings import Settings, settings_from
@@ -67,7 +67,8 @@ def ask(request: dict[str, Any], say: Say) -> dict[str, Any]:
         prepared = []
         for port in ports:
             say(f"while {port.name} ({port.driver}) was configured")
-            prepared.append(set_up(port, pool, settings, descriptors=DESCRIPTORS, peer=peer_of(port, ports)))
+            peer = peer_of(port, ports, settings)
+            prepared.append(set_up(port, pool, settings, descriptors=DESCRIPTORS, peer=peer))
         for port in ports:
             say(f"while {port.name} ({port.driver}) was started")
             port.start()
@@ -92,13 +93,14 @@ def ask(request: dict[str, Any], say: Say) -> dict[str, Any]:
     return report
 
 
-def peer_of(port: Port, ports: list[Port]) -> int | None:
-    """The other of two ports that no switch joins: their hairpins lead to each other."""
+def peer_of(port: Port, ports: list[Port], settings: Settings) -> int | None:
+    """The other of two ports that no switch joins, or is to join: their hairpins lead to each other."""
     others = [other for other in ports if other is not port]
-    switch = port.info().switch_domain
-    if len(others) != 1 or (switch is not None and switch == others[0].info().switch_domain):
+    if len(others) != 1:
         return None
-    return others[0].id
+    switch = port.info().switch_domain
+    is_by_switch = switch is not None and switch == others[0].info().switch_domain
+    return None if is_by_switch and settings.ct_offload_fate != Fate.HAIRPIN else others[0].id
 
 
 def pairs(probes: list[PortProbe]) -> list[tuple[PortProbe, PortProbe]]:

@@ -190,7 +190,8 @@ def choose(
         refusal = Refusal(plan, Fate.NONE if missing.is_of_plan else fate, missing.why, missing.evidence)
         refusals += [refusal] if refusal not in refusals else []
     if not refusals:
-        why = f"{override.plan or 'no plan'} cannot go by {override.fate} between ports that are: {pair.relation}"
+        what = f"{override.plan} cannot go" if override.plan else "the setting says so, but no plan goes"
+        why = f"{what} by {override.fate} between ports that are: {pair.relation}"
         refusals.append(Refusal(override.plan or Plan.NONE, override.fate or Fate.NONE, why, ""))
     return PlanChoice(Plan.NONE, Fate.NONE, engine, LastUsed.NONE, tuple(refusals), is_final)
 

@@ -17,7 +17,7 @@ from typing import Any
 from ctoffload_dpdk.base.errors import CtoffloadError, FlowError, PortError, errno_name
 from ctoffload_dpdk.dpdk import FlowSizes, Mempool, Port, RxMetadata
 from ctoffload_dpdk.providers.capability import Engine
-from ctoffload_dpdk.providers.plan import Override, Plan
+from ctoffload_dpdk.providers.plan import Fate, Override, Plan
 from ctoffload_dpdk.settings import Settings
 
 RX_METADATA = RxMetadata.USER_MARK
@@ -65,8 +65,12 @@ class Prepared:
 
 def override_of(settings: Settings) -> Override:
     """What the settings fix of the choice of a plan."""
-    plan, engine = settings.ct_offload_plan, settings.ct_offload_flow_engine
-    return Override(plan=None if plan == "auto" else Plan(plan), engine=None if engine == "auto" else Engine(engine))
+    plan, fate, engine = settings.ct_offload_plan, settings.ct_offload_fate, settings.ct_offload_flow_engine
+    return Override(
+        plan=None if plan == "auto" else Plan(plan),
+        fate=None if fate == "auto" else Fate(fate),
+        engine=None if engine == "auto" else Engine(engine),
+    )
 
 
 def said(error: CtoffloadError) -> str:

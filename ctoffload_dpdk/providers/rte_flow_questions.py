@@ -447,6 +447,8 @@ def by_hairpin(first: PortProbe, second: PortProbe, relation: Relation) -> Yes:
             raise No(one.prepared.hairpin_said)
         if one.prepared.hairpin_peer != other.port.id:
             raise No(f"not asked: the hairpin of {one.info.name} was made for port {one.prepared.hairpin_peer}")
+        if relation is Relation.SAME_SWITCH and one.is_mlx5:
+            raise No("not asked: mlx5 has no hairpin between the ports of a switch")
         if relation is not Relation.SAME_PORT and (refused := one.bound.get(other.port.id, "they were not bound")):
             raise No(refused)
         with one.scratch(domain) as s:

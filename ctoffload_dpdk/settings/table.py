@@ -210,6 +210,11 @@ class Settings:
         "how connections are put into the NIC; auto: the best plan that its ports can do",
         live=False,
     )
+    ct_offload_fate: str = _choice(
+        ("auto", "transfer", "hairpin", "queue"),
+        "where rules send packets: over the NIC's switch, into a hairpin queue, or into a queue of software alone",
+        live=False,
+    )
     ct_offload_flow_engine: str = _choice(
         ("auto", "sync", "async"), "rules at once, or through queues; auto: as the driver steers", live=False
     )
@@ -305,6 +310,18 @@ CONTRADICTIONS = (
         "ct-offload-establish-at",
         lambda strict, at: strict and at == "reply",
         "a window is known once the handshake is complete, and connections would be installed before",
+    ),
+    Contradiction(
+        "ct-offload-plan",
+        "ct-offload-fate",
+        lambda plan, fate: plan in {"ct", "age", "count"} and fate == "queue",
+        "the plan has packets pass software by, which those in a queue do not",
+    ),
+    Contradiction(
+        "ct-offload-plan",
+        "ct-offload-fate",
+        lambda plan, fate: plan in {"mark", "steer"} and fate in {"transfer", "hairpin"},
+        "the plan sends packets to a queue of software",
     ),
     Contradiction(
         "ct-offload-plan",

@@ -105,6 +105,9 @@ def test_a_driver_without_rules_is_declined_in_its_own_words(shown):
         ("--ct-offload-plan=ct", "udp", "none", "TCP alone"),
         ("--ct-offload-plan=none", "tcp", "none", "the setting says"),
         ("--ct-offload-flow-engine=async", "tcp", "ct", ""),
+        ("--ct-offload-fate=transfer", "udp", "age", "age by transfer"),
+        ("--ct-offload-fate=hairpin", "udp", "age", "age by hairpin"),
+        ("--ct-offload-fate=queue", "tcp", "mark", "mark by queue"),
     ],
 )
 def test_a_setting_decides_where_it_can_and_is_refused_with_the_reason_where_not(shown, flag, proto, plan, why):
@@ -142,6 +145,12 @@ def test_the_sizes_of_the_settings_are_set_aside(shown):
             1,
             "ct-offload-plan cannot be 'best'",
             "it may be auto, ct",
+        ),
+        (
+            ["--vdev", "net_null0", "--ct-offload-plan=age", "--ct-offload-fate=queue"],
+            1,
+            "ct-offload-plan=age and ct-offload-fate=queue contradict each other",
+            "change one of them",
         ),
     ],
 )

@@ -186,6 +186,23 @@ def test_an_override_that_cannot_work_is_refused_not_replaced(override, proto, w
     assert why in chosen.refusals[0].why
 
 
+def test_a_fate_that_no_plan_has_between_such_ports_is_refused_not_replaced():
+    chosen = choose(two_ports(EVERYTHING), "udp", "ipv4", nat=False, override=Override(fate=Fate.TRANSFER))
+    assert (chosen.plan, chosen.fate) == (Plan.NONE, Fate.NONE)
+    assert [str(refusal) for refusal in chosen.refusals] == [
+        "the setting says so, but no plan goes by transfer between ports that are: two ports"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fate", "plan"), [(Fate.TRANSFER, Plan.AGE), (Fate.HAIRPIN, Plan.AGE), (Fate.QUEUE, Plan.MARK)]
+)
+def test_a_fate_that_is_asked_for_is_had_by_the_best_plan_that_has_it(fate, plan):
+    pair = PortPair(port(EVERYTHING, 0), port(EVERYTHING, 1), paths(Fate.TRANSFER, Fate.HAIRPIN))
+    chosen = choose(pair, "udp", "ipv4", nat=False, override=Override(fate=fate))
+    assert (chosen.plan, chosen.fate) == (plan, fate)
+
+
 def test_an_override_that_works_is_followed():
     pair = on_switch(EVERYTHING)
     assert choose(pair, "tcp", "ipv4", nat=False, override=Override(Plan.COUNT)).plan is Plan.COUNT
