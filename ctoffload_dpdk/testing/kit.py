@@ -47,11 +47,20 @@ def contexts(n: int) -> Rows:
 
 
 class Kit:
-    """One provider under test. `now_ms` is the time it is told; connections are numbered from 0."""
+    """One provider under test. `now_ms` is the time it is told; connections are numbered from 0.
 
-    def __init__(self, source: Callable[[], object], maker: Callable[[int], Rows]) -> None:
+    clock: told of that time before the provider is, whenever it was moved: for a device that counts time by itself.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], object],
+        maker: Callable[[int], Rows],
+        clock: Callable[[int], object] | None = None,
+    ) -> None:
         self.source = source
         self.maker = maker
+        self.clock = clock
         self.now_ms = 10_000
         self.layer = OffloadLayer()
         self.layer.force_enable()
@@ -65,8 +74,12 @@ class Kit:
     def run(self, n: int = 1, ms: int = 0) -> None:
         """n turns of the worker, ms later each."""
         for _ in range(n):
+            if self.clock is not None:
+                self.clock(self.now_ms)
             self.provider.run_once(self.now_ms)
             self.now_ms += ms
+        if self.clock is not None:
+            self.clock(self.now_ms)
 
     def conn(self, i: int, generation: int = 1) -> int:
         """The id of connection i."""

@@ -4,7 +4,9 @@
 
 The name may be a CtOffloadProvider class, a PyCapsule of a C class, an object that gives one, or a function that
 returns any of these. `--connections my.module:contexts` names a function (n) -> rows of contract.CTX that the provider
-is able to take; without it, TCP and UDP over IPv4 and IPv6 between ports 0 and 1 are offered.
+is able to take; without it, TCP and UDP over IPv4 and IPv6 between ports 0 and 1 are offered. `--clock
+my.module:set_clock` names a function (now_ms), called with the tests' time whenever it moved, before the provider hears
+of it: for a device that counts seconds by itself, of which it has to be the same.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from ctoffload_dpdk.testing.kit import Kit, contexts
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two options."""
+    """The options."""
     group = parser.getgroup("ctoffload", "conformance of a conntrack offload provider")
     group.addoption("--provider", metavar="MODULE:NAME", help="the provider to try")
+    group.addoption("--clock", metavar="MODULE:FUNCTION", help="sets the time by which the provider's device counts")
     group.addoption("--connections", metavar="MODULE:FUNCTION", help="makes connections the provider is able to take")
 
 
@@ -54,6 +57,9 @@ def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
     maker: Callable[[int], Any] = contexts
     if request.config.getoption("--connections"):
         maker = named(request.config.getoption("--connections"), "--connections")
-    made = Kit(lambda: make(named(text, "--provider")), maker)
+    clock: Callable[[int], object] | None = None
+    if request.config.getoption("--clock"):
+        clock = named(request.config.getoption("--clock"), "--clock")
+    made = Kit(lambda: make(named(text, "--provider")), maker, clock)
     yield made
     made.finish()

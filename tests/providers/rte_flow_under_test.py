@@ -1,4 +1,4 @@
-"""The rte_flow provider between two emulated ports, for the conformance kit: rte_flow_under_test:provider."""
+"""The rte_flow provider between two emulated ports, for the conformance kit: `provider`, and the NIC's `clock`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,25 @@ def start() -> None:
 
 
 def provider() -> RteFlowProvider:
-    """By the plan that CTOFFLOAD_TEST_PLAN names; UDP by AGE where that is ct."""
+    """By the plan that CTOFFLOAD_TEST_PLAN names; UDP by AGE where that is ct. age-alone: without COUNT beside it."""
     if not held:
         start()
-    plan = Plan(os.environ.get("CTOFFLOAD_TEST_PLAN", "age"))
+    named = os.environ.get("CTOFFLOAD_TEST_PLAN", "age")
+    plan = Plan(named.removesuffix("-alone"))
     made = RteFlowProvider()
     numbers = [made.port_add(i, 1, name) for i, name in enumerate(NAMES)]
     for first, second in product(numbers, numbers):
         for proto, family in product((TCP, UDP), (0, 1)):
             own = Plan.AGE if plan is Plan.CT and proto == UDP else plan
-            made.set_plan(first, second, (proto, family, False), own, Fate.TRANSFER, LAST_USED[own])
+            made.set_plan(
+                first, second, (proto, family, False), own, Fate.TRANSFER, LAST_USED[own], counts=plan == named
+            )
     return made
+
+
+def clock(now_ms: int) -> None:
+    """The NIC counts seconds by the kit's clock, which begins anew with each test."""
+    passed_ms = now_ms - held.get("now_ms", now_ms)
+    held["now_ms"] = now_ms
+    if passed_ms > 0:
+        held["nics"][0].advance_ms(passed_ms)

@@ -1,4 +1,4 @@
-"""The conformance kit on the rte_flow provider. Not by AGE: a NIC counts seconds by another clock than the kit."""
+"""The conformance kit on the rte_flow provider, by each plan that has packets pass software by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from python_path import python_path
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
 
 
-@pytest.mark.parametrize("plan", ["count", "ct"])
+@pytest.mark.parametrize("plan", ["age", "age-alone", "count", "ct"])
 def test_the_provider_conforms(tmp_path: Path, plan: str) -> None:
     from ctoffload_dpdk.nicsim import NicsimError, driver_path  # noqa: PLC0415 - its headers may be missing
 
@@ -24,7 +24,7 @@ def test_the_provider_conforms(tmp_path: Path, plan: str) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT]
     done = subprocess.run(
-        [*command, "--provider", "rte_flow_under_test:provider"],
+        [*command, "--provider", "rte_flow_under_test:provider", "--clock", "rte_flow_under_test:clock"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": python_path(Path(__file__).parent), "CTOFFLOAD_TEST_PLAN": plan},
         capture_output=True,
