@@ -58,6 +58,26 @@ def test_connections_beyond_a_full_queue_wait_and_all_get_in(make_lab: Any, plan
 
 
 @pytest.mark.parametrize("n_queues", [1, 3])
+@pytest.mark.parametrize("plan", ["age", "count"])
+def test_they_get_in_as_soon_as_places_are_free(make_lab: Any, plan: str, n_queues: int) -> None:
+    """Without time going by: each turn fills the places that the one before has freed."""
+    lab = lab_with(make_lab, n_queues, plan)
+    rules = lab.rules
+    stall(lab, n_queues, True)
+    conns = [lab.udp() for _ in range(3 * N_CONNECTIONS * n_queues)]
+    assert not any(conn.in_hardware for conn in conns)
+    stall(lab, n_queues, False)
+    most = 2 * len(conns) // (QUEUE_SIZE * n_queues)  # turns, were one port's queues alone to take both rules of each
+    for _ in range(2 * most):
+        lab.engine.run_once(lab.now_ms)
+    assert lab.rules == rules + 2 * len(conns), lab.engine.provider.stats()
+    lab.engine.settle(lab.now_ms)
+    assert all(conn.in_hardware for conn in conns)
+    assert lab.engine.provider.stats().unsettled == 0
+    lab.assert_audit_matches()
+
+
+@pytest.mark.parametrize("n_queues", [1, 3])
 def test_removals_beyond_a_full_queue_wait_and_all_get_out(make_lab: Any, n_queues: int) -> None:
     lab = lab_with(make_lab, n_queues)
     conns = [lab.udp() for _ in range(N_CONNECTIONS * n_queues)]

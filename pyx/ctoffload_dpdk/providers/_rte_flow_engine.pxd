@@ -64,5 +64,7 @@ cdef int engine_push(RuleEngine *engine) noexcept nogil
 cdef int engine_pull(RuleEngine *engine, RuleResult *results, int n, int64_t now_ms) noexcept nogil
 # Operations that were neither answered nor given up.
 cdef uint32_t engine_n_waiting(const RuleEngine *engine) noexcept nogil
+# Whether a queue has operations or answers that still take room in it.
+cdef bint engine_is_busy(const RuleEngine *engine) noexcept nogil
 # The port was flushed: no rule is left in any table. EBUSY while operations wait: pull them first, a flush eats answers.
 cdef int engine_flushed(RuleEngine *engine) noexcept nogil

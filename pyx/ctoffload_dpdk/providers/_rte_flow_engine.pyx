@@ -91,6 +91,14 @@ cdef uint32_t engine_n_waiting(const RuleEngine *engine) noexcept nogil:
     return n
 
 
+cdef bint engine_is_busy(const RuleEngine *engine) noexcept nogil:
+    cdef uint16_t i
+    for i in range(engine.n_queues):
+        if engine.queues[i].n_used or engine.queues[i].n_results:
+            return True
+    return False
+
+
 cdef int engine_flushed(RuleEngine *engine) noexcept nogil:
     cdef RuleTable *table = engine.tables
     if engine_n_waiting(engine):

@@ -27,7 +27,7 @@ from ctoffload_dpdk.providers._rte_flow_engine cimport (
     engine_create_now,
     engine_destroy,
     engine_destroy_now,
-    engine_n_waiting,
+    engine_is_busy,
 )
 from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, handle_of, index_of, next_due, try_again
 from ctoffload_dpdk.providers._rte_flow_last_used cimport (
@@ -176,10 +176,11 @@ cdef int go_on(Provider *p, Entry *entry) noexcept nogil:
 
 
 cdef bint wait_for_room(Provider *p, Entry *entry) noexcept nogil:
-    """Whether it is worth trying again: a full queue empties, a counter may come free after a refresh cycle."""
+    """Whether it is worth trying again: a full queue empties, a counter may come free after a refresh cycle. A queue whose
+    operations are answered is full as well, until its answers are taken, which the next poll does."""
     entry.due_ms = p.now_ms
     p.counts.installs_retried += 1
-    if engine_n_waiting(entry.shape[entry.n_started].engine) == 0:
+    if not engine_is_busy(entry.shape[entry.n_started].engine):
         entry.n_tries += 1
         entry.due_ms += p.refresh_ms
     if entry.n_tries > MAX_TRIES:
