@@ -157,7 +157,7 @@ struct ct_offload_counts {
 enum {
     CT_OFFLOAD_R_BYPASS = 1,  /* EST: its packets pass software by */
     CT_OFFLOAD_R_CONTEXT = 2, /* EST: WINDOW can read a window back */
-    CT_OFFLOAD_R_COUNTED = 4  /* UPD, DEL: `counts` holds what no earlier answer told */
+    CT_OFFLOAD_R_COUNTED = 4  /* UPD, DEL, lost(): `counts` holds what no earlier answer told */
 };
 
 /* One operation and its result. 64 bytes: one cache line. */
@@ -193,7 +193,8 @@ struct ct_offload_op {
 /* What a provider tells of a connection by itself. */
 enum ct_offload_event { CT_OFFLOAD_EVENT_AGED = 1, CT_OFFLOAD_EVENT_LOST = 2 };
 
-/* What the layer offers a provider. Valid from init to fini; both calls are made on the provider's worker. */
+/* What the layer offers a provider. Valid from init to fini; all calls are made on the provider's worker. A layer of an
+ * older release ends before members that came later: `size` tells. */
 struct ct_offload_host {
     uint32_t abi_version;
     uint32_t size;
@@ -201,8 +202,12 @@ struct ct_offload_host {
     /* The result of an operation that answered EINPROGRESS. `result` is copied, and what its `peer` or `counts` points
      * to; NULL there leaves what was written into the operation's own. */
     void (*complete)(void *cookie, uint64_t op_id, const struct ct_offload_op *result);
-    /* AGED: a hint that a connection went idle. LOST: its rules are gone without a DEL. */
+    /* AGED: a hint that a connection went idle. LOST: its rules are gone without a DEL, because its port is. */
     void (*event)(void *cookie, uint64_t conn_id, enum ct_offload_event event);
+    /* As LOST, and how: `error` and `reason` as of an EST that failed, for which it is offered again by itself, after a
+     * time that doubles; both 0: its port is gone. With R_COUNTED, `counts` holds what no earlier answer told. All of it
+     * is copied, the other members are not looked at. */
+    void (*lost)(void *cookie, uint64_t conn_id, const struct ct_offload_op *how);
 };
 
 /* Properties of a provider. */

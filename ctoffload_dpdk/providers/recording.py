@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ctoffload_dpdk.offload._provider import Host
 from ctoffload_dpdk.offload.contract import COUNTS, PEER, Event, OpType, ResultFlag, counts_of
@@ -60,6 +61,7 @@ class RecordingProvider(CtOffloadProvider):
         self._script: dict[OpType, deque[Answer]] = {t: deque() for t in OpType}
         self._to_complete: list[Waiting] = []
         self._events: list[tuple[int, Event]] = []
+        self._losses: list[tuple[int, int, int, Counts | None]] = []
         self._host: Host | None = None
         self._next_handle = 0x1000
 
@@ -94,6 +96,10 @@ class RecordingProvider(CtOffloadProvider):
         """At the next poll, an event is given; after LOST it holds the connection no more."""
         self._events.append((conn_id, event))
 
+    def lose(self, conn_id: int, error: int = 0, reason: int = 0, forwarded: Counts | None = None) -> None:
+        """At the next poll it says that the connection's rules are gone, why, and what they forwarded."""
+        self._losses.append((conn_id, error, reason, forwarded))
+
     def seen(self, conn_id: int) -> list[str]:
         """The operations that came for a connection, in order."""
         return [op_type.name for op_type, seen in self.log if seen == conn_id]
@@ -123,6 +129,12 @@ class RecordingProvider(CtOffloadProvider):
                 self.held.pop(conn_id, None)
                 self.installed.discard(conn_id)
             self._host.event(conn_id, event)
+        losses, self._losses = self._losses, []
+        for conn_id, error, reason, forwarded in losses:
+            self.held.pop(conn_id, None)
+            self.installed.discard(conn_id)
+            counts = None if forwarded is None else counted(forwarded)
+            self._host.lost(conn_id, error=error, reason=reason, counts=counts)
 
     def _one(self, op: Batch, context: Batch) -> None:
         op_type, conn_id = OpType(int(op["type"])), int(op["conn_id"])
@@ -197,6 +209,11 @@ class RecordingProvider(CtOffloadProvider):
         forwarded = self.forwarded.pop(conn_id, None)
         if forwarded is None:
             return {}
-        counts = np.zeros((), COUNTS)
-        counts["packets"], counts["bytes"] = np.transpose(forwarded)
-        return {"counts": counts}
+        return {"counts": counted(forwarded)}
+
+
+def counted(forwarded: Counts) -> npt.NDArray[np.void]:
+    """A row of contract.COUNTS."""
+    counts = np.zeros((), COUNTS)
+    counts["packets"], counts["bytes"] = np.transpose(forwarded)
+    return counts

@@ -78,12 +78,19 @@ def test_connections_that_went_in_by_a_worse_plan_change_to_the_better_one(busy_
     assert all(conn.in_hardware for conn in conns)
     assert lab.engine.contexts().live == 0
     other.client_sends()
+    for conn in conns:
+        conn.client_sends(b"by the worse plan")
+        conn.server_sends(b"as well")
     lab.answer()
     lab.advance(12)
     assert (plan(lab).plan, plan(lab).is_final) == ("ct", True)
     assert all(conn.in_hardware for conn in conns)
     assert lab.engine.contexts().live == len(conns)
     assert other.nic_packets() == 1, "what had the best plan kept its rules"
+    for conn in conns:
+        frame_bytes = 14 + 20 + 20
+        assert conn.row["packets"].tolist() == [3, 2], "a handshake in software, one packet each way in the NIC"
+        assert conn.row["bytes"].tolist() == [3 * frame_bytes + 17, 2 * frame_bytes + 7]
     lab.assert_audit_matches()
     assert lab.engine.rules().lost == 0
 

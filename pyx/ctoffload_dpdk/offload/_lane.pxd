@@ -14,6 +14,12 @@ from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc, spsc_publish, sps
 cdef enum:
     EVENT_TYPE = 0x8000      # in a result's type: it is an event, of the kind in the low bits
 
+
+# What was counted of a connection that was lost, in its event: where an operation has its pointer, handle and times.
+cdef inline void *event_counts(const ct_offload_op *event) noexcept nogil:
+    return <void *> &event.counts
+
+
 # Separate budgets, so that none starves another.
 cdef enum:
     LANE_DEL = 0
@@ -45,10 +51,6 @@ cdef struct InFlight:
     uint64_t op_id           # 0: answered
     uint64_t conn_id
     uint16_t type
-
-cdef struct LaneEvent:
-    uint64_t conn_id
-    uint32_t kind            # enum ct_offload_event
 
 # Written by the shard's thread alone; others may read.
 cdef struct OpCount:

@@ -21,14 +21,15 @@ from ctoffload_dpdk.offload._batch cimport Batch
 from ctoffload_dpdk.offload._direct cimport (
     Holding, Route, direct_drain, direct_find, direct_fini, direct_init, direct_lost, direct_submit)
 from ctoffload_dpdk.offload._eligibility cimport policy_new
-from ctoffload_dpdk.offload._lane cimport LANE_ADD, LANE_DEL, LANE_QUERY, LaneEvent, N_LANE_CLASSES, lane_free, lane_new
+from ctoffload_dpdk.offload._lane cimport EVENT_TYPE, LANE_ADD, LANE_DEL, LANE_QUERY, N_LANE_CLASSES, lane_free, lane_new
 from ctoffload_dpdk.offload._shard cimport (
     PORT_DISABLED, PORT_LEAVING, shard_free, shard_is_draining, shard_lane, shard_new, shard_set_control,
     shard_set_lane, shard_turn, shard_turns, shard_walk_left)
 from ctoffload_dpdk.offload._watch cimport watched_fini, watched_init, watched_look, watched_loop, watched_set
 from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker_set_lane, worker_take_direct_event
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS)
+    CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS,
+    ct_offload_op)
 from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, shared_set, shared_time_set
 
 log = logging.getLogger("ctoffload.offload")
@@ -482,10 +483,10 @@ cdef class OffloadLayer:
 
     cdef void take_direct_events(self, Route *route):
         cdef int i
-        cdef LaneEvent event
+        cdef ct_offload_op event
         for i in range(route.n):
             while worker_take_direct_event(route.worker[i], &event):
-                if event.kind == CT_OFFLOAD_EVENT_LOST:
+                if event.type == EVENT_TYPE | CT_OFFLOAD_EVENT_LOST:
                     direct_lost(&self.direct, route, event.conn_id, route.index[i])
                 else:
                     self.n_direct_aged += 1

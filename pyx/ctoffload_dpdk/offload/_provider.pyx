@@ -21,15 +21,16 @@ from ctoffload_dpdk.offload._worker cimport (
     BATCH_MAX, UNCERTAIN, worker_call, worker_complete, worker_event, worker_fini, worker_free, worker_init,
     worker_loop, worker_new, worker_run_once)
 from ctoffload_dpdk.offload.libct_offload cimport (
-    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST,
-    CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_R_COUNTED, ct_offload_ctx, ct_offload_host, ct_offload_op, ct_offload_tcp_peer)
+    CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CAPSULE, CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_CLASS_QUERIES_APART,
+    CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_R_COUNTED,
+    ct_offload_counts, ct_offload_ctx, ct_offload_host, ct_offload_op, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport shared_set
 
 log = logging.getLogger("ctoffload.offload")
 
 
 cdef class Host:
-    """What the layer offers a Python provider: `complete` and `event`, from within its own methods."""
+    """What the layer offers a Python provider: `complete`, `event` and `lost`, from within its own methods."""
 
     def complete(self, op_id: int, *, error: int = 0, reason: int = 0, handle: int = 0, flags: int = 0,
                  last_used_ms: int = 0, sampled_ms: int = 0, peers: object = None, counts: object = None) -> None:
@@ -57,10 +58,27 @@ cdef class Host:
         self.check(worker_complete(self.open_worker(), op_id, &result), "complete", f"operation {op_id:#x}")
 
     def event(self, conn_id: int, event: int) -> None:
-        """AGED: a hint that a connection went idle. LOST: its rules are gone without a removal."""
+        """AGED: a hint that a connection went idle. LOST: its rules are gone without a removal, because its port is."""
         if event not in (1, 2):
             raise UsageError(f"event: {event} is neither AGED (1) nor LOST (2)", errno=errno.EINVAL, op="event")
-        self.check(worker_event(self.open_worker(), conn_id, event), "event", f"connection {conn_id:#x}")
+        self.check(worker_event(self.open_worker(), conn_id, event, NULL), "event", f"connection {conn_id:#x}")
+
+    def lost(self, conn_id: int, *, error: int = 0, reason: int = 0, counts: object = None) -> None:
+        """As LOST, and how: `error` and `reason` as of an EST that failed, for which the layer offers it again by itself,
+        after a time that doubles; without them its port is gone. `counts`: a row of contract.COUNTS, what no earlier
+        answer told.
+        """
+        cdef ct_offload_op how
+        cdef bytes told = b"" if counts is None else np.array(counts, COUNTS).tobytes()
+        memset(&how, 0, sizeof(how))
+        how.error, how.reason = error, reason
+        if counts is not None:
+            if len(told) != sizeof(ct_offload_counts):
+                raise UsageError("lost: counts are one row of COUNTS", errno=errno.EINVAL, op="lost")
+            how.flags = CT_OFFLOAD_R_COUNTED
+            how.counts = <ct_offload_counts *> <char *> told
+        self.check(worker_event(self.open_worker(), conn_id, CT_OFFLOAD_EVENT_LOST, &how), "lost",
+                   f"connection {conn_id:#x}")
 
     cdef Worker *open_worker(self) except NULL:
         if self.worker == NULL:
@@ -70,7 +88,7 @@ cdef class Host:
     def check(self, rc: int, op: str, what: str) -> None:
         if rc == errno.EPERM:
             raise ProviderError(f"{op}: {what}: called outside a call of this provider", errno=rc, op=op,
-                                hint="complete and event belong into submit or poll, on the provider's own worker")
+                                hint="complete, event and lost belong into submit or poll, on the provider's own worker")
         if rc:
             raise ProviderError(f"{op}: {what}: names nothing outstanding", errno=rc, op=op)
 

@@ -16,15 +16,15 @@ cpdef enum Want:
 # What the layer tells the owner of the connections.
 cpdef enum NoticeKind:
     NOTICE_INSTALLED = 1    # both directions are in the NIC; `flags` are CT_OFFLOAD_R_*
-    NOTICE_REFUSED = 2      # not taken, nothing is left of it anywhere; `reason`, `error`
+    NOTICE_REFUSED = 2      # not taken, or not kept, nothing is left of it anywhere; `reason`, `error`
     NOTICE_OUT = 3          # the removal that was wanted is complete, nothing is left anywhere; the slot may be reused
     NOTICE_SAMPLE = 4       # an answer to shard_query: last_used_ms, sampled_ms
     NOTICE_NO_SAMPLE = 5    # no answer could be had; `reason`, `error`
     NOTICE_AGED = 6         # a provider's hint: query it
-    NOTICE_LOST = 7         # the rules are gone without a removal; `reason`; goes on in software
+    NOTICE_LOST = 7         # the rules are gone with their port; `reason`; goes on in software
     NOTICE_PUSHED = 8       # rules are about to be pushed: from now on packets may pass software by
     NOTICE_WINDOW = 9       # `peer`: the window as the NIC has it, while its rules forward on; NOTICE_OUT follows
-    NOTICE_COUNTED = 10     # `counts`: forwarded past software, not told before; before SAMPLE or OUT
+    NOTICE_COUNTED = 10     # `counts`: forwarded past software, not told before; before SAMPLE, OUT, REFUSED or LOST
 
 # `offloaded=` of a dump.
 cdef enum Standing:
@@ -62,8 +62,8 @@ cdef void shard_attach(OffloadShard *shard, ConnTable table) noexcept nogil
 # Says what is wanted of a connection from now on. Costs a store and a link; never blocks, never fails. Wanting what is
 # reached already gives no notice. After WANT_OUT, NOTICE_OUT follows if shard_holds says True, nothing otherwise.
 # After NOTICE_REFUSED the wish is dropped, except where the reason is one that passes (disabled, no-provider,
-# table-full, provider-stalled, port-down): then the layer keeps it and tries again by itself until WANT_OUT
-# withdraws it.
+# table-full, provider-stalled, port-down), or its rules were in and a provider lost them: then the layer keeps it and
+# tries again by itself until WANT_OUT withdraws it.
 cdef void shard_want(OffloadShard *shard, uint64_t conn_id, int want, uint16_t reason) noexcept nogil
 # As WANT_OUT, of a connection that goes on in software: where a provider has a context of it, its window is read back
 # first, as far as the budget goes (NOTICE_WINDOW). Not while hw-offload is off, nor where it comes out for another cause.

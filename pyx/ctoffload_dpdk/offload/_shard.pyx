@@ -9,7 +9,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ctoffload_dpdk.offload._eligibility cimport Policy, policy_against_add, policy_against_install
 from ctoffload_dpdk.offload._lane cimport (
     EVENT_TYPE, LANE_DEL, Lane, N_LANE_CLASSES, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED, STALL_SEEN, Tag, Told,
-    lane_cancel, lane_context, lane_has_room, lane_send, lane_settle, lane_settled)
+    event_counts, lane_cancel, lane_context, lane_has_room, lane_send, lane_settle, lane_settled)
 from ctoffload_dpdk.offload._orphans cimport (
     NO_ORPHAN, ORPHAN_ATTEMPTS_MAX, ORPHAN_BUSY, ORPHAN_IDLE, Orphan, Orphans, orphan_add, orphan_has_tuple,
     orphan_remove, orphans_fini)
@@ -45,6 +45,8 @@ cdef enum:
     DEL_ATTEMPTS_MAX = 12
     FULL_RETRY_MS = 1000
     PACKETS_RETRY_MS = 100
+    LOST_RETRY_MS = 1000
+    LOST_DOUBLINGS_MAX = 10  # 1 s to 17 min
     WINDOW_READS_DEFAULT = 1000
 
 # What a connection is waiting to be asked: bits of Slot.asks.
@@ -99,6 +101,7 @@ cdef struct Slot:
     uint8_t told             # its owner knows that it is refused
     uint8_t has_token        # may be installed as far as the rate goes
     uint8_t contexts         # bit per owner that can read its window back
+    uint8_t losses           # times it was not taken again since its rules were lost, and one; 0: they were not
 
 # The answers to one question, as far as they came.
 cdef struct Sample:

@@ -1,7 +1,7 @@
 # One provider's worker: takes requests from the lanes of all shards, calls the provider, brings the answers back.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ctoffload_dpdk.offload._lane cimport InFlight, Lane, LaneEvent
+from ctoffload_dpdk.offload._lane cimport InFlight, Lane
 from ctoffload_dpdk.offload.libct_offload cimport ct_offload_class, ct_offload_host, ct_offload_op
 from ctoffload_dpdk.offload.libspsc cimport control_lock, shared_time, shared_word
 
@@ -44,7 +44,7 @@ cdef struct Worker:
     int64_t now_ms
     int64_t next_ms          # when poll wants to be called
     WorkerCount count
-    LaneEvent *backlog       # events that found their ring full, and those of direct connections
+    ct_offload_op *backlog       # events that found their ring full, and those of direct connections
     bint is_behind[255]      # by shard: events of it are in the backlog
     uint32_t n_backlog
     shared_word n_direct_events      # of those in the backlog
@@ -73,8 +73,9 @@ cdef int worker_call(Worker *worker, ct_offload_op *ops, uint32_t n, int64_t now
 cdef bint worker_watch(Worker *worker, int64_t now_ms, uint32_t limit_ms) noexcept nogil
 # True on a thread that is inside a provider's call.
 cdef bint in_provider_call() noexcept nogil
-# What complete() and event() do, with an answer: 0, EPERM outside a call of this provider, ENOENT for nonsense.
+# What complete(), event() and, with how, lost() do, with an answer: 0, EPERM outside a call of this provider, ENOENT for
+# nonsense.
 cdef int worker_complete(Worker *worker, uint64_t op_id, const ct_offload_op *result) noexcept nogil
-cdef int worker_event(Worker *worker, uint64_t conn_id, int kind) noexcept nogil
+cdef int worker_event(Worker *worker, uint64_t conn_id, int kind, const ct_offload_op *how) noexcept nogil
 # Takes the next event of a direct connection; False where there is none. Control thread.
-cdef bint worker_take_direct_event(Worker *worker, LaneEvent *event) noexcept nogil
+cdef bint worker_take_direct_event(Worker *worker, ct_offload_op *event) noexcept nogil

@@ -6,12 +6,12 @@ from libc.string cimport memcpy, memmove, memset
 
 from ctoffload_dpdk.offload._lane cimport (
     EVENT_TYPE, InFlight, LANE_ADD, LANE_QUERY, N_LANE_CLASSES, Request, STALL_NONE, STALL_QUARANTINED, STALL_RETURNED,
-    STALL_SEEN, Told)
+    STALL_SEEN, Told, event_counts)
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_ABI_VERSION, CT_OFFLOAD_CLASS_QUERIES_APART, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD,
     CT_OFFLOAD_N_REASONS, CT_OFFLOAD_OP_ADD, CT_OFFLOAD_OP_DEL, CT_OFFLOAD_OP_EST, CT_OFFLOAD_OP_FLUSH,
     CT_OFFLOAD_OP_POLICY, CT_OFFLOAD_OP_UPD, CT_OFFLOAD_OP_WINDOW, CT_OFFLOAD_R_COUNTED, CT_OFFLOAD_REASON_NONE,
-    CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_event, ct_offload_tcp_peer)
+    CT_OFFLOAD_REASON_PROVIDER_REFUSED, ct_offload_counts, ct_offload_event, ct_offload_tcp_peer)
 from ctoffload_dpdk.offload.libspsc cimport (
     clock_ms, control_lock_fini, control_lock_give, control_lock_init, control_lock_take, pages_free, pages_new,
     pause_us, shared_add, shared_get, shared_set, shared_swap_if, shared_time_get, shared_time_set, spsc, spsc_at,
@@ -46,6 +46,7 @@ cdef Worker *worker_new(const ct_offload_class *cls) noexcept nogil:
     w.host.cookie = w
     w.host.complete = host_complete
     w.host.event = host_event
+    w.host.lost = host_lost
     control_lock_init(&w.lock)
     if cls.flags & CT_OFFLOAD_CLASS_QUERIES_APART and not add_querier(w):
         worker_free(w)
@@ -160,6 +161,10 @@ cdef inline bint can_be(const ct_offload_tcp_peer *peer) noexcept nogil:
     return 1 <= peer.max_win <= MAX_WINDOW and peer.seq_hi - peer.seq_lo <= <uint32_t> MAX_WINDOW << MAX_WSCALE
 
 
+cdef inline bint can_count(const ct_offload_counts *counts) noexcept nogil:
+    return counts.packets[0] <= counts.bytes[0] and counts.packets[1] <= counts.bytes[1]
+
+
 cdef void check_told(Worker *w, int op_type, ct_offload_op *result, const Told *told) noexcept nogil:
     if op_type == CT_OFFLOAD_OP_WINDOW:
         if result.error == 0 and not (can_be(&told.peer[0]) and can_be(&told.peer[1])):
@@ -168,7 +173,7 @@ cdef void check_told(Worker *w, int op_type, ct_offload_op *result, const Told *
     elif result.flags & CT_OFFLOAD_R_COUNTED:
         if result.error or (op_type != CT_OFFLOAD_OP_UPD and op_type != CT_OFFLOAD_OP_DEL):
             result.flags &= ~<uint32_t> CT_OFFLOAD_R_COUNTED
-        elif told.counts.packets[0] > told.counts.bytes[0] or told.counts.packets[1] > told.counts.bytes[1]:
+        elif not can_count(&told.counts):
             result.flags &= ~<uint32_t> CT_OFFLOAD_R_COUNTED
             w.count.nonsense += 1
 
@@ -338,7 +343,11 @@ cdef void host_complete(void *cookie, uint64_t op_id, const ct_offload_op *resul
 
 
 cdef void host_event(void *cookie, uint64_t conn_id, ct_offload_event event) noexcept nogil:
-    worker_event(<Worker *> cookie, conn_id, <int> event)
+    worker_event(<Worker *> cookie, conn_id, <int> event, NULL)
+
+
+cdef void host_lost(void *cookie, uint64_t conn_id, const ct_offload_op *how) noexcept nogil:
+    worker_event(<Worker *> cookie, conn_id, CT_OFFLOAD_EVENT_LOST, how)
 
 
 cdef int worker_complete(Worker *w, uint64_t op_id, const ct_offload_op *result) noexcept nogil:
@@ -378,49 +387,64 @@ cdef int complete_direct(Worker *w, uint64_t op_id, uint32_t index, const ct_off
     return 0
 
 
-cdef int worker_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
+cdef int worker_event(Worker *w, uint64_t conn_id, int kind, const ct_offload_op *how) noexcept nogil:
     cdef uint32_t shard = CT_OFFLOAD_ID_SHARD(conn_id)
+    cdef ct_offload_op event
     cdef Lane *lane
     if w.thread != thread_self():
         w.count.misplaced += 1
         return EPERM
     w.count.events += 1
+    memset(&event, 0, sizeof(event))
+    event.conn_id = conn_id
+    event.type = EVENT_TYPE | kind
+    if how != NULL:
+        take_loss(w, &event, how)
     lane = w.lanes[shard] if shard < MAX_SHARDS else NULL
-    if lane != NULL and not w.is_behind[shard] and put_event(lane, conn_id, kind):
+    if lane != NULL and not w.is_behind[shard] and put_event(lane, &event):
         return 0
     if shard != DIRECT_SHARD and (lane == NULL or kind != CT_OFFLOAD_EVENT_LOST):
         w.count.events_dropped += 1    # a hint, or of nobody
         return 0
-    return keep_event(w, conn_id, kind)
+    return keep_event(w, &event)
 
 
-cdef bint put_event(Lane *lane, uint64_t conn_id, int kind) noexcept nogil:
-    cdef ct_offload_op *out
+cdef void take_loss(Worker *w, ct_offload_op *event, const ct_offload_op *how) noexcept nogil:
+    """How a connection was lost; what cannot be does no harm."""
+    event.error = how.error
+    event.reason = how.reason
+    check_answer(w, CT_OFFLOAD_OP_EST, event, NULL)
+    if how.flags & CT_OFFLOAD_R_COUNTED and how.counts != NULL:
+        if can_count(how.counts):
+            event.flags = CT_OFFLOAD_R_COUNTED
+            memcpy(event_counts(event), how.counts, sizeof(ct_offload_counts))
+        else:
+            w.count.nonsense += 1
+
+
+cdef bint put_event(Lane *lane, const ct_offload_op *event) noexcept nogil:
     # Results keep their room: one per operation that can be outstanding.
     if lane.done[0].size - spsc_depth(&lane.done[0]) <= lane.n_tags:
         return False
-    out = <ct_offload_op *> spsc_reserve(&lane.done[0])
-    memset(out, 0, sizeof(ct_offload_op))
-    out.conn_id = conn_id
-    out.type = EVENT_TYPE | kind
+    memcpy(spsc_reserve(&lane.done[0]), event, sizeof(ct_offload_op))
     spsc_publish(&lane.done[0])
     return True
 
 
-cdef int keep_event(Worker *w, uint64_t conn_id, int kind) noexcept nogil:
-    cdef LaneEvent *more
+cdef int keep_event(Worker *w, const ct_offload_op *event) noexcept nogil:
+    cdef uint32_t shard = CT_OFFLOAD_ID_SHARD(event.conn_id)
+    cdef ct_offload_op *more
     if w.n_backlog == w.backlog_size:
-        more = <LaneEvent *> realloc(w.backlog, (w.backlog_size + 256) * sizeof(LaneEvent))
+        more = <ct_offload_op *> realloc(w.backlog, (w.backlog_size + 256) * sizeof(ct_offload_op))
         if more == NULL:
             w.count.events_dropped += 1
             return ENOMEM
         w.backlog = more
         w.backlog_size += 256
-    w.backlog[w.n_backlog].conn_id = conn_id
-    w.backlog[w.n_backlog].kind = kind
+    w.backlog[w.n_backlog] = event[0]
     w.n_backlog += 1
-    if CT_OFFLOAD_ID_SHARD(conn_id) < MAX_SHARDS:
-        w.is_behind[CT_OFFLOAD_ID_SHARD(conn_id)] = True
+    if shard < MAX_SHARDS:
+        w.is_behind[shard] = True
     else:
         shared_add(&w.n_direct_events, 1)
     return 0
@@ -435,7 +459,7 @@ cdef void flush_backlog(Worker *w) noexcept nogil:
         if shard != DIRECT_SHARD:
             if w.lanes[shard] == NULL:
                 continue
-            if not w.is_behind[shard] and put_event(w.lanes[shard], w.backlog[i].conn_id, w.backlog[i].kind):
+            if not w.is_behind[shard] and put_event(w.lanes[shard], &w.backlog[i]):
                 continue
             w.is_behind[shard] = True
         w.backlog[kept] = w.backlog[i]
@@ -443,7 +467,7 @@ cdef void flush_backlog(Worker *w) noexcept nogil:
     w.n_backlog = kept
 
 
-cdef bint worker_take_direct_event(Worker *w, LaneEvent *event) noexcept nogil:
+cdef bint worker_take_direct_event(Worker *w, ct_offload_op *event) noexcept nogil:
     cdef uint32_t i
     cdef bint found = False
     if shared_get(&w.n_direct_events) == 0 or not control_lock_take(&w.lock, 100):
@@ -452,7 +476,7 @@ cdef bint worker_take_direct_event(Worker *w, LaneEvent *event) noexcept nogil:
         if CT_OFFLOAD_ID_SHARD(w.backlog[i].conn_id) == DIRECT_SHARD:
             event[0] = w.backlog[i]
             w.n_backlog -= 1
-            memmove(&w.backlog[i], &w.backlog[i + 1], (w.n_backlog - i) * sizeof(LaneEvent))
+            memmove(&w.backlog[i], &w.backlog[i + 1], (w.n_backlog - i) * sizeof(ct_offload_op))
             shared_add(&w.n_direct_events, <uint32_t> -1)
             found = True
             break

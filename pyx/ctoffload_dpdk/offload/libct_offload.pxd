@@ -147,6 +147,7 @@ cdef extern from "ct_offload.h" nogil:
         void *cookie
         void (*complete)(void *cookie, uint64_t op_id, const ct_offload_op *result) noexcept nogil
         void (*event)(void *cookie, uint64_t conn_id, ct_offload_event event) noexcept nogil
+        void (*lost)(void *cookie, uint64_t conn_id, const ct_offload_op *how) noexcept nogil
 
     struct ct_offload_class:
         uint32_t abi_version

@@ -130,6 +130,7 @@ cdef inline void complete_add(OffloadShard *s, uint32_t index, Slot *slot) noexc
 cdef inline void is_installed(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil:
     slot.reached = WANT_INSTALLED
     slot.told = 0
+    slot.losses = 0
     if slot.wanted == WANT_INSTALLED:
         give(s, index, slot, NOTICE_INSTALLED, 0, 0, 0, 0)
 
@@ -194,23 +195,32 @@ cdef void answer(OffloadShard *s, int p, const Tag *tag, const ct_offload_op *re
 
 # --- what providers say by themselves --------------------------------------------------------------------------------
 
-cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p) noexcept nogil:
-    """Its rules at one provider are gone: out of the others as well."""
+cdef void lose(OffloadShard *s, uint32_t index, Slot *slot, int p, const ct_offload_op *how) noexcept nogil:
+    """Its rules at one provider are gone: out of the others as well. In again, where something else than the port went."""
     disown(s, slot, p)
-    start_undo(s, slot, NOTICE_LOST, 0, CT_OFFLOAD_REASON_PORT_DOWN)
+    if how.error or how.reason:
+        slot.losses = max(slot.losses, <uint8_t> 1)
+        start_undo(s, slot, NOTICE_REFUSED, how.error, how.reason or reason_of(how.error, CT_OFFLOAD_REASON_INSERT_FAILED))
+    else:
+        start_undo(s, slot, NOTICE_LOST, 0, CT_OFFLOAD_REASON_PORT_DOWN)
     if slot.op == 0:
         go_on(s, index, slot)
 
 
-cdef void take_event(OffloadShard *s, int p, uint64_t conn_id, int kind) noexcept nogil:
-    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(conn_id)
+cdef void take_event(OffloadShard *s, int p, const ct_offload_op *event) noexcept nogil:
+    cdef uint32_t index = CT_OFFLOAD_ID_SLOT(event.conn_id)
+    cdef int kind = event.type & ~EVENT_TYPE
     cdef Slot *slot = &s.slots[index]
-    if (index >= s.touched or slot.generation != CT_OFFLOAD_ID_GENERATION(conn_id) or not slot.owners >> p & 1):
+    cdef Told told
+    if (index >= s.touched or slot.generation != CT_OFFLOAD_ID_GENERATION(event.conn_id) or not slot.owners >> p & 1):
         s.count.stale += 1
     elif kind == CT_OFFLOAD_EVENT_AGED:
         give(s, index, slot, NOTICE_AGED, 0, 0, 0, 0)
     elif kind == CT_OFFLOAD_EVENT_LOST:
-        lose(s, index, slot, p)
+        if event.flags & CT_OFFLOAD_R_COUNTED:
+            memcpy(&told, event_counts(event), sizeof(told))
+            give_told(s, index, slot, NOTICE_COUNTED, &told)
+        lose(s, index, slot, p, event)
 
 
 cdef void take_results(OffloadShard *s, int p, Lane *lane) noexcept nogil:
@@ -236,7 +246,7 @@ cdef void take_ring(OffloadShard *s, int p, Lane *lane, spsc *ring) noexcept nog
             fetch_answered(s, (<const ct_offload_op *> spsc_at(ring, i + AHEAD)).conn_id)
         result = <const ct_offload_op *> spsc_at(ring, i)
         if result.type & EVENT_TYPE:
-            take_event(s, p, result.conn_id, result.type & ~EVENT_TYPE)
+            take_event(s, p, result)
         elif not lane_settle(lane, result, s.now_us, &tag):
             s.count.nonsense += 1
         elif tag.is_orphan:

@@ -70,8 +70,12 @@ cdef void finish_out(OffloadShard *s, uint32_t index, Slot *slot) noexcept nogil
 cdef void give_up(OffloadShard *s, uint32_t index, Slot *slot, uint8_t undo, bint was_reached) noexcept nogil:
     """It is out against its owner's wish: the wish is kept where the reason passes, and dropped otherwise."""
     s.count.refused[slot.reason % CT_OFFLOAD_N_REASONS] += 1
-    if undo != NOTICE_REFUSED or not passes(slot.reason):
+    if undo != NOTICE_REFUSED or not (passes(slot.reason) or slot.losses):
         slot.wanted = WANT_OUT
+    elif not passes(slot.reason):
+        # it was in, and nothing else tells when its rules would be taken again
+        link_later(s, index, slot, <uint32_t> LOST_RETRY_MS << (slot.losses - 1))
+        slot.losses += slot.losses <= LOST_DOUBLINGS_MAX
     elif slot.reason == CT_OFFLOAD_REASON_TABLE_FULL:
         slot.parked = 1
         if s.lists[LIST_FULL].head == NIL:

@@ -16,15 +16,18 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_CLASS_EST_ADDS,
     CT_OFFLOAD_CLASS_QUERIES_APART,
     CT_OFFLOAD_EVENT_AGED,
-    CT_OFFLOAD_EVENT_LOST,
     CT_OFFLOAD_OP_ADD,
     CT_OFFLOAD_F_NEW,
     CT_OFFLOAD_OP_EST,
+    CT_OFFLOAD_REASON_NONE,
+    CT_OFFLOAD_R_COUNTED,
     ct_offload_class,
+    ct_offload_counts,
     ct_offload_host,
     ct_offload_op,
     ct_offload_port,
 )
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted_lost
 from ctoffload_dpdk.providers._rte_flow_engine cimport ENGINE_ASYNC, ENGINE_SYNC
 from ctoffload_dpdk.providers._rte_flow_entry cimport (
     entries_close,
@@ -34,7 +37,7 @@ from ctoffload_dpdk.providers._rte_flow_entry cimport (
     entry_of,
     prefetch,
 )
-from ctoffload_dpdk.providers._rte_flow_install cimport reinstall, retry_due
+from ctoffload_dpdk.providers._rte_flow_install cimport reason_of, reinstall, retry_due
 from ctoffload_dpdk.providers._rte_flow_last_used cimport (
     LAST_USED_AGE,
     LAST_USED_COUNT,
@@ -174,9 +177,13 @@ cdef int replace(void *user, uint32_t index, int direction) noexcept nogil:
 
 
 cdef void report_lost(Provider *p) noexcept nogil:
-    """Says which connections lost their port. Ports go on the caller's thread, events are made on the worker's."""
+    """Says which connections lost their rules. Ports go on the caller's thread, events are made on the worker's."""
+    cdef ct_offload_counts counts
+    cdef ct_offload_op how
     cdef uint32_t i
     cdef Entry *entry
+    memset(&how, 0, sizeof(how))
+    how.counts = &counts
     p.some_lost = False
     for i in range(p.n_entries):
         entry = &p.entries[i]
@@ -184,7 +191,10 @@ cdef void report_lost(Provider *p) noexcept nogil:
             continue
         entry.lost = 0
         entry.forgotten = 1
-        p.host.event(p.host.cookie, entry.conn_id, CT_OFFLOAD_EVENT_LOST)
+        how.error = entry.error
+        how.reason = reason_of(entry.error) if entry.error else CT_OFFLOAD_REASON_NONE
+        how.flags = CT_OFFLOAD_R_COUNTED if counted_lost(p, entry, &counts) else 0
+        p.host.lost(p.host.cookie, entry.conn_id, &how)
         if entry.shape[0] == NULL and not entry.is_due:
             entry_free(p, entry)
 

@@ -74,6 +74,36 @@ cdef bint counted(Provider *p, Entry *entry, ct_offload_counts *counts) noexcept
     return (counts.packets[0] | counts.packets[1]) != 0
 
 
+cdef void counted_at_loss(Provider *p, Entry *entry, int direction, const rte_flow_query_count *last) noexcept nogil:
+    cdef rte_flow_query_count now[2]
+    cdef bint is_known[2]
+    cdef Told *told
+    cdef int i
+    for i in range(2):
+        is_known[i] = read_count(entry, i, &now[i])
+        if i == direction and last != NULL:
+            now[i], is_known[i] = last[0], True
+    told = told_of(p, entry) if is_known[0] or is_known[1] else NULL
+    if told == NULL:
+        return
+    for i in range(2):
+        told.packets[i] = <int64_t> since(&told.packets[i], now[i].hits) if is_known[i] else 0
+        told.bytes[i] = <int64_t> since(&told.bytes[i], now[i].bytes) if is_known[i] else 0
+    entry.is_counted = (told.packets[0] | told.packets[1]) != 0
+
+
+cdef bint counted_lost(Provider *p, const Entry *entry, ct_offload_counts *counts) noexcept nogil:
+    cdef const Told *told
+    cdef int i
+    if not entry.is_counted or counts == NULL:
+        return False
+    told = &(<const Told *> p.told)[index_of(p, entry)]
+    for i in range(2):
+        counts.packets[i] = <uint64_t> told.packets[i]
+        counts.bytes[i] = <uint64_t> told.bytes[i]
+    return True
+
+
 cdef void counted_replaced(Provider *p, Entry *entry, int direction, const rte_flow_query_count *last) noexcept nogil:
     cdef Told *told = told_of(p, entry)
     if told != NULL:

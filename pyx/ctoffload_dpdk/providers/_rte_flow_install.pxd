@@ -23,5 +23,7 @@ cdef int reinstall(Provider *p, Entry *entry, int direction) noexcept nogil
 # Every rule of the connection went with its port: nothing is asked of the driver.
 cdef void went_with_port(Provider *p, Entry *entry, int direction) noexcept nogil
 cdef uint64_t user_of(Provider *p, Entry *entry, int direction) noexcept nogil
+# The layer's reason for an errno of the driver's.
+cdef int reason_of(int error) noexcept nogil
 cdef int refuse(ct_offload_op *op, int error, int reason) noexcept nogil
 cdef void note_refusal(Provider *p, const rte_flow_error *error) noexcept nogil

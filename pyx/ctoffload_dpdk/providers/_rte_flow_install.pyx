@@ -20,7 +20,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_REASON_TABLE_FULL,
 )
 from ctoffload_dpdk.providers._rte_flow_context cimport context_destroy, context_turn
-from ctoffload_dpdk.providers._rte_flow_counted cimport counted_replaced, read_count
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted_at_loss, counted_replaced, read_count
 from ctoffload_dpdk.providers._rte_flow_engine cimport (
     RuleEngine,
     engine_create,
@@ -366,10 +366,13 @@ cdef void retry_due(Provider *p) noexcept nogil:
 
 # ---- a rule that aged out ----------------------------------------------------------------------------------------------
 
-cdef void goes_unreplaced(Provider *p, Entry *entry, int direction) noexcept nogil:
-    """One rule is gone and none took its place: the other one goes too, and the worker says so."""
+cdef void goes_unreplaced(Provider *p, Entry *entry, int direction, const rte_flow_query_count *last,
+                          int error) noexcept nogil:
+    """One rule is gone and none took its place: the other one goes too, and the worker says why."""
     left(entry, direction)
+    counted_at_loss(p, entry, direction, last)
     entry.lost = 1
+    entry.error = error
     p.some_lost = True
     take_out(p, entry)
 
@@ -403,7 +406,7 @@ cdef int reinstall(Provider *p, Entry *entry, int direction) noexcept nogil:
         if rc == 0:
             rc = engine_create_now(engine, &shape.table, shape.items, shape.actions, &fresh, &error)
             if rc:
-                goes_unreplaced(p, entry, direction)
+                goes_unreplaced(p, entry, direction, &last if was_counted else NULL, rc)
     if rc:
         note_refusal(p, &error)
         return rc

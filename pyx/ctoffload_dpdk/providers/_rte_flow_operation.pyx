@@ -33,7 +33,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     ct_offload_ctx,
 )
 from ctoffload_dpdk.providers._rte_flow_context cimport context_create, context_fill, context_read
-from ctoffload_dpdk.providers._rte_flow_counted cimport counted
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted, counted_lost
 from ctoffload_dpdk.providers._rte_flow_entry cimport entry_free, entry_new, entry_of, handle_of, index_of
 from ctoffload_dpdk.providers._rte_flow_install cimport install, installed, note_refusal, refuse, take_out
 from ctoffload_dpdk.providers._rte_flow_last_used cimport last_used_answer
@@ -279,7 +279,7 @@ cdef int op_del(Provider *p, ct_offload_op *op) noexcept nogil:
     cdef Entry *entry = entry_of(p, op.handle)
     if entry == NULL or entry.forgotten:
         return ENOENT
-    if counted(p, entry, op.counts):
+    if counted_lost(p, entry, op.counts) if entry.lost else counted(p, entry, op.counts):
         op.flags |= CT_OFFLOAD_R_COUNTED
         entry.is_counted = 1
     entry.lost = 0           # asked to remove it before it was said: the answer says it all

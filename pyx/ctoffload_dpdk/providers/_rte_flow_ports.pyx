@@ -14,6 +14,7 @@ from ctoffload_dpdk.dpdk.librte_ethdev cimport (
     rte_eth_dev_is_valid_port,
 )
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_error, rte_flow_pick_transfer_proxy
+from ctoffload_dpdk.providers._rte_flow_counted cimport counted_at_loss
 from ctoffload_dpdk.providers._rte_flow_engine cimport (
     RuleEngine,
     engine_close,
@@ -286,7 +287,9 @@ cdef void evict(Provider *p, Entry *entry) noexcept nogil:
     if entry.pending == PENDING_EST or entry.pending == PENDING_NEW:
         entry.error = ENODEV
     elif entry.pending == PENDING_NONE:
+        counted_at_loss(p, entry, 0, NULL)
         entry.lost = 1
+        entry.error = 0
         p.some_lost = True
     take_out(p, entry)
     if entry.pending != PENDING_NONE:

@@ -91,13 +91,13 @@ cdef struct Entry:
     uint8_t is_due           # on the list of those to be tried again
     uint8_t is_watched       # its use is watched
     uint8_t is_reading       # its context is being read by the query thread
-    uint8_t lost             # its port went: the worker says so at its next poll
+    uint8_t lost             # its port went, or one of its rules (`error`): the worker says so at its next poll
     uint8_t forgotten        # the layer knows of it no more: freed when its last rule left
     uint8_t has_told         # something of what its rules carried was told: see _rte_flow_counted.pxd
-    uint8_t is_counted       # its removal tells what they carried
+    uint8_t is_counted       # its removal or loss tells what they carried
     # From here on it is written when rules are asked for, and means nothing before.
     EngineRule rule[2]
-    int error                # why it could not be installed
+    int error                # why it could not be installed, or was lost; 0 where its port was
     uint32_t age_s
     uint32_t timeout_ms
     uint16_t ethdev[2]       # where packets of a direction arrive
