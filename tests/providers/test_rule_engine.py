@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -289,3 +290,22 @@ def test_operations_on_their_way_when_the_port_goes(make_lab: Labs) -> None:
     lab.engine.port_gone()
     assert [(r.rule, r.error) for r in lab.engine.pull()] == [(0, errno.ENODEV), (1, errno.ENODEV)]
     assert lab.engine.n_waiting == 0
+
+
+def test_a_queue_that_let_one_wait_in_vain_is_not_waited_for_again(make_lab: Labs) -> None:
+    """A pipeline of many rules on a NIC that does not answer costs one limit, not one for each."""
+    it = make_lab(True)
+    it.table()
+    it.nic.delay_results(1 << 30)
+    begin = time.monotonic()
+    assert it.create(1, now=True) == errno.ETIMEDOUT
+    waited = time.monotonic() - begin
+    begin = time.monotonic()
+    assert [it.create(sport, now=True) for sport in range(2, 10)] == [errno.ETIMEDOUT] * 8
+    assert time.monotonic() - begin < waited / 2
+    it.nic.delay_results(0)
+    it.nic.advance_ms(1 << 30)
+    it.settle()
+    assert it.create(10, now=True) == 0, "it answers again"
+    it.settle()
+    assert it.engine.counts["came_late"] == 9

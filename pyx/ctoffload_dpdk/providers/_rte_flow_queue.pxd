@@ -59,6 +59,7 @@ cdef struct OperationQueue:
     bint can_push
     bint forgets_failed      # a removal that failed has freed the handle all the same (mlx5)
     bint is_pushed           # nothing was put on it since the last push
+    bint is_mute             # it let somebody wait in vain, and has not answered since
     EngineCounts *counts
 
 cdef int queue_open(OperationQueue *queue, uint16_t ethdev, uint16_t number, uint32_t n_places, const char *driver,

@@ -18,6 +18,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_pull,
     rte_flow_push,
 )
+from ctoffload_dpdk.offload.libspsc cimport clock_ns
 from ctoffload_dpdk.providers._rte_flow_template cimport flow_errno
 
 cdef enum:
@@ -346,6 +347,7 @@ cdef void answered(OperationQueue *queue, uint32_t number, bint ok) noexcept nog
     if number == 0 or number > queue.n_places:
         return
     operation = &queue.operations[number - 1]
+    queue.is_mute = False
     if operation.state == WAITING:
         wait_end(queue, operation)
     elif operation.state == LOST:
@@ -464,17 +466,18 @@ cdef void queue_forget_table(OperationQueue *queue, RuleTable *table) noexcept n
 # ---- waiting on the spot -----------------------------------------------------------------------------------------------------
 
 cdef int queue_await(OperationQueue *queue, uint32_t number, uint32_t limit_ms) noexcept nogil:
-    """Steps aside between pulls, so that a thread that works the queue gets its turn."""
+    """Steps aside between pulls, so that a thread that works the queue gets its turn. A queue that let one wait in vain is
+    not waited for again before it answers: a pipeline has many rules."""
     cdef Operation *operation = &queue.operations[number - 1]
-    cdef int64_t steps = <int64_t> limit_ms * 1000 // AWAIT_STEP_US
+    cdef int64_t until_ns = clock_ns() + (0 if queue.is_mute else <int64_t> limit_ms * 1000000)
     operation.is_awaited = 1
     queue_push(queue)
     queue_pull(queue)
-    while operation.state == WAITING and steps > 0:
+    while operation.state == WAITING and clock_ns() < until_ns:
         rte_delay_us_sleep(AWAIT_STEP_US)
         queue_pull(queue)
-        steps -= 1
     if operation.state == WAITING:
+        queue.is_mute = True
         give_up(queue, operation, ETIMEDOUT)
         operation.is_awaited = 0
         return ETIMEDOUT
