@@ -1,4 +1,4 @@
-/* device.c: one RDMA device, found and opened; what it says of itself and of its ports. */
+/* device.c: RDMA devices, found and opened; what each says of itself and of its ports. */
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "standin.h"
@@ -9,28 +9,43 @@
 #define FIRMWARE     "22.35.1012"
 #define UPLINK_VPORT 0xffff
 #define N_VECTORS    8
+#define MAX_DEVICES  8
+#define NAME_PREFIX  "mlx5_"
 
-static struct ibv_device device = {
-    .node_type = IBV_NODE_CA,
-    .transport_type = IBV_TRANSPORT_IB,
-    .name = "mlx5_0",
-    .dev_name = "uverbs0",
-    .dev_path = "/nonexistent",
-};
+static struct ibv_device devices[MAX_DEVICES];
+
+static void
+describe(struct ibv_device *d, int number)
+{
+    d->node_type = IBV_NODE_CA;
+    d->transport_type = IBV_TRANSPORT_IB;
+    snprintf(d->name, sizeof d->name, NAME_PREFIX "%d", number);
+    snprintf(d->dev_name, sizeof d->dev_name, "uverbs%d", number);
+    snprintf(d->dev_path, sizeof d->dev_path, "/nonexistent");
+    snprintf(d->ibdev_path, sizeof d->ibdev_path, "%s/infiniband/" NAME_PREFIX "%d", standin_settings.root, number);
+}
 
 struct ibv_device **
 ibv_get_device_list(int *n)
 {
-    struct ibv_device **list = calloc(2, sizeof *list);
+    struct ibv_device **list = calloc(MAX_DEVICES + 1, sizeof *list);
 
     standin_check_version();
     control_start();
-    snprintf(device.ibdev_path, sizeof device.ibdev_path, "%s/infiniband/mlx5_0", standin_settings.root);
-    list[0] = &device;
+    for (int i = 0; i < standin_settings.n_devices; i++) {
+        describe(&devices[i], i);
+        list[i] = &devices[i];
+    }
     if (n) {
-        *n = 1;
+        *n = standin_settings.n_devices;
     }
     return list;
+}
+
+int
+device_number(const char *name)
+{
+    return atoi(name + strlen(NAME_PREFIX));
 }
 
 void

@@ -65,6 +65,26 @@ devx_each(bool (*visit)(struct mlx5dv_devx_obj *, void *), void *argument)
     }
 }
 
+static bool
+is_hairpin(uint32_t tir)
+{
+    struct mlx5dv_devx_obj *o = devx_find(MLX5_CMD_OP_CREATE_TIR, 0, tir);
+
+    o = o ? devx_find(MLX5_CMD_OP_CREATE_RQT, 0, MLX5_GET(create_tir_in, o->in, ctx.indirect_table)) : NULL;
+    if (!o) {
+        return false;
+    }
+    const void *first = MLX5_ADDR_OF(create_rqt_in, o->in, rqt_context.rq_num);
+    o = devx_find(MLX5_CMD_OP_CREATE_RQ, 0, MLX5_GET(rq_num, first, rq_num));
+    return o && MLX5_GET(create_rq_in, o->in, ctx.hairpin);
+}
+
+void
+devx_describe_queue(struct text *out, uint32_t tir)
+{
+    text_add(out, ", \"id\": %u%s", tir, is_hairpin(tir) ? ", \"leads\": \"out by a hairpin\"" : "");
+}
+
 static void
 object_free(struct mlx5dv_devx_obj *o)
 {

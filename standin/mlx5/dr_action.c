@@ -50,7 +50,7 @@ dr_action_describe(struct text *out, const struct mlx5dv_dr_action *a)
         text_add(out, ", \"value\": %u", a->value);
         break;
     case QUEUE:
-        text_add(out, ", \"id\": %u", a->object ? a->object->id : a->value);
+        devx_describe_queue(out, a->object ? a->object->id : a->value);
         break;
     case COUNTER:
         text_add(out, ", \"id\": %u", a->object->id + a->offset);

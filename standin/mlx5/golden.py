@@ -82,7 +82,7 @@ def action_lines(action: dict[str, Any], names: Names) -> list[str]:
     words = [str(action["action"])]
     if action["action"] == "table":
         words.append(f"level {action['level']}" if "level" in action else names.table(action["id"]))
-    words += [f"{key} {action[key]}" for key in ("value", "direction", "result") if key in action]
+    words += [f"{key} {action[key]}" for key in ("value", "leads", "direction", "result") if key in action]
     return [f"      do {' '.join(words)}", *(rewrite_text(r) for r in action.get("rewrites", ()))]
 
 

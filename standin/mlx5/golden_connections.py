@@ -10,6 +10,7 @@ import re
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from standin.mlx5.golden import DIRECTORY, Names, difference_of, main_of, rule_text
 from standin.mlx5.process import ROOT, Standin, Steering
@@ -22,11 +23,18 @@ PLANS = ("ct", "age", "count", "mark", "steer")
 # Protocol, IPv6 or not, translated or not; of ICMP only what a plan can be for.
 KINDS = [*product(("tcp", "udp"), (False, True), (False, True)), ("icmp", False, False)]
 TAGS = ((5,), (7, 9))
+# What two ports are joined: of which card, by heading.
+SWITCH, SAME_PORT, TWO_PORTS = "between two ports of the switch", "back by the same port", "between two physical ports"
+CARDS: dict[str, dict[str, Any]] = {
+    SWITCH: {"n_ports": 3, "options": "representor=vf[0-1]"},
+    SAME_PORT: {},
+    TWO_PORTS: {"n_devices": 2},
+}
 
 
-def start(steering: Steering, *, n_ports: int = 3, **settings: object) -> Worker:
-    """The uplink and two representors, which are joined; or one port, joined with itself."""
-    worker = Worker(Standin(steering, n_ports=n_ports, options="representor=vf[0-1]" if n_ports > 1 else ""), MODULE)
+def start(steering: Steering, card: str = SWITCH, **settings: object) -> Worker:
+    """The uplink and two representors, which are joined; one port, joined with itself; or two that no switch joins."""
+    worker = Worker(Standin(steering, **CARDS[card]), MODULE)
     worker.call("start", worker.nic.eal_args(), SIZES | settings)
     return worker
 
@@ -48,16 +56,16 @@ def made_by(worker: Worker, names: Names, *args: object) -> list[str]:
 
 def kind_text(worker: Worker, names: Names, proto: str, ipv6: bool, nat: bool) -> list[str]:
     family = "ipv6" if ipv6 else "ipv4"
-    choice = worker.call("choices")[f"{proto}/{family}/{'nat' if nat else 'plain'}"].partition("\n")[0]
+    choice, *refusals = worker.call("choices")[f"{proto}/{family}/{'nat' if nat else 'plain'}"].splitlines()
     heading = f"{proto} over {family}{' with NAT' if nat else ''}: {choice}"
-    return [heading, *made_by(worker, names, proto, ipv6, (), 0, nat)]
+    return [heading, *(f"  {line}" for line in refusals), *made_by(worker, names, proto, ipv6, (), 0, nat)]
 
 
-def plan_text(steering: Steering, n_ports: int, plan: str) -> list[str]:
+def plan_text(steering: Steering, card: str, plan: str) -> list[str]:
     """One process by one plan: each kind of connection, one after the other."""
     names = Names()
-    lines = [f"=== {'between two ports of the switch' if n_ports > 1 else 'back by the same port'}, plan {plan}", ""]
-    with start(steering, n_ports=n_ports, ct_offload_plan=plan) as worker:
+    lines = [f"=== {card}, plan {plan}", ""]
+    with start(steering, card, ct_offload_plan=plan) as worker:
         for kind in KINDS:
             lines += kind_text(worker, names, *kind)
     return lines
@@ -78,8 +86,8 @@ def tags_text(steering: Steering) -> list[str]:
 
 def golden(steering: Steering) -> str:
     lines: list[str] = []
-    for n_ports, plan in product((3, 1), PLANS):
-        lines += plan_text(steering, n_ports, plan)
+    for card, plan in product(CARDS, PLANS):
+        lines += plan_text(steering, card, plan)
     return "\n".join(lines + tags_text(steering))
 
 

@@ -186,8 +186,9 @@ describe_destination(struct text *out, const struct stc *s)
                  (unsigned int) MLX5_GET(stc_ste_param_table, s->param, table_id));
         break;
     case MLX5_IFC_STC_ACTION_TYPE_JUMP_TO_TIR:
-        text_add(out, "{\"action\": \"queue\", \"id\": %u}",
-                 (unsigned int) MLX5_GET(stc_ste_param_tir, s->param, tirn));
+        text_add(out, "{\"action\": \"queue\"");
+        devx_describe_queue(out, MLX5_GET(stc_ste_param_tir, s->param, tirn));
+        text_add(out, "}");
         break;
     case MLX5_IFC_STC_ACTION_TYPE_JUMP_TO_VPORT:
     case MLX5_IFC_STC_ACTION_TYPE_JUMP_TO_UPLINK:

@@ -107,6 +107,7 @@ load(void)
     standin_settings.root = setting("CTOFFLOAD_MLX5_STANDIN_ROOT", "");
     standin_settings.netdev = setting("CTOFFLOAD_MLX5_STANDIN_NETDEV", "mlx");
     standin_settings.socket = setting("CTOFFLOAD_MLX5_STANDIN_SOCKET", NULL);
+    standin_settings.n_devices = atoi(setting("CTOFFLOAD_MLX5_STANDIN_DEVICES", "1"));
     standin_settings.n_ports = atoi(setting("CTOFFLOAD_MLX5_STANDIN_PORTS", "1"));
     if (setting("CTOFFLOAD_MLX5_STANDIN_PROFILE", NULL)) {
         profile_read(getenv("CTOFFLOAD_MLX5_STANDIN_PROFILE"));

@@ -11,11 +11,11 @@
 #define SWITCH_ID 0x1234
 
 static unsigned int
-interface_of(uint32_t port)
+interface_of(int device, uint32_t port)
 {
     char name[IF_NAMESIZE];
 
-    snprintf(name, sizeof name, "%s%u", standin_settings.netdev, port - 1);
+    snprintf(name, sizeof name, "%s%u", standin_settings.netdev, device * standin_settings.n_ports + port - 1);
     return if_nametoindex(name);
 }
 
@@ -40,7 +40,7 @@ mlx5_nl_portnum(int nl, const char *name)
 unsigned int
 mlx5_nl_ifindex(int nl, const char *name, uint32_t port)
 {
-    return interface_of(port);
+    return interface_of(device_number(name), port);
 }
 
 int
@@ -57,7 +57,7 @@ mlx5_nl_switch_info(int nl, unsigned int ifindex, struct mlx5_switch_info *info)
         return 0;
     }
     for (int port = 1; port <= standin_settings.n_ports; port++) {
-        if (interface_of(port) == ifindex) {
+        if (interface_of(0, port) == ifindex) {
             *info = (struct mlx5_switch_info){
                 .master = port == 1,
                 .representor = port > 1,

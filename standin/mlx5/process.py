@@ -16,7 +16,7 @@ from build_support import dpdk
 from build_support import standin as build
 from standin.mlx5.control import Control
 from standin.mlx5.profiles import DEFAULT, load
-from standin.mlx5.sysfs import PCI_ADDRESS, make_tree
+from standin.mlx5.sysfs import make_tree, pci_address
 
 ROOT = Path(__file__).resolve().parents[2]
 # Anyone may have a network namespace inside a user namespace of his own; root needs none where those are forbidden.
@@ -69,21 +69,33 @@ def why_unavailable() -> str:
 
 
 class Standin:
-    """One faked device with its ports, for one process.
+    """One faked card with its ports, for one process.
 
-    n_ports 1: one physical port; more: uplink and VFs. profile: what card it is, by name or in a file (profiles.py).
-    options: more parameters of the driver. Closing removes its directory; the process is the caller's to end.
+    n_devices: its PCI functions. n_ports, of each, 1: one physical port; more: uplink and VFs. profile: what card it
+    is, by name or in a file (profiles.py). options: more parameters of the driver. Closing removes its directory; the
+    process is the caller's to end.
     """
 
-    def __init__(self, steering: Steering, *, n_ports: int = 1, profile: str = DEFAULT, options: str = "") -> None:
+    def __init__(
+        self,
+        steering: Steering,
+        *,
+        n_devices: int = 1,
+        n_ports: int = 1,
+        profile: str = DEFAULT,
+        options: str = "",
+    ) -> None:
         self.steering = steering
+        self.n_devices = n_devices
         self.n_ports = n_ports
         self.profile = load(profile)
         self.options = options
         self._directory = tempfile.TemporaryDirectory(prefix="standin-")
         self.directory = Path(self._directory.name)
         self.library = build.build(ROOT)
-        make_tree(self.root, self.interfaces, self.profile.device)
+        for number in range(n_devices):
+            interfaces = self.interfaces[number * n_ports : (number + 1) * n_ports]
+            make_tree(self.root, number, interfaces, self.profile.device)
         (self.directory / "profile").write_text(self.profile.lines())
 
     def __enter__(self) -> Standin:
@@ -100,7 +112,7 @@ class Standin:
     @property
     def interfaces(self) -> list[str]:
         """The ports' network interfaces, which exist in the process's namespace only."""
-        return [f"mlx{n}" for n in range(self.n_ports)]
+        return [f"mlx{n}" for n in range(self.n_devices * self.n_ports)]
 
     @property
     def root(self) -> Path:
@@ -127,19 +139,21 @@ class Standin:
             "CTOFFLOAD_MLX5_STANDIN": "1",
             "CTOFFLOAD_MLX5_STANDIN_LIBRARY": str(self.library),
             "CTOFFLOAD_MLX5_STANDIN_ROOT": str(self.root),
+            "CTOFFLOAD_MLX5_STANDIN_DEVICES": str(self.n_devices),
             "CTOFFLOAD_MLX5_STANDIN_PORTS": str(self.n_ports),
             "CTOFFLOAD_MLX5_STANDIN_PROFILE": str(self.directory / "profile"),
             "CTOFFLOAD_MLX5_STANDIN_SOCKET": str(self.socket),
         }
 
     def eal_args(self, memory_mb: int = 256) -> list[str]:
-        """EAL arguments that probe the device and nothing else."""
+        """EAL arguments that probe the card's devices and nothing else."""
         parameters = [f"dv_flow_en={int(self.steering)}", self.options]
         if self.steering is Steering.HARDWARE:
             # How often counters are read, in ms; 500 by default, for which a stop has to wait as well.
             parameters.append("svc_cycle_time=20")
-        device = ",".join([PCI_ADDRESS, *filter(None, parameters)])
-        return ["--no-huge", "-m", str(memory_mb), "--no-shconf", "--no-telemetry", "-a", device]
+        devices = [",".join([pci_address(n), *filter(None, parameters)]) for n in range(self.n_devices)]
+        probed = [argument for device in devices for argument in ("-a", device)]
+        return ["--no-huge", "-m", str(memory_mb), "--no-shconf", "--no-telemetry", *probed]
 
     def control(self) -> Control:
         """The channel into the process, once it has probed the device."""

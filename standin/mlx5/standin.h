@@ -35,11 +35,16 @@ struct standin_settings {
     const char *root;   /* of the faked sysfs */
     const char *netdev; /* prefix of the ports' network interfaces; the first port's is <netdev>0 */
     const char *socket; /* path of the control channel, or NULL */
-    int n_ports;
-    bool is_switch; /* the device manages an E-Switch */
+    int n_devices;      /* PCI functions of the card */
+    int n_ports;        /* of each */
+    bool is_switch;     /* the device manages an E-Switch */
 };
 
 extern struct standin_settings standin_settings;
+
+/* --- device.c: which of the card's functions a name of an RDMA device means, from 0 ---------------------------------- */
+
+int device_number(const char *name);
 
 /* --- profile.c: what card it is ------------------------------------------------------------------------------------ */
 
@@ -139,6 +144,7 @@ struct mlx5dv_devx_obj *devx_find(uint32_t opcode, uint32_t type, uint32_t id);
 void devx_each(bool (*visit)(struct mlx5dv_devx_obj *, void *), void *argument); /* until visit returns true */
 void *devx_umem(uint32_t umem_id, uint64_t offset);
 void devx_list(struct text *);
+void devx_describe_queue(struct text *, uint32_t tir); /* members of the action that leads there */
 
 /* --- queue.c: completion and send queues -------------------------------------------------------------------------- */
 

@@ -1,21 +1,28 @@
-"""The part of sysfs that the driver looks at before it opens the device: one PCI function and its RDMA device."""
+"""The part of sysfs that the driver looks at before it opens a device: its PCI function and its RDMA device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PCI_ADDRESS = "0000:af:00.0"
 VENDOR = 0x15B3
 N_RESOURCES = 7
 
 
-def make_tree(root: Path, interfaces: list[str], device: int) -> None:
-    """Writes the tree below root; interfaces: of the ports, in their order; device: its PCI device id."""
-    pci = root / "pci" / PCI_ADDRESS
-    rdma = root / "infiniband" / "mlx5_0" / "device"
+def pci_address(number: int) -> str:
+    """Of one of the card's PCI functions."""
+    return f"0000:af:00.{number}"
+
+
+PCI_ADDRESS = pci_address(0)
+
+
+def make_tree(root: Path, number: int, interfaces: list[str], device: int) -> None:
+    """Writes one function's part below root; interfaces: of its ports, in their order; device: its PCI device id."""
+    pci = root / "pci" / pci_address(number)
+    rdma = root / "infiniband" / f"mlx5_{number}" / "device"
     driver = root / "drivers" / "mlx5_core"
     for directory in (pci, rdma, driver):
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
     numbers = {
         "vendor": VENDOR,
         "device": device,
@@ -23,13 +30,13 @@ def make_tree(root: Path, interfaces: list[str], device: int) -> None:
         "subsystem_device": 0x0040,
         "class": 0x020000,
     }
-    for name, number in numbers.items():
-        (pci / name).write_text(f"{number:#06x}\n")
+    for name, value in numbers.items():
+        (pci / name).write_text(f"{value:#06x}\n")
     (pci / "numa_node").write_text("0\n")
     (pci / "resource").write_text("0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * N_RESOURCES)
     (pci / "driver").symlink_to(driver)
-    (rdma / "uevent").write_text(f"DRIVER=mlx5_core\nPCI_SLOT_NAME={PCI_ADDRESS}\n")
-    for number, name in enumerate(interfaces):
+    (rdma / "uevent").write_text(f"DRIVER=mlx5_core\nPCI_SLOT_NAME={pci_address(number)}\n")
+    for port, name in enumerate(interfaces):
         interface = rdma / "net" / name
         interface.mkdir(parents=True)
-        (interface / "dev_port").write_text(f"{number}\n")
+        (interface / "dev_port").write_text(f"{port}\n")

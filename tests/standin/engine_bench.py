@@ -1,4 +1,4 @@
-"""The running system between two representors of the stand-in: a module of functions for a `Worker`."""
+"""The running system between two ports of the stand-in: a module of functions for a `Worker`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ held: dict[str, Any] = {}
 
 
 def start(eal_args: list[str], settings: dict[str, Any]) -> list[str]:
-    """Joins the two representors; returns the names of all ports. settings: what is not as by default."""
+    """Joins the two representors, or two ports without a switch; returns all names. settings: not as by default."""
     eal = held["eal"] = Eal.start(eal_args)
     names = [port.name for port in eal.ports()]
     pool = held["pool"] = eal.mempool(4095)
-    # The uplink's rules are the switch's: it has to run as well.
+    # Of three, the first is the uplink: its rules are the switch's, so it has to run as well.
     engine = held["engine"] = Engine(eal, replace(Settings(), **settings))
+    two_ports = names if len(names) == 2 else []
     for name in names:
-        engine.add_port(name, pool)
+        engine.add_port(name, pool, peer=next((other for other in two_ports if other != name), ""))
     # One port alone is joined with itself.
-    held["ends"] = names[1:] or names * 2
+    held["ends"] = two_ports or names[1:] or names * 2
     engine.join(*held["ends"])
     return names
 

@@ -54,6 +54,13 @@ def test_every_plan_is_taken_by_the_driver_or_refused_beforehand(standin_availab
     outcomes = set(re.findall("stays in software: ([A-Z_]+)", text))
     assert outcomes <= {"NO_CAPABILITY", "NAT_UNSUPPORTED", "PROTO", "ZONE_UNSUPPORTED"}
     assert "rules stay" not in text
+    _, apart = text.split(f"=== {golden_connections.TWO_PORTS}, plan ct\n")
+    ct, passing, _ = re.split(f"=== {golden_connections.TWO_PORTS}, plan (?:age|mark)\n", apart)
+    assert ct.count("not ct by hairpin: ") == ct.count("cannot share CONNTRACK contexts") == 4, "TCP, by family and NAT"
+    assert "do " not in ct
+    n_connections = len(re.findall("^[a-z]+ over .* by hairpin, ", passing, re.MULTILINE))
+    assert n_connections == 2 * len(golden_connections.KINDS)
+    assert passing.count("do queue out by a hairpin") == 2 * n_connections, "each direction leaves by one"
 
 
 @pytest.mark.parametrize("vlans", [(5,), (7, 9)])
