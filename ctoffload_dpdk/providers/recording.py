@@ -100,6 +100,10 @@ class RecordingProvider(CtOffloadProvider):
         """At the next poll it says that the connection's rules are gone, why, and what they forwarded."""
         self._losses.append((conn_id, error, reason, forwarded))
 
+    def losing(self) -> set[int]:
+        """The connections of which it has something to say at the next poll."""
+        return {event[0] for event in self._events} | {loss[0] for loss in self._losses}
+
     def seen(self, conn_id: int) -> list[str]:
         """The operations that came for a connection, in order."""
         return [op_type.name for op_type, seen in self.log if seen == conn_id]

@@ -46,7 +46,7 @@ def test_a_rule_that_could_not_be_replaced_goes_in_again_as_soon_as_the_nic_take
     sent = in_nic(make_lab, engine)
     lab, conn = sent.lab, sent.conn
     lose(sent, engine)
-    assert conn.reason == Reason.INSERT_FAILED
+    assert (conn.reason, int(conn.row["error"])) == (Reason.INSERT_FAILED, errno.EEXIST)
     assert not conn.in_hardware
     assert lab.rules == 0
     lab.assert_audit_matches()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from offload_lab import ADDED, INSTALLED, OUT, Lab
 
+from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload.contract import Event, OpType, ResultFlag, id_generation, id_slot, make_id
 from ctoffload_dpdk.providers.recording import Peers, RecordingProvider
 
@@ -21,6 +22,7 @@ SLOTS = 6
 slots = st.integers(0, SLOTS - 1)
 who = st.integers(0, 1)
 CHANGES = (OpType.ADD, OpType.EST, OpType.DEL, OpType.WINDOW)
+REASONS = (Reason.INSERT_FAILED, Reason.TABLE_FULL, Reason.PORT_DOWN)
 ERRORS = (errno.EPERM, errno.EIO, errno.ENOSPC, errno.EBUSY)
 
 
@@ -123,6 +125,11 @@ class ShardAgainstModel(RuleBasedStateMachine):
     def event(self, p: int, slot: int, event: Event) -> None:
         self.provider(p).say(self.conn(slot), event)
 
+    @rule(p=who, slot=slots, error=st.sampled_from(ERRORS), reason=st.sampled_from(REASONS), n=st.integers(0, 9))
+    def lose(self, p: int, slot: int, error: int, reason: Reason, n: int) -> None:
+        """Rules are gone for a cause of their own, and forwarded so much before."""
+        self.provider(p).lose(self.conn(slot), error, reason, ((n, 60 * n), (0, 0)))
+
     @rule(p=who)
     def stall(self, p: int) -> None:
         """The watch sees a call that takes too long; it ends when the worker has its next turn."""
@@ -180,7 +187,7 @@ class ShardAgainstModel(RuleBasedStateMachine):
             conn = self.conn(slot)
             owners = self.lab.table.owners(slot)
             for p, provider in enumerate(self.providers):
-                in_motion = self.lab.table.pending(slot) or any(c == conn for c, _ in provider._events)
+                in_motion = self.lab.table.pending(slot) or conn in provider.losing()
                 if not in_motion and (conn in provider.held) != bool(owners >> p & 1):
                     # Only a loss that was said and not yet taken may explain it.
                     assert owners >> p & 1

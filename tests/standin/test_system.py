@@ -60,7 +60,7 @@ def test_every_plan_is_taken_by_the_driver_or_refused_beforehand(standin_availab
     assert "do " not in ct
     n_connections = len(re.findall("^[a-z]+ over .* by hairpin, ", passing, re.MULTILINE))
     assert n_connections == 2 * len(golden_connections.KINDS)
-    assert passing.count("do queue out by a hairpin") == 2 * n_connections, "each direction leaves by one"
+    assert passing.count("do queue leads out by a hairpin") == 2 * n_connections, "each direction leaves by one"
 
 
 @pytest.mark.parametrize("vlans", [(5,), (7, 9)])

@@ -268,6 +268,7 @@ cdef void shard_want(OffloadShard *s, uint64_t conn_id, int want, uint16_t reaso
     slot.told = 0
     slot.asks &= ~<uint32_t> ASKS_WINDOW
     if want == WANT_OUT:
+        slot.losses = 0
         because(slot, reason)
         now_leaving(s, slot)
     if slot.op == 0:
