@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,26 @@ def fuzzed(eal, seed: int = 1, rounds: int = 200) -> int:
     return answered
 
 
+def crowded(eal) -> int:
+    """A thousand clients, a hundred at once, that say nothing; how many of ten that come afterwards are answered."""
+    path, answered = f"{eal.runtime_dir}/dpdk_telemetry.v2", 0
+    for _ in range(10):
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                client.connect(path)
+    for _ in range(10):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.settimeout(20)
+            client.connect(path)
+            if client.recv(16384):  # nothing where DPDK has not seen yet that the others left
+                client.send(b"/ctoffload/status")
+                answered += b"net_nicsim0" in client.recv(65536)
+            else:
+                time.sleep(0.1)
+    return answered
+
+
 def served() -> list[object]:
     """An engine with connections, its telemetry asked, then ended."""
     from story import StoryLab  # noqa: PLC0415 - only the child loads DPDK
@@ -69,6 +91,7 @@ def served() -> list[object]:
                 telemetry = Telemetry(system, server.call)
                 await telemetry.start()
                 answers.append(await asyncio.to_thread(fuzzed, eal))
+                answers.append(await asyncio.to_thread(crowded, eal))
                 asking = threading.Thread(
                     target=lambda: answers.extend(
                         asked(
@@ -97,8 +120,11 @@ def served() -> list[object]:
 
 @pytest.mark.skipif(PROGRAM is None, reason="dpdk-telemetry.py is not installed: apt-get install dpdk-dev")
 def test_dpdk_telemetry_py_gets_the_engines_figures():
-    n_fuzzed, status, stats, providers, first, following, later, wrong, *rest = in_a_process(served).answer
+    n_fuzzed, n_after_a_crowd, status, stats, providers, first, following, later, wrong, *rest = in_a_process(
+        served
+    ).answer
     assert n_fuzzed == 200
+    assert n_after_a_crowd > 5
     assert status["/ctoffload/status"]["connections"] == CONNECTIONS
     assert status["/ctoffload/status"]["ports"] == "net_nicsim0, net_nicsim1"
     figures = stats["/ctoffload/stats"]
