@@ -139,7 +139,7 @@ def explain(engine: Engine, row: np.void) -> list[dict[str, Any]]:
     if offload == IN_HARDWARE:
         steps.append(step("rules", True, "both directions are in the NIC"))
     elif offload == PENDING:
-        steps.append(step("rules", None, "an operation is under way"))
+        steps.append(step("rules", None, "an operation is under way, or waits for its turn"))
     else:
         words = MEANING.get(reason, "it was not offered to the NIC yet")
         number = int(row["error"])

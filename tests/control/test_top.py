@@ -13,6 +13,7 @@ import pytest
 from serving import Serving
 
 from ctoffload_dpdk.cli.top_text import Look
+from ctoffload_dpdk.control import server
 from ctoffload_dpdk.control.client import Client
 from ctoffload_dpdk.control.looking import top
 from ctoffload_dpdk.control.system import System
@@ -112,6 +113,20 @@ def test_on_a_terminal_it_is_drawn_anew_until_ctrl_c(lab, serving):
         pass
     os.close(main)
     assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize("words", [["count", "--sport", "50001"], ["flush", "-p", "udp"]])
+def test_on_a_terminal_a_long_command_says_how_far_it_is_in_a_line_that_goes(lab, serving, monkeypatch, words):
+    monkeypatch.setattr(server, "PROGRESS_AFTER_S", 0.0)
+    lab.udp(sport=50_001)
+    main, terminal = pty.openpty()
+    command = [PROGRAM, "--socket", serving.servers[0].path, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, check=True, timeout=60)
+    os.close(terminal)
+    said = os.read(main, 65536).decode()
+    os.close(main)
+    assert done.stdout.startswith("1")
+    assert said == "\r1 until now, 1 of 1 looked at\x1b[K\r\x1b[K"
 
 
 def test_without_a_daemon_it_is_said(tmp_path):
