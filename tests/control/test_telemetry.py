@@ -48,22 +48,24 @@ def fuzzed(eal, seed: int = 1, rounds: int = 200) -> int:
 
 
 def crowded(eal) -> int:
-    """A thousand clients, a hundred at once, that say nothing; how many of ten that come afterwards are answered."""
+    """A thousand clients, a hundred at once, that say nothing; how many of ten that come afterwards are answered.
+
+    DPDK serves ten at once, and closes on others until it has seen that those left.
+    """
     path, answered = f"{eal.runtime_dir}/dpdk_telemetry.v2", 0
     for _ in range(10):
         with contextlib.ExitStack() as stack:
             for _ in range(100):
                 client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
                 client.connect(path)
-    for _ in range(10):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+    end = time.monotonic() + 30
+    while answered < 10 and time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client, contextlib.suppress(ConnectionError):
             client.settimeout(20)
             client.connect(path)
-            if client.recv(16384):  # nothing where DPDK has not seen yet that the others left
+            if client.recv(16384):
                 client.send(b"/ctoffload/status")
                 answered += b"net_nicsim0" in client.recv(65536)
-            else:
-                time.sleep(0.1)
     return answered
 
 
@@ -124,7 +126,7 @@ def test_dpdk_telemetry_py_gets_the_engines_figures():
         served
     ).answer
     assert n_fuzzed == 200
-    assert n_after_a_crowd > 5
+    assert n_after_a_crowd == 10
     assert status["/ctoffload/status"]["connections"] == CONNECTIONS
     assert status["/ctoffload/status"]["ports"] == "net_nicsim0, net_nicsim1"
     figures = stats["/ctoffload/stats"]
