@@ -30,11 +30,16 @@ def top(system: System, rows: int = 12, **filters: Any) -> Steps:
     for walk in counting:
         walk.tally(numbers)
         yield {**summary(numbers), "busiest": [], **counting.progress()}
-    best, searching = np.zeros(0, CONNECTION), system.walk(wanted)
+    totals, best = summary(numbers), np.zeros(0, CONNECTION)
+    shown: list[dict[str, Any]] = []
+    searching = system.walk(wanted)
     for walk in searching if rows else ():
-        best = busiest(best, walk.rows(SLICE, more_than(best, rows)), rows)
-        yield {**summary(numbers), "busiest": documents(best), **searching.progress()}
-    return {**summary(numbers), "busiest": documents(best)}
+        found = walk.rows(SLICE, more_than(best, rows))
+        if len(found):
+            best = busiest(best, found, rows)
+            shown = documents(best)
+        yield {**totals, "busiest": shown, **searching.progress()}
+    return {**totals, "busiest": shown}
 
 
 def summary(numbers: NDArray[np.int64]) -> dict[str, Any]:
@@ -59,8 +64,6 @@ def more_than(best: Rows, most: int) -> int:
 
 def busiest(best: Rows, part: Rows, most: int) -> Rows:
     """Those of both with the most packets, these first. best: sorted so."""
-    if not len(part):
-        return best
     both = np.concatenate([best, part])
     chosen: Rows = both[np.argsort(-both["packets"].sum(axis=1).astype(np.int64), kind="stable")[:most]]
     return chosen
