@@ -168,7 +168,10 @@ class Ports:
             if taken.port.id == port_id:
                 self._away[name] = VANISHED
                 LOGGER.warning("the device of port %s vanished; its connections go on in software", name)
-                self._engine.remove_port(name, 0, vanished=True)
+                try:
+                    self._engine.remove_port(name, 0, vanished=True)
+                except PortError as error:  # the first port of a switch closes after the others alone
+                    LOGGER.warning("port %s is out, but stays open: %s", name, error.message)
                 device = self._device(name)
                 if not device.is_pci:
                     with contextlib.suppress(CtoffloadError):  # what is left of it would stand in the way of its return

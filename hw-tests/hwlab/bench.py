@@ -362,8 +362,8 @@ def removed() -> list[str]:
 
 
 def take_out_removed() -> None:
-    """The engine hears of it afterwards, as the daemon does."""
-    for name in removed():
+    """The engine hears of it afterwards, as the daemon does; representors go before what they stand on."""
+    for name in reversed(removed()):
         engine().remove_port(name, held.device.now_ms(), vanished=True)
 
 

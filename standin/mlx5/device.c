@@ -1,5 +1,6 @@
 /* device.c: RDMA devices, found and opened; what each says of itself and of its ports. */
 #include <sys/eventfd.h>
+#include <stdatomic.h>
 #include <unistd.h>
 #include "standin.h"
 
@@ -80,11 +81,17 @@ ibv_port_state_str(enum ibv_port_state state)
 
 /* --- what the device is asked ---------------------------------------------------------------------------------------- */
 
+/* It was pulled out: what the kernel is asked about it fails with EIO, by which the driver knows. */
+static atomic_bool is_gone;
+
 static int
 query_device_ex(struct ibv_context *context, const struct ibv_query_device_ex_input *input,
                 struct ibv_device_attr_ex *a, size_t size)
 {
     memset(a, 0, size);
+    if (is_gone) {
+        return EIO;
+    }
     snprintf(a->orig_attr.fw_ver, sizeof a->orig_attr.fw_ver, "%s", FIRMWARE);
     a->orig_attr.max_qp_wr = 1 << 15;
     a->orig_attr.max_sge = 30;
@@ -108,10 +115,10 @@ int
 ibv_query_device(struct ibv_context *context, struct ibv_device_attr *a)
 {
     struct ibv_device_attr_ex extended;
+    int error = query_device_ex(context, NULL, &extended, sizeof extended);
 
-    query_device_ex(context, NULL, &extended, sizeof extended);
     *a = extended.orig_attr;
-    return 0;
+    return error;
 }
 
 static int
@@ -231,6 +238,7 @@ mlx5dv_set_context_attr(struct ibv_context *context, enum mlx5dv_set_ctx_attr_ty
 void
 device_remove(void)
 {
+    is_gone = true;
     if (current && eventfd_write(current->async_fd, 1)) {
         standin_abort("the removal cannot be told: %s", strerror(errno));
     }

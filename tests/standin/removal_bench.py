@@ -32,6 +32,11 @@ def told(n: int, seconds: float = 10.0) -> list[str]:
     return sorted(events)
 
 
+def gone() -> list[bool]:
+    """What the driver says of each port's device."""
+    return [port.is_removed for port in held["ports"]]
+
+
 def finish() -> None:
     for port in reversed(held["ports"]):
         port.close()

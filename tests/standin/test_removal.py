@@ -17,6 +17,8 @@ def test_every_port_of_a_device_that_goes_is_told_once(standin_available: None, 
     names = worker.call("start", worker.nic.eal_args())
     assert len(names) == 3
     assert worker.call("told", 1, 0.2) == []
+    assert worker.call("gone") == [False] * 3
     worker.control.remove_device()
     assert worker.call("told", 3) == [f"{number} REMOVED" for number in range(3)]
+    assert worker.call("gone") == [True] * 3
     assert worker.close() == 0, worker.words()
