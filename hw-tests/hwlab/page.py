@@ -31,7 +31,7 @@ svg .tick, svg .value { fill: var(--soft) } .grid { stroke: var(--line) }
 .then { stroke: var(--ink); stroke-width: 2; stroke-dasharray: 3 2 }
 table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--line) }
 td, th { text-align: left; padding: 7px 14px; border-top: 1px solid var(--line); vertical-align: top }
-td { overflow-wrap: anywhere }
+td { overflow-wrap: anywhere } td.passed, td.failed, td.skipped { white-space: nowrap }
 tr:first-child td, tr:first-child th { border-top: 0 } th { font-weight: 600; white-space: nowrap }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 .passed { color: var(--good) } .failed { color: var(--bad); font-weight: 600 } .skipped { color: var(--wait) }
@@ -110,7 +110,8 @@ def figures(now: dict[str, Any], differences: dict[str, Any]) -> Iterator[str]:
     rates = [f for f in plain if f["unit"].endswith("/s")]
     for unit in sorted({f["unit"] for f in rates}):
         rows = [(f["name"], f["value"], was.get((f["test"], f["name"]))) for f in rates if f["unit"] == unit]
-        yield bars(f"Rates, {unit}", unit, rows)
+        dashed = "; dashed: the earlier run" if any(row[2] is not None for row in rows) else ""
+        yield bars(f"Rates, {unit}{dashed}", unit, rows)
     spread = [f for f in plain if f.get("spread") and f["spread"]["max"] > 0]
     for unit in sorted({f["unit"] for f in spread}):
         rows = [(short(f["name"]), f["spread"]) for f in spread if f["unit"] == unit]

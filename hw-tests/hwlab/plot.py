@@ -54,12 +54,13 @@ def bars(title: str, unit: str, rows: Sequence[tuple[str, float, float | None]])
     for i, (label, value, was) in enumerate(rows):
         y = TOP + ROW * i + ROW / 2
         width = max(value / most * room, 1.0)
+        beside = LABEL + max(width, (was or 0.0) / most * room) + 8
         words = f"{label}: {number(value)} {unit}" + (f", {number(was)} then" if was is not None else "")
         parts += [
             f"<g><title>{escape(words)}</title>",
             f'<text class="label" x="{LABEL - 12}" y="{y + 4:.0f}" text-anchor="end">{escape(label)}</text>',
             f'<rect class="bar" x="{LABEL}" y="{y - 8}" width="{width:.1f}" height="16" rx="3"/>',
-            f'<text class="value" x="{LABEL + width + 8:.1f}" y="{y + 4:.0f}">{number(value)} {escape(unit)}</text>',
+            f'<text class="value" x="{beside:.1f}" y="{y + 4:.0f}">{number(value)} {escape(unit)}</text>',
         ]
         if was is not None:
             x = LABEL + was / most * room

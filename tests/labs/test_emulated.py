@@ -23,8 +23,8 @@ CONNECTX = ("--dut", "nicsim:connectx-hws")
 FILES = ("test_start.py", "test_rules.py", "test_expiry.py")
 # Emulated ports are no representors.
 SKIPS = "test_representors_share_their_switch"
-# Of 56: what a device of each kind lets be tested, at least.
-PROFILES = {"free": 48, "connectx-hws": 44, "connectx-sws": 45, "tap": 20, "queue-only": 22, "no-flow": 10}
+# Of 68: what a device of each kind lets be tested, at least.
+PROFILES = {"free": 60, "connectx-hws": 55, "connectx-sws": 56, "tap": 27, "queue-only": 27, "no-flow": 12}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,6 +123,28 @@ def test_the_real_driver_passes_what_needs_no_packet(steering: str, tmp_path: Pa
         pytest.skip(words(done).split("ERROR: ")[-1].splitlines()[0])
     assert passed(done) >= 28
     assert "the stand-in moves no packet" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("card", ["connectx-5", "connectx-6dx", "connectx-7", "bluefield-2", "bluefield-3"])
+@pytest.mark.parametrize("steering", ["software", "hardware"])
+def test_each_card_by_name_does_by_its_steering_what_it_can(steering: str, card: str, tmp_path: Path) -> None:
+    """All but ConnectX-5 track connections; it has no contexts, and with hardware steering no rules at all."""
+    chosen = ["-k", "every_question or a_plan_installs", "--lab-report", str(tmp_path)]
+    done = run("--dut", f"standin:{steering},profile={card}", *chosen)
+    if "the stand-in cannot run here" in words(done):
+        pytest.skip(words(done).split("ERROR: ")[-1].splitlines()[0])
+    passed(done)
+    report = json.loads((tmp_path / "report.json").read_text())
+    uplink = next(figure["table"] for figure in report["figures"] if "table" in figure)
+    has = {found["cap"]: found["has"] for found in uplink if found["domain"] in ("ingress", "port")}
+    is_old = card == "connectx-5"
+    assert has["conntrack"] is not is_old
+    assert has["rules"] is not (is_old and steering == "hardware")
+    plans = {test["name"]: test["outcome"] for test in report["tests"].values() if "plan_installs" in test["name"]}
+    taken = {name.partition("[")[2].rstrip("]") for name, outcome in plans.items() if outcome == "passed"}
+    assert ("age" in taken) is has["rules"]
 
 
 @pytest.mark.parametrize(
