@@ -62,7 +62,7 @@ def test_a_full_nic_leaves_the_rest_in_software_and_says_so(
     system = System(bench, lab.generators(bench), {"ct_offload_counters": 512, "ct_offload_ages": 512})
     choice = system.choices["udp/ipv4"]
     if choice["plan"] not in ("age", "count"):
-        pytest.skip(f"UDP takes neither counters nor ages here: {choice['text']}")
+        pytest.skip(f"UDP takes neither counters nor ages here: {choice['why']}")
     n = 600
     feed(system, CLIENT, many_udp(CLIENT, n))
     feed(system, SERVER, many_udp(SERVER, n))

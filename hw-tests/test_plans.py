@@ -18,7 +18,7 @@ def test_a_plan_installs_and_removes_its_rules(make_system: Any, plan: str, reco
     system = make_system(ct_offload_plan=plan)
     fit = [kind for kind in KINDS if system.choices[f"{kind[0]}/{'ipv6' if kind[1] else 'ipv4'}"]["plan"] == plan]
     if not fit:
-        pytest.skip(f"no connection goes by {plan} here: {system.choices['tcp/ipv4']['text']}")
+        pytest.skip(f"no connection goes by {plan} here: {system.choices['tcp/ipv4']['why']}")
     live = 0
     for proto, ipv6 in fit:
         conn = (system.tcp if proto == "tcp" else system.udp)(ipv6=ipv6)
@@ -36,7 +36,7 @@ def test_a_plan_installs_and_removes_its_rules(make_system: Any, plan: str, reco
 def test_the_nic_is_asked_before_a_connection_expires(make_system: Any, plan: str) -> None:
     system = make_system(ct_offload_plan=plan, ct_offload_timeout_udp_multiple=3, ct_offload_timeout_tcp_established=3)
     if system.choices["tcp/ipv4"]["plan"] != plan:
-        pytest.skip(f"TCP does not go by {plan} here: {system.choices['tcp/ipv4']['text']}")
+        pytest.skip(f"TCP does not go by {plan} here: {system.choices['tcp/ipv4']['why']}")
     conn = system.tcp()
     assert conn.in_hardware
     system.wait(2.0)
@@ -61,7 +61,7 @@ def test_the_switch_takes_connections_out_and_puts_them_back(make_system: Any) -
     system = make_system()
     conn = system.tcp()
     if not conn.in_hardware:
-        pytest.skip(f"connections stay in software here: {conn.reason}: {conn.choice['text']}")
+        pytest.skip(f"connections stay in software here: {conn.reason}: {conn.choice['why']}")
     system.bench.call("switch", False)
     assert not conn.in_hardware
     assert conn.reason == "disabled"

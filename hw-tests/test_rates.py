@@ -40,7 +40,7 @@ def test_connections_into_the_nic_and_out_of_it(make_system: Any, lab: Any, engi
     system = make_system(ct_offload_flow_engine=engine, ct_offload_max_connections=2 * N_CONNECTIONS)
     choice = system.choices["udp/ipv4"]
     if choice["plan"] == "none":
-        pytest.skip(f"no rules go in by {engine}: {choice['text']}")
+        pytest.skip(f"no rules go in by {engine}: {choice['why']}")
     found = system.bench.call("install_rates", N_CONNECTIONS, 3)
     for name, word in (("install", "in"), ("remove", "out")):
         part = found[name]

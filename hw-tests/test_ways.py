@@ -40,7 +40,7 @@ def test_one_port_forwards_back_by_itself(make_bench: Any, lab: Any, plan: str) 
     system = System(bench, lab.generators(bench)[:1], {"ct_offload_plan": plan})
     found = [kind for kind, choice in system.choices.items() if choice["plan"] == plan and "nat" not in kind]
     if not found:
-        pytest.skip(f"no connection goes by {plan} and back here: {system.choices['tcp/ipv4']['text']}")
+        pytest.skip(f"no connection goes by {plan} and back here: {system.choices['tcp/ipv4']['why']}")
     proto, family = found[0].split("/")
     conn = (system.tcp if proto == "tcp" else system.udp)(ipv6=family == "ipv6")
     assert conn.in_hardware, f"{conn.reason}: {system.stats()['refusal']}"

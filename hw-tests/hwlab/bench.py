@@ -207,6 +207,13 @@ def finding(side: int, cap: str, domain: str) -> tuple[bool, str]:
     return found.has is True, found.evidence
 
 
+def cannot(side: int, cap: str, domain: str = "ingress") -> str:
+    """What a port cannot do, in words, and the evidence; empty where it can."""
+    probe = _probes()[held.device.index(side)]
+    found = probe.findings[Cap(cap), Domain(domain)]
+    return "" if found.has is True else f"{probe.capabilities.cannot(found)}: {found.evidence}"
+
+
 def hairpin_across() -> tuple[bool, str]:
     """Whether a rule of each side leads out by the other one, and the evidence; after rules_start(across=True)."""
     found = pair_of(*(held.probes[held.device.index(side)] for side in range(2))).paths[Fate.HAIRPIN]
@@ -281,6 +288,7 @@ def choices() -> dict[str, dict[str, str]]:
     return {
         f"{proto}/{family}{'/nat' if nat else ''}": {
             "plan": str(c.plan), "fate": str(c.fate), "last_used": str(c.last_used), "text": c.explain(),
+            "why": "; ".join(map(str, c.refusals)) or c.explain(),
         }
         for (proto, family, nat), c in found.items()
     }  # fmt: skip
