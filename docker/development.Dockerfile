@@ -8,7 +8,7 @@ ARG BASE=debian:12.12-slim
 FROM ${BASE}
 
 COPY debian-packages.txt /opt/ctoffload/
-COPY build_support /opt/ctoffload/build_support
+COPY build_support/packages.sh /opt/ctoffload/build_support/
 RUN /opt/ctoffload/build_support/packages.sh \
     && apt-get -qy install --no-install-recommends git libasan8 libubsan1 make sudo \
     && rm -rf /var/lib/apt/lists/*
@@ -21,6 +21,7 @@ RUN python3 -m venv /tmp/venv \
     && rm -rf /tmp/venv
 
 # The source of exactly the DPDK that is installed: the emulated NIC's driver needs four of its headers.
+COPY build_support /opt/ctoffload/build_support
 RUN apt-get -q update \
     && cd /opt/ctoffload && python3 -m build_support.dpdk_source \
     && mv build/dpdk-source/*/tree /opt/ctoffload/dpdk-source \

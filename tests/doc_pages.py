@@ -20,7 +20,7 @@ from build_support.doc_blocks import Block, Command, blocks_of, notes_of, pages_
 
 PROGRAMS = Path(sys.executable).parent
 ALL = os.environ.get("CTOFFLOAD_ALL") == "1"
-LIMIT_S, LONG_LIMIT_S = 100, 1500
+LIMIT_S, LONG_LIMIT_S, IMAGES_LIMIT_S = 100, 1500, 3600
 
 
 def pages() -> list[Path]:
@@ -123,9 +123,16 @@ def follow(block: Block, shell: Shell, script: Script) -> int:
     return len(commands)
 
 
+def limit_s(block: Block) -> int:
+    """Generous: a build in an image has no compiler cache, and the machine may be busy."""
+    if block.is_for_images:
+        return IMAGES_LIMIT_S
+    return LONG_LIMIT_S if block.is_long else LIMIT_S
+
+
 def carry_out(command: Command, block: Block, shell: Shell) -> None:
     where = f"{name_of(block.page)} line {command.line}: {command.text}"
-    status, printed = shell.run(command.text, LONG_LIMIT_S if block.is_long or block.is_for_images else LIMIT_S)
+    status, printed = shell.run(command.text, limit_s(block))
     wanted = command.status
     assert wanted in {None, status}, f"{where}\nended with {status}, not {wanted}; it printed:\n{printed[-4000:]}"
     missing = command.missing_from(printed)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT, copy_tree, follow_blocks, pages
+from doc_pages import IMAGES_LIMIT_S, ROOT, copy_tree, follow_blocks, pages
 from images_lab import programs, skip_where_not_possible
 
 from build_support.doc_blocks import blocks_of
@@ -32,7 +32,7 @@ def test_only_one_page_needs_images() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(5400)
+@pytest.mark.timeout(4 * IMAGES_LIMIT_S)
 def test_the_page_does_what_it_says(scratch: Path) -> None:
     skip_where_not_possible()
     if not (programs() / "podman-compose").exists():
