@@ -164,9 +164,9 @@ def killed(directory: Path) -> dict[str, Any]:
             lambda: daemon.call("config", name=timeout)["settings"][timeout]["value"] == 4242, "it was not read again"
         )
         said["reloaded"] = busy("yes")()[0]["offload"]
+        said["events"] = until_one_is_in_again(events)
         daemon.kill()
-        told, said["events_end"] = events.communicate(timeout=20)
-        said["events"] = [json.loads(line) for line in told.splitlines()]
+        _, said["events_end"] = events.communicate(timeout=20)
         with running(directory, *PORTS) as again:
             for host in bench.hosts:
                 host.plug()
@@ -178,6 +178,20 @@ def killed(directory: Path) -> dict[str, Any]:
             said["after"] = bench.iperf("-n", "100K")["end"]["sum_sent"]["bytes"]
             said["account"] = again.stop()
     return said
+
+
+def until_one_is_in_again(events: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What `ctoffload events` says of the first connection that came out of the NIC and went in again, until then."""
+    said: list[dict[str, Any]] = []
+    came_out: set[str] = set()
+    assert events.stdout is not None
+    for line in events.stdout:
+        said.append(json.loads(line))
+        if said[-1]["event"] == "returned":
+            came_out.add(said[-1]["id"])
+        elif said[-1]["event"] == "offloaded" and said[-1]["id"] in came_out:
+            return [event for event in said if event["id"] == said[-1]["id"]]
+    raise AssertionError(said)
 
 
 STORIES: dict[str, Story] = {"traffic": traffic, "policy": policy, "killed": killed}
