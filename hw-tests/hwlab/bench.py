@@ -237,11 +237,9 @@ def _probes() -> list[PortProbe]:
 
 def engine_start(settings: dict[str, Any], *, across: bool = False) -> None:
     """An engine with all ports in it, the two sides joined. across: by hairpin, in the place of a switch too."""
-    wanted = replace(Settings(), **settings)
+    wanted = replace(Settings(), **({"ct_offload_fate": "hairpin"} if across else {}), **settings)
     engine = Engine(held.device.eal, wanted, now_ms=held.device.now_ms(), events=1 << 16)
     held.engine = engine
-    if across:
-        engine.offload_class.override = replace(override_of(wanted), fate=Fate.HAIRPIN)
     for name in held.device.names:
         peer = held.device.other_side(name) if across else held.device.peer_of(name)
         engine.add_port(name, held.pool, peer=peer)

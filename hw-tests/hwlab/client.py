@@ -23,6 +23,11 @@ from hwlab.serve import decode, encode
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = "hw-tests/hwlab/serve.py"
 LIMIT_S = 300
+# The stand-in as one switch, and as two physical ports without any.
+SHAPES: dict[str, dict[str, Any]] = {
+    "1": {"n_ports": 3, "options": "representor=vf[0-1]"},
+    "2": {"n_devices": 2},
+}
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 
 
@@ -154,9 +159,11 @@ def standin_of(inventory: Inventory) -> Any:
         raise LabError(f"the stand-in cannot run here: {why}", "docs/standin.md says what it needs")
     steering, _, rest = inventory.dut[0].removeprefix(STANDIN).partition(",")
     options = dict(word.partition("=")[::2] for word in filter(None, rest.split(",")))
+    shape = SHAPES.get(options.get("devices", "1"))
+    if shape is None:
+        raise LabError(f"{inventory.dut[0]}: so many devices there cannot be", f"say devices={' or '.join(SHAPES)}")
     try:
-        profile = options.get("profile", DEFAULT)
-        return Standin(Steering[steering.upper()], n_ports=3, profile=profile, options="representor=vf[0-1]")
+        return Standin(Steering[steering.upper()], profile=options.get("profile", DEFAULT), **shape)
     except UnknownProfile as error:
         raise LabError(str(error), "hw-tests/record_profile.py makes one of a real card") from None
 

@@ -47,6 +47,7 @@ WRONG = {
     "no-such-interface": Wrong(on("eth-none"), "eth-none is neither a PCI address", "ip link"),
     "no-such-profile": Wrong(on("nicsim:connectx-9"), "no emulated NIC is called 'connectx-9'", "connectx-hws"),
     "no-such-steering": Wrong(on("standin:both"), "names no steering", "standin:hardware"),
+    "too-many-devices": Wrong(on("standin:software,devices=9"), "so many devices", "devices=1 or 2"),
     "not-alone": Wrong(on(FREE, "--dut", NULL), "cannot stand beside", "alone"),
     "no-such-driver": Wrong(on("vdev:net_nonesuch0"), "net_nonesuch0", "driver that is installed"),
     "no-peer": Wrong(on(NULL, "--peer", "eth5"), "'eth5' is no peer", "interface:ens5f0"),

@@ -127,6 +127,18 @@ def test_the_real_driver_passes_what_needs_no_packet(steering: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("steering", ["software", "hardware"])
+def test_two_physical_ports_of_the_real_driver_are_joined_by_hairpin(steering: str) -> None:
+    """Chosen by itself: there is no switch between them."""
+    done = run("--dut", f"standin:{steering},devices=2", "-k", "test_hairpin or go_by_it")
+    if "the stand-in cannot run here" in words(done):
+        pytest.skip(words(done).split("ERROR: ")[-1].splitlines()[0])
+    assert passed(done) == 6
+    assert "nothing goes by transfer here: age by hairpin" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("card", ["connectx-5", "connectx-6dx", "connectx-7", "bluefield-2", "bluefield-3"])
 @pytest.mark.parametrize("steering", ["software", "hardware"])
 def test_each_card_by_name_does_by_its_steering_what_it_can(steering: str, card: str, tmp_path: Path) -> None:
