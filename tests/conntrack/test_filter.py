@@ -139,6 +139,13 @@ def test_only_those_with_more_packets(lab: OffloadLab) -> None:
     assert Walk(lab.ct).rows(more_than=1)["conn_id"].tolist() == rows["conn_id"][busy].tolist()
 
 
+def test_a_zone_without_a_connection_is_not_walked_through(lab: OffloadLab) -> None:
+    walk = Walk(lab.ct, Conditions(zone=7))
+    assert (len(walk.rows(1)), walk.next) == (0, 0)
+    walk = Walk(lab.ct, Conditions(zone=5))
+    assert (len(walk.rows(1)), walk.next > 1) == (1, True)
+
+
 def test_a_walk_ends_what_fits_and_nothing_else() -> None:
     lab = OffloadLab()
     for port in range(20):

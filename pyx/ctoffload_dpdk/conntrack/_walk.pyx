@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, Shard
-from ctoffload_dpdk.conntrack._filter cimport Conditions, Wanted, slot_fits
+from ctoffload_dpdk.conntrack._filter cimport WANTS_ZONE, Conditions, Wanted, slot_fits
 from ctoffload_dpdk.conntrack._hardware cimport is_visible
 from ctoffload_dpdk.conntrack._key cimport prefetch
 from ctoffload_dpdk.conntrack._life cimport conn_end, conn_offload, conn_record
@@ -59,12 +59,16 @@ cdef class Walk:
     cdef Shard *look(self, uint32_t at_most, int64_t more_than) noexcept nogil:
         """Finds the next ones. The tracker is held, and is open therefore."""
         cdef Shard *shard = self.tracker.shard
+        cdef const Wanted *wanted = &self.conditions.wanted
         cdef uint32_t slot = self.next
         cdef uint32_t stop = <uint32_t> min(<uint64_t> slot + SLOTS, <uint64_t> shard.slot_top)
         self.n = 0
+        if wanted.conditions & WANTS_ZONE and not shard.zones[wanted.zone].live:
+            self.next = 0
+            return shard
         while slot < stop and self.n < at_most:
             prefetch(&shard.conns[slot + AHEAD])
-            if is_wanted(shard, &self.conditions.wanted, more_than, slot):
+            if is_wanted(shard, wanted, more_than, slot):
                 self.slots[self.n] = slot
                 self.n += 1
             slot += 1
