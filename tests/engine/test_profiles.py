@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from story import A, B
+from story import A, B, with_timeouts
 
 from ctoffload_dpdk.base.reasons import Reason
 
@@ -66,4 +66,22 @@ def test_without_a_way_past_software_connections_are_tracked_there(make_lab: Any
     conn = lab.tcp()
     assert not passes_software_by(lab, conn)
     assert conn.is_live
+    lab.assert_audit_matches()
+
+
+@pytest.mark.parametrize("profile", ["connectx-sws", "connectx-hws", "tap", "queue-only", "no-flow"])
+def test_a_connection_lives_as_long_as_it_is_used_to_the_second(make_lab: Any, profile: str) -> None:
+    """Whoever knows of its use: the NIC by AGE, or software, which sees every packet."""
+    lab = make_lab(with_timeouts(tcp_established=5, udp_first=5, udp_single=5, udp_multiple=5), profile=profile)
+    conns = [lab.tcp(), lab.udp()]
+    for i in range(12):
+        lab.advance(4.9)
+        for conn in conns:
+            assert conn.is_live, f"{conn!r} ended, though it was used 4.9 s ago"
+            (conn.client_sends if i % 2 else conn.server_sends)()
+    lab.advance(4.5)
+    assert all(conn.is_live for conn in conns)
+    lab.advance(4.5)
+    assert not any(conn.is_live for conn in conns)
+    assert lab.rules == 0
     lab.assert_audit_matches()
