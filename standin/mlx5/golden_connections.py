@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from standin.mlx5.control import RuleRecord
 from standin.mlx5.golden import DIRECTORY, Names, difference_of, main_of, rule_text
 from standin.mlx5.process import ROOT, Standin, Steering
 from standin.mlx5.worker import Worker
@@ -23,6 +24,7 @@ PLANS = ("ct", "age", "count", "mark", "steer")
 # Protocol, IPv6 or not, translated or not; of ICMP only what a plan can be for.
 KINDS = [*product(("tcp", "udp"), (False, True), (False, True)), ("icmp", False, False)]
 TAGS = ((5,), (7, 9))
+SERVERS = ("198.51.100.2", "2001:db8::2")
 # What two ports are joined: of which card, by heading.
 SWITCH, SAME_PORT, TWO_PORTS = "between two ports of the switch", "back by the same port", "between two physical ports"
 CARDS: dict[str, dict[str, Any]] = {
@@ -39,11 +41,19 @@ def start(steering: Steering, card: str = SWITCH, **settings: object) -> Worker:
     return worker
 
 
+def turn(rule: RuleRecord) -> int:
+    """Rules of the pipeline first, then that of what the client sends, then the server's: two ports' queues are worked
+    through in any order.
+    """
+    source = next((str(value) for field, value in rule.matched().items() if "src_ip" in field), "")
+    return 2 if source in SERVERS else 1 if source else 0
+
+
 def made_by(worker: Worker, names: Names, *args: object) -> list[str]:
     """The rules that a connection brought: of the pipeline where it is the first of its kind, and its own."""
     before = {rule.number for rule in worker.control.rules()}
     reason, refusal = worker.call("establish", *args)
-    made = [rule for rule in worker.control.rules() if rule.number not in before]
+    made = sorted((rule for rule in worker.control.rules() if rule.number not in before), key=turn)
     # Which slot a connection has, and with it which mark, depends on when the one before it was let go.
     lines = [
         re.sub("do tag value .*", "do tag of the connection", line) for rule in made for line in rule_text(rule, names)
