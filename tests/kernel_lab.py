@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from python_path import python_path
+from search_path import python_path
 
 # As anyone inside a user namespace, or as root where those are forbidden.
 UNSHARES = (

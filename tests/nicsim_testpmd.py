@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 import pytest
+from search_path import library_path
 
 PROMPT = b"testpmd> "
 LIMIT_S = 60
@@ -44,7 +46,7 @@ class Testpmd:
         options: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        environment = {**os.environ, **(environ or {}), "LD_LIBRARY_PATH": require()}
+        environment = {**os.environ, **(environ or {}), "LD_LIBRARY_PATH": library_path(Path(require()))}
         self._out, terminal = os.openpty()  # a terminal, so that lines come when they are written
         ports = [word for vdev in vdevs for word in ("--vdev", vdev)]
         argv = ["dpdk-testpmd", *EAL, *eal, *ports, "--", "-i", *OPTIONS, *options]

@@ -9,6 +9,8 @@ from ctoffload_dpdk.base.errors import UsageError
 
 # From this release on --no-huge may be given with --in-memory.
 IN_MEMORY_WITHOUT_HUGEPAGES = (25, 11)
+# From this release on EAL ends the process where it does not take an option.
+EXIT_ON_WRONG_OPTION = (25, 11)
 
 
 class Memory(StrEnum):

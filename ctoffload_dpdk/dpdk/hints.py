@@ -25,6 +25,7 @@ _EAL_HINTS = (
     ("cannot plug", "give the name of a driver that is installed, and arguments that it knows"),
     ("invalid 'command line'", "EAL's options are listed by: dpdk-testpmd --help"),
     ("unrecognized option", "EAL's options are listed by: dpdk-testpmd --help"),
+    ("unknown argument", "EAL's options are listed by: dpdk-testpmd --help"),
     ("cannot open shared object", "-d wants the path of a driver that exists (librte_net_x.so)"),
     ("invalid memory size", "-m takes MiB, a whole number"),
 )

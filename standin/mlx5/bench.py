@@ -9,6 +9,7 @@ import ctypes
 from dataclasses import dataclass, field
 from typing import Any
 
+from build_support import dpdk
 from ctoffload_dpdk.base.errors import FlowError
 from ctoffload_dpdk.dpdk import Eal, Event, FlowSizes, Port
 from ctoffload_dpdk.dpdk.actions import Action, Age, Attr, Conntrack, Indirect
@@ -180,7 +181,7 @@ def update_context_direction(is_original: bool) -> None:
 
 def rte_errno() -> ctypes.c_int:
     """This thread's rte_errno."""
-    return ctypes.c_int.in_dll(ctypes.CDLL("librte_eal.so.23"), "per_lcore__rte_errno")
+    return ctypes.c_int.in_dll(ctypes.CDLL(dpdk.library("librte_eal")), "per_lcore__rte_errno")
 
 
 def try_make(shape: str, left_over: int = LEFT_OVER) -> dict[str, Any]:

@@ -114,6 +114,8 @@ static void
 fill_table_properties(void *out)
 {
 #define S(field, value) MLX5_SET(flow_table_nic_cap, out, flow_table_properties_nic_receive.field, value)
+    S(sw_owner, 1);
+    S(sw_owner_v2, 1);
     S(max_ft_level, 64);
     S(max_modify_header_actions, 32);
     S(log_max_ft_sampler_num, 8);
@@ -125,6 +127,8 @@ static void
 fill_nic_tables(void *out)
 {
 #define S(field, value) MLX5_SET(flow_table_nic_cap, out, field, value)
+    S(flow_table_properties_nic_transmit.sw_owner, 1);
+    S(flow_table_properties_nic_transmit.sw_owner_v2, 1);
     S(ft_header_modify_nic_receive.metadata_reg_c_x, 0xff);
     S(ft_header_modify_nic_transmit.metadata_reg_c_x, 0xff);
     S(ft_field_support_2_nic_receive.outer_l3_ok, 1);
@@ -167,6 +171,9 @@ fill_queue_steering(void *out)
     S(log_max_num_stc, 20);
     S(log_max_num_rtc, 16);
     S(trivial_match_definer, 1);
+#if RELEASE_AT_LEAST(25, 11)
+    S(max_header_modify_pattern_length, 32);
+#endif
 #undef S
 }
 

@@ -185,22 +185,29 @@ static struct ibv_context *current;
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
-struct ibv_context *
-mlx5dv_open_device(struct ibv_device *d, struct mlx5dv_context_attr *attributes)
+/* fd: its command descriptor, which the context closes. */
+static struct ibv_context *
+new_context(struct ibv_device *d, int fd)
 {
     struct verbs_context *v = calloc(1, sizeof *v);
 
     v->sz = sizeof *v;
     v->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
     v->context.device = d;
-    v->context.cmd_fd = eventfd(0, EFD_CLOEXEC);
+    v->context.cmd_fd = fd;
     v->context.async_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     v->context.num_comp_vectors = N_VECTORS;
     v->query_port = query_port;
     v->query_device_ex = query_device_ex;
     verbs_set_operations(v);
-    current = &v->context;
     return &v->context;
+}
+
+struct ibv_context *
+mlx5dv_open_device(struct ibv_device *d, struct mlx5dv_context_attr *attributes)
+{
+    current = new_context(d, eventfd(d - devices + 1, EFD_CLOEXEC));
+    return current;
 }
 
 /* The driver falls back to this where DevX cannot be had; it always can. */
@@ -211,12 +218,16 @@ ibv_open_device(struct ibv_device *d)
     return NULL;
 }
 
-/* Another process's device: not offered. */
+/* The same device once more: the driver of 25.11 opens a second context for what belongs to the whole device. */
 struct ibv_context *
 ibv_import_device(int fd)
 {
-    errno = ENOTSUP;
-    return NULL;
+    eventfd_t number; /* as mlx5dv_open_device() put it into the descriptor, of which this is a copy */
+
+    if (eventfd_read(fd, &number) || eventfd_write(fd, number)) {
+        return NULL;
+    }
+    return new_context(&devices[number - 1], fd);
 }
 
 int

@@ -8,6 +8,8 @@
 #include <rte_flow.h>
 #include "standin.h"
 #include "modify.h"
+#include "mlx5dr.h"
+#include "mlx5dr_send.h"
 #include "mlx5dr_rule.h"
 #include "mlx5dr_definer.h"
 

@@ -1,6 +1,6 @@
 """Golden files: what reaches the device for chosen shapes, in a form whose diff shows what changed.
 
-python -m standin.mlx5.golden            writes tests/standin/golden/<steering>.txt
+python -m standin.mlx5.golden            writes tests/standin/golden/<DPDK version>/<steering>.txt
 python -m standin.mlx5.golden --check    says what differs from them, exit status 1 if anything does
 """
 
@@ -15,10 +15,8 @@ from typing import Any
 
 from standin.mlx5.control import RuleRecord
 from standin.mlx5.process import ROOT, Standin, Steering, why_unavailable
-from standin.mlx5.verdicts import BENCH, SWITCH
+from standin.mlx5.verdicts import BENCH, SWITCH, golden_directory
 from standin.mlx5.worker import Worker
-
-DIRECTORY = ROOT / "tests" / "standin" / "golden"
 
 # One of each kind: gate, connection by each plan, rewrites, checks, the E-Switch.
 CHOSEN = (
@@ -122,7 +120,7 @@ def golden(steering: Steering) -> str:
 
 
 def path_of(steering: Steering) -> Path:
-    return DIRECTORY / f"{steering.name.lower()}.txt"
+    return golden_directory() / f"{steering.name.lower()}.txt"
 
 
 def difference_of(path: Path, found: str) -> str:
@@ -149,7 +147,7 @@ def main_of(make: Callable[[Steering], str], place: Callable[[Steering], Path], 
         changed = "".join(difference_of(place(steering), make(steering)) for steering in Steering)
         print(changed or "as in the repository")
         return 1 if changed else 0
-    DIRECTORY.mkdir(exist_ok=True)
+    golden_directory().mkdir(parents=True, exist_ok=True)
     for steering in Steering:
         place(steering).write_text(make(steering))
         print(place(steering).relative_to(ROOT))

@@ -1,6 +1,6 @@
 """Golden files of connections: what reaches the device for each kind of connection by each plan, the pipeline included.
 
-python -m standin.mlx5.golden_connections            writes tests/standin/golden/connections-<steering>.txt
+python -m standin.mlx5.golden_connections            writes connections-<steering>.txt beside those of golden.py
 python -m standin.mlx5.golden_connections --check    says what differs from them, exit status 1 if anything does
 """
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from standin.mlx5.control import RuleRecord
-from standin.mlx5.golden import DIRECTORY, Names, difference_of, main_of, rule_text
+from standin.mlx5.golden import Names, difference_of, main_of, rule_text
 from standin.mlx5.process import ROOT, Standin, Steering
+from standin.mlx5.verdicts import golden_directory
 from standin.mlx5.worker import Worker
 
 MODULE = ROOT / "tests" / "standin" / "engine_bench.py"
@@ -102,7 +103,7 @@ def golden(steering: Steering) -> str:
 
 
 def path_of(steering: Steering) -> Path:
-    return DIRECTORY / f"connections-{steering.name.lower()}.txt"
+    return golden_directory() / f"connections-{steering.name.lower()}.txt"
 
 
 def difference(steering: Steering) -> str:

@@ -109,7 +109,7 @@ describe_step(struct record *r, const struct entry *e, uint32_t stc_base, bool *
     }
     if (hit && hit->type == MLX5_IFC_STC_ACTION_TYPE_JUMP_TO_STE_TABLE) {
         return place_of(MLX5_GET(stc_ste_param_ste_table, hit->param, ste_obj_id),
-                        be32toh(e->ste.rsvd1[3]) >> INDEX_SHIFT);
+                        be32toh(e->ste.STE_NEXT) >> INDEX_SHIFT);
     }
     gta_describe(r, hit, &data, is_first);
     return NULL;
@@ -171,7 +171,7 @@ static void
 copy_tag(const void *rtc, const struct entry *e, uint8_t tag[TAG_SIZE])
 {
     memcpy(tag, e->ste.action, TAG_SIZE);
-    if (MLX5_GET(rtc, rtc, ste_format) != MLX5_IFC_RTC_STE_FORMAT_11DW) {
+    if (MLX5_GET(rtc, rtc, RTC_STE_FORMAT) != MLX5_IFC_RTC_STE_FORMAT_11DW) {
         memset(tag, 0, sizeof e->ste.action);
     }
 }
@@ -196,7 +196,7 @@ execute_ste(const struct entry *e)
     }
     bool is_by_place = MLX5_GET(rtc, rtc, update_index_mode) == MLX5_IFC_RTC_STE_UPDATE_MODE_BY_OFFSET;
     struct mlx5dv_devx_obj *definer = devx_find(MLX5_CMD_OP_CREATE_GENERAL_OBJECT, MLX5_GENERAL_OBJ_TYPE_DEFINER,
-                                                MLX5_GET(rtc, rtc, match_definer_id));
+                                                MLX5_GET(rtc, rtc, RTC_MATCH_DEFINER));
     copy_tag(rtc, e, tag);
     if (be32toh(e->gta.op_dirix) >> 28 == MLX5DR_WQE_GTA_OP_DEACTIVATE) {
         struct hw_rule *h = find_rule(id, is_by_place, index, tag);

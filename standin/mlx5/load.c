@@ -11,8 +11,6 @@
 
 struct standin_settings standin_settings;
 
-#define DPDK_ABI 23 /* of 22.11 */
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t next_id = 0x100;
 
@@ -73,7 +71,7 @@ standin_real(const char *library, const char *symbol)
 {
     char name[64];
 
-    snprintf(name, sizeof name, "%s.so.%d", library, DPDK_ABI);
+    snprintf(name, sizeof name, "%s.so.%d", library, RELEASE_ABI);
     void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
     void *found = handle ? dlsym(handle, symbol) : NULL;
     if (handle) {

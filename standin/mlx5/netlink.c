@@ -32,19 +32,19 @@ mlx5_nl_init(int protocol, int groups)
 }
 
 unsigned int
-mlx5_nl_portnum(int nl, const char *name)
+mlx5_nl_portnum(int nl, const char *name RELEASE_RDMA_DEVICE)
 {
     return standin_settings.n_ports;
 }
 
 unsigned int
-mlx5_nl_ifindex(int nl, const char *name, uint32_t port)
+mlx5_nl_ifindex(int nl, const char *name, uint32_t port RELEASE_RDMA_DEVICE)
 {
     return interface_of(device_number(name), port);
 }
 
 int
-mlx5_nl_port_state(int nl, const char *name, uint32_t port)
+mlx5_nl_port_state(int nl, const char *name, uint32_t port RELEASE_RDMA_DEVICE)
 {
     return IBV_PORT_ACTIVE;
 }
@@ -58,14 +58,14 @@ mlx5_nl_switch_info(int nl, unsigned int ifindex, struct mlx5_switch_info *info)
     }
     for (int port = 1; port <= standin_settings.n_ports; port++) {
         if (interface_of(0, port) == ifindex) {
-            *info = (struct mlx5_switch_info){
-                .master = port == 1,
-                .representor = port > 1,
-                .name_type = port == 1 ? MLX5_PHYS_PORT_NAME_TYPE_UPLINK : MLX5_PHYS_PORT_NAME_TYPE_PFVF,
-                .ctrl_num = -1,
-                .port_name = port == 1 ? 0 : port - 2,
-                .switch_id = SWITCH_ID,
-            };
+            *info = (struct mlx5_switch_info){.master = port == 1,
+                                              .representor = port > 1,
+                                              .name_type = port == 1 ? MLX5_PHYS_PORT_NAME_TYPE_UPLINK
+                                                                     : MLX5_PHYS_PORT_NAME_TYPE_PFVF,
+                                              .ctrl_num = -1,
+                                              .port_name = port == 1 ? 0 : port - 2,
+                                              .switch_id = SWITCH_ID,
+                                              RELEASE_NO_MPESW};
             return 0;
         }
     }

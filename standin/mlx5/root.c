@@ -172,6 +172,24 @@ mlx5dv_create_flow_action_packet_reformat(struct ibv_context *context, size_t si
     return new_action(context);
 }
 
+/* --- a place in the root table that others may jump to: the driver of 25.11 probes with one ---------------------------- */
+
+struct mlx5dv_steering_anchor *
+mlx5dv_create_steering_anchor(struct ibv_context *context, struct mlx5dv_steering_anchor_attr *a)
+{
+    struct mlx5dv_steering_anchor *anchor = calloc(1, sizeof *anchor);
+
+    anchor->id = standin_next_id();
+    return anchor;
+}
+
+int
+mlx5dv_destroy_steering_anchor(struct mlx5dv_steering_anchor *anchor)
+{
+    free(anchor);
+    return 0;
+}
+
 int
 root_destroy_action(struct ibv_flow_action *a)
 {

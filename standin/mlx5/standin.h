@@ -12,9 +12,6 @@
 #if RTE_VER_YEAR != STANDIN_DPDK_YEAR || RTE_VER_MONTH != STANDIN_DPDK_MONTH || RTE_VER_MINOR != STANDIN_DPDK_MINOR
 #error "the mlx5 headers are of another DPDK than the installed one; run: python -m build_support.standin"
 #endif
-#if RTE_VER_YEAR != 22 || RTE_VER_MONTH != 11
-#error "the stand-in knows the mlx5 driver of DPDK 22.11 only"
-#endif
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +25,7 @@
 
 #include "mlx5_prm.h"
 #include "mlx5_common.h"
+#include "release.h"
 
 /* --- load.c: what the environment asks for; the one lock ---------------------------------------------------------- */
 

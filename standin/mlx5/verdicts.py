@@ -1,6 +1,6 @@
 """The verdict table: what the driver says to every shape of rule, with software and with hardware steering.
 
-    python -m standin.mlx5.verdicts            writes tests/standin/verdicts-<DPDK version>.json
+    python -m standin.mlx5.verdicts            writes tests/standin/golden/<DPDK version>/verdicts.json
     python -m standin.mlx5.verdicts --check    says what differs from it, exit status 1 if anything does
 
 One line per shape; docs/standin.md says how to read it.
@@ -37,8 +37,13 @@ Verdict = dict[str, Any] | str
 Table = dict[str, dict[str, Verdict]]
 
 
+def golden_directory() -> Path:
+    """What is known of the driver of the installed DPDK."""
+    return ROOT / "tests" / "standin" / "golden" / dpdk.version()
+
+
 def table_path() -> Path:
-    return ROOT / "tests" / "standin" / f"verdicts-{dpdk.version()}.json"
+    return golden_directory() / "verdicts.json"
 
 
 def verdict_of(said: dict[str, Any], complaints: list[Complaint], refusals: list[Refusal]) -> Verdict:
@@ -150,6 +155,7 @@ def main() -> int:
     table = make_table()
     path = table_path()
     if not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(as_text(table))
         print(f"{path.relative_to(ROOT)}: {len(table)} shapes")
         return 0

@@ -63,7 +63,7 @@ def test_help_names_every_command_and_imports_none_of_them():
         "print('heavy', heavy, [m for m in sys.modules if m.startswith('ctoffload_dpdk.') and '.cli' not in m])\n"
         "sys.exit(status)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     for name in main.COMMANDS:
         assert f"  {name} " in done.stdout
     assert done.stdout.splitlines()[-1] == (

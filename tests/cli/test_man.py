@@ -128,7 +128,7 @@ def test_completing_a_command_imports_none_of_them():
         "run([])\n"
         "print(sorted(m for m in sys.modules if m.startswith('ctoffload_dpdk.cli.')))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "['ctoffload_dpdk.cli.main', 'ctoffload_dpdk.cli.output']"
     assert "plain,doctor" in done.stdout
 

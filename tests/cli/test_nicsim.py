@@ -62,7 +62,11 @@ def testpmd(directory: str) -> Iterator[Testpmd]:
 def start(*args: str) -> subprocess.Popen[str]:
     require()
     process = subprocess.Popen(
-        [sys.executable, "-c", OURS, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-P", "-c", OURS, *args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

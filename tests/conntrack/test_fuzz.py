@@ -33,7 +33,7 @@ print("done")
 
 def in_a_process(program: str, argument: str) -> str:
     """A broken promise aborts the process: let it be another one."""
-    done = subprocess.run([sys.executable, "-c", program, argument], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", program, argument], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from dpdk_lab import in_a_process
 
+from ctoffload_dpdk.dpdk.args import IN_MEMORY_WITHOUT_HUGEPAGES
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from build_support import dpdk
+
+RUNNING = tuple(int(n) for n in dpdk.version().split(".")[:2])
 PLAIN = ["--no-pci", "--no-huge", "-m", "64", "--no-shconf", "--no-telemetry"]
 
 
@@ -52,16 +60,26 @@ def test_a_start_that_failed_is_final():
 
 
 def test_arguments_known_to_fail_do_not_use_the_start_up():
-    first, second = in_a_process(fail_then_start, ["--no-huge", "--in-memory"], PLAIN).answer
+    first, second = in_a_process(fail_then_start, ["a\0b"], PLAIN).answer
     assert first["error"] == "UsageError"
-    assert "--in-memory" in first["message"]
+    assert "NUL" in first["message"]
     assert second == {}
+
+
+def test_no_huge_with_in_memory_is_left_to_a_dpdk_that_takes_it():
+    first, second = in_a_process(fail_then_start, ["--no-huge", "--in-memory", *PLAIN[:1]], PLAIN).answer
+    if RUNNING < IN_MEMORY_WITHOUT_HUGEPAGES:
+        assert first["error"] == "UsageError"
+        assert second == {}
+    else:
+        assert first == {}
+        assert "was started" in second["message"]
 
 
 @pytest.mark.parametrize(
     ("args", "message", "hint"),
     [
-        (["--no-such-option"], "unrecognized option '--no-such-option'", "dpdk-testpmd --help"),
+        (["--no-such-option"], "--no-such-option", "dpdk-testpmd --help"),
         (["-m", "99999999", "--no-huge", "--no-pci", "--no-shconf"], "memory", "less memory"),
         ([*PLAIN, "--vdev", "net_nothing0"], "net_nothing0", "driver that is installed"),
         ([*PLAIN, "-d", "/nonexistent/librte_net_x.so"], "cannot open shared object", "path of a driver"),

@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from search_path import library_path
 
-from build_support import dpdk
 from ctoffload_dpdk.base.libraries import RELEASES, DpdkMissing, missing
 from ctoffload_dpdk.cli.pmdinfo import running_dpdk
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from build_support import dpdk
 
 PROGRAM = str(Path(sys.executable).parent / "ctoffload")
 UNSHARES = (["unshare", "--user", "--map-root-user", "--mount"], ["unshare", "--mount"])
@@ -37,7 +41,7 @@ def said(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("module", ["dpdk", "engine", "providers.rte_flow"])
 def test_an_import_says_which_dpdk_to_install(without_dpdk, module):
-    done = said([*without_dpdk, sys.executable, "-c", f"import ctoffload_dpdk.{module}"])
+    done = said([*without_dpdk, sys.executable, "-P", "-c", f"import ctoffload_dpdk.{module}"])
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-2:]
     assert "DpdkMissing: DPDK cannot be loaded: " in last[0]
@@ -64,8 +68,8 @@ def test_what_needs_no_dpdk_works_without(without_dpdk, command):
 def test_another_release_is_named(without_dpdk, tmp_path):
     """A library of another year's number lies in the loader's path."""
     shutil.copyfile(running_dpdk().resolve(), tmp_path / "librte_eal.so.24")
-    command = [*without_dpdk, sys.executable, "-c", "import ctoffload_dpdk.dpdk"]
-    done = said(command, LD_LIBRARY_PATH=os.pathsep.join([str(tmp_path), os.environ.get("LD_LIBRARY_PATH", "")]))
+    command = [*without_dpdk, sys.executable, "-P", "-c", "import ctoffload_dpdk.dpdk"]
+    done = said(command, LD_LIBRARY_PATH=library_path(tmp_path))
     assert re.search(r"there is .*DPDK 23\.11 \(librte_\*\.so\.24\)", done.stderr), done.stderr
 
 

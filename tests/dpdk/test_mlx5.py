@@ -172,8 +172,9 @@ def refused_in_hardware_steering(args: list[str]) -> dict[str, Any]:
 
 def test_a_call_that_would_crash_the_driver_is_not_made(on_mlx5):
     facts = on_mlx5(HARDWARE, refused_in_hardware_steering)
-    assert facts["create"][0] == "FlowError" or facts["create"] == []
-    assert facts["validate"][0] in {"UsageError", "FlowError"}
+    for call in ("create", "validate"):
+        # The driver of 25.11 has both, and takes the rule.
+        assert facts[call] == [] or facts[call][0] in {"UsageError", "FlowError"}
     assert "there is no queue 1" in facts["queue"][1]
     assert facts["sizes"][0] == 64
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 
 import pytest
+from search_path import library_path
 
 EAL = ["-l", "0,1", "--no-huge", "-m", "128", "--no-shconf", "--no-pci", "--no-telemetry", "-d", "librte_net_nicsim.so"]
 
@@ -22,7 +23,7 @@ def run(program: str, arguments: list[str], stdin: str = "") -> str:
         pytest.skip(str(error))
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed (Debian: dpdk-dev)")
-    environ = {**os.environ, "LD_LIBRARY_PATH": str(driver.parent)}
+    environ = {**os.environ, "LD_LIBRARY_PATH": library_path(driver.parent)}
     done = subprocess.run(
         [program, *EAL, *arguments], input=stdin, capture_output=True, text=True, timeout=60, env=environ, check=False
     )

@@ -16,7 +16,7 @@ from standin.mlx5.shapes import SHAPES
 
 pytestmark = pytest.mark.eal
 
-KNOWN = verdicts.read(Path(__file__).parents[1] / "standin" / "verdicts-22.11.11.json")
+KNOWN = verdicts.read(Path(__file__).parents[1] / "standin" / "golden" / "22.11.11" / "verdicts.json")
 
 OTHER_HEADER = "an IPv4 address is rewritten where the pattern does not say IPv4"
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from python_path import python_path
+from search_path import python_path
 
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]
 

@@ -14,7 +14,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 from testpmd import Testpmd  # noqa: E402 - needs the path above
 
 from standin.mlx5 import Standin, Steering, Worker, why_unavailable  # noqa: E402
-from standin.mlx5.verdicts import BENCH  # noqa: E402
+from standin.mlx5.verdicts import BENCH, golden_directory  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,17 @@ def standin_available() -> None:
     reason = why_unavailable()
     if reason:
         pytest.skip(f"the mlx5 stand-in cannot run here: {reason}")
+
+
+@pytest.fixture
+def recorded() -> None:
+    """Skips in words where nothing is recorded of this version's driver to compare with."""
+    if not golden_directory().is_dir():
+        commands = " and ".join(
+            f"python -m standin.mlx5.{name}" for name in ("verdicts", "golden", "golden_connections")
+        )
+        version = golden_directory().name
+        pytest.skip(f"nothing is recorded of the mlx5 driver of DPDK {version}; what records it: {commands}")
 
 
 @pytest.fixture

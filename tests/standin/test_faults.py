@@ -43,8 +43,12 @@ def test_a_queue_entry_fails(bench: Bench) -> None:
 def test_a_firmware_object_fails_and_what_was_made_for_the_rule_is_gone(bench: Bench, steering: Steering) -> None:
     nic = bench(steering)
     before = {rule.number for rule in nic.control.rules()}
-    nic.control.fail(Fault.OBJECT, nth=1, errno=errno.ENOSPC)
-    assert nic.call("try_make", COUNTED)
+    said = {}
+    for nth in (1, 2, 3):  # the driver of 25.11 does without the first
+        nic.control.fail(Fault.OBJECT, nth=nth, errno=errno.ENOSPC)
+        if said := nic.call("try_create", COUNTED):
+            break
+    assert said
     assert {rule.number for rule in nic.control.rules()} == before
     assert nic.call("try_make", COUNTED) == {}
 

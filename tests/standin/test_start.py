@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from search_path import library_path
 from testpmd import Testpmd
 
 from build_support import dpdk, dpdk_source
@@ -96,17 +97,18 @@ def test_without_the_private_headers_it_says_what_to_do(tmp_path: Path, monkeypa
 
 
 def test_it_does_not_run_with_another_dpdk(standin_available: None, tmp_path: Path) -> None:
-    other = tmp_path / "librte_eal.so.23"
-    (tmp_path / "eal.c").write_text('const char *rte_version(void) { return "DPDK 22.11.99"; }\n')
+    other = tmp_path / dpdk.library("librte_eal")
+    version = f"DPDK {dpdk.version().rpartition('.')[0]}.99"
+    (tmp_path / "eal.c").write_text(f'const char *rte_version(void) {{ return "{version}"; }}\n')
     assert compile_c("-shared", "-fPIC", "-o", str(other), str(tmp_path / "eal.c")).returncode == 0
     with Standin(Steering.SOFTWARE) as nic:
         load = f"import ctypes; ctypes.CDLL({str(other)!r}); ctypes.CDLL({str(nic.library)!r})"
-        environment = {**os.environ, "CTOFFLOAD_MLX5_STANDIN": "1", "LD_LIBRARY_PATH": str(tmp_path)}
+        environment = {**os.environ, "CTOFFLOAD_MLX5_STANDIN": "1", "LD_LIBRARY_PATH": library_path(tmp_path)}
         done = subprocess.run(
             [sys.executable, "-c", load], env=environment, capture_output=True, text=True, check=False
         )
     assert done.returncode != 0
-    assert "but this process runs DPDK 22.11.99" in done.stderr
+    assert f"but this process runs {version}" in done.stderr
 
 
 def test_a_connectx_5_has_no_conntrack(bench: Callable[..., Worker]) -> None:

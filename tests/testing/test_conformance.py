@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from python_path import python_path
+from search_path import python_path
 
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ["-p", "ctoffload_dpdk.testing.plugin", "--pyargs", "ctoffload_dpdk.testing.conformance"]

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 
-from libc.errno cimport EIO
+from libc.errno cimport EINVAL, EIO
 from libc.stdint cimport uint16_t
 from libc.stdio cimport fflush
 from libc.stdlib cimport malloc
@@ -48,6 +48,14 @@ from ctoffload_dpdk.dpdk import args as eal_arguments
 from ctoffload_dpdk.dpdk.log import ERROR_LEVEL, Log, in_one_line
 from ctoffload_dpdk.dpdk.types import PortAddress
 from ctoffload_dpdk.dpdk.version import mismatch
+
+cdef extern from "unistd.h" nogil:
+    int close(int fd)
+    int fork()
+    void _exit(int status)
+
+cdef extern from "sys/wait.h" nogil:
+    int waitpid(int pid, int *status, int options)
 
 # What became of the one start this process has; empty before it.
 cdef str start_outcome = ""
@@ -231,7 +239,8 @@ cdef Eal start(list args, str program, bint forward_log):
             raise EalError(f"EAL was not started: {reason}", hint="build again against the installed DPDK")
         start_outcome = "failed to start before"
         log = Log(forward_log)
-        rc, number = initialize([program, *args], log)
+        looks_first = running >= eal_arguments.EXIT_ON_WRONG_OPTION
+        rc, number = initialize([program, *args], log, looks_first)
         if rc < 0:
             raise_failure(log, number)
         start_outcome = "was started before"
@@ -248,18 +257,23 @@ cdef Eal running_eal(tuple args, log):
     return eal
 
 
-cdef initialize(list argv, log):
-    """rte_eal_init with an argv of its own, on this thread, whose affinity is put back. Returns rc, rte_errno."""
+cdef initialize(list argv, log, bint looks_first):
+    """rte_eal_init with an argv of its own, on this thread, whose affinity is put back. Returns rc, rte_errno.
+
+    looks_first: whether a child process tries the options beforehand.
+    """
     cdef int argc = len(argv)
     cdef char **copy = private_argv(argv)
-    cdef int rc
-    cdef int number
+    cdef char **asking = private_argv([argv[0], "--help", *argv[1:]])
+    cdef int rc = -1
+    cdef int number = EINVAL
     affinity = os.sched_getaffinity(0)
     with Printed() as printed:
         try:
             with nogil:
-                rc = rte_eal_init(argc, copy)
-                number = rte_errno
+                if not looks_first or takes_options(argc + 1, asking):
+                    rc = rte_eal_init(argc, copy)
+                    number = rte_errno
         finally:
             os.sched_setaffinity(0, affinity)
     if rc < 0:
@@ -268,6 +282,21 @@ cdef initialize(list argv, log):
     else:
         printed.replay()
     return rc, number
+
+
+cdef bint takes_options(int argc, char **argv) noexcept nogil:
+    """Whether EAL takes these options: with --help among them it reads them all, then ends its process, with 0 if so.
+
+    What it says of a wrong one comes by the log, which the child shares.
+    """
+    cdef int status = 0
+    cdef int child = fork()
+    if child == 0:
+        close(1)
+        close(2)
+        rte_eal_init(argc, argv)
+        _exit(0)
+    return child < 0 or waitpid(child, &status, 0) != child or status == 0
 
 
 cdef char **private_argv(list argv) except NULL:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from libc.errno cimport EAGAIN, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ETIMEDOUT
+from libc.errno cimport EAGAIN, EBUSY, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ETIMEDOUT
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -260,8 +260,8 @@ cdef class FlowQueue:
         return self.next_token
 
     cdef int check(self, int rc, str op, void *error, str what) except -1:
-        # mlx5 says ENOMEM where others say EAGAIN.
-        hint = "the queue or the table is full; push, and pull results first" if rc in (-EAGAIN, -ENOMEM) else ""
+        # mlx5 says ENOMEM or EBUSY where others say EAGAIN.
+        hint = "the queue or the table is full; push, and pull results first" if rc in (-EAGAIN, -EBUSY, -ENOMEM) else ""
         return check_flow(rc, op, (<Owned> self.port).label(), <rte_flow_error *> error, what, hint)
 
     def enqueue_create(self, TemplateTable table, pattern, actions, *, int pattern_index=0, int actions_index=0,

@@ -9,6 +9,7 @@
 #include <ethdev_vdev.h>
 
 #include "nicsim.h"
+#include "profile.h"
 
 /* The private headers have no promise of a stable ABI: they fit exactly one version. */
 #if RTE_VERSION_NUM(RTE_VER_YEAR, RTE_VER_MONTH, RTE_VER_MINOR, 0) !=                                                  \
@@ -112,6 +113,7 @@ probe(struct rte_vdev_device *vdev)
         rte_eth_dev_release_port(dev);
         return -error;
     }
+    nicsim_profile_set_queue_ops(dev);
     rte_eth_dev_probing_finish(dev);
     return 0;
 }

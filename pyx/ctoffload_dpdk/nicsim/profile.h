@@ -171,5 +171,7 @@ int nicsim_profile_table(struct nicsim_port *port, const struct rte_flow_attr *a
 
 /* profile_ops.c: what ethdev finds; NULL where there is no rte_flow. */
 const struct rte_flow_ops *nicsim_profile_ops(const struct nicsim_port *port);
+struct rte_eth_dev;
+void nicsim_profile_set_queue_ops(struct rte_eth_dev *dev);
 
 #endif /* NICSIM_PROFILE_H */

@@ -1,6 +1,8 @@
 /* Which calls of rte_flow a profile has at all; the others are missing, as in the real driver. */
 #include <errno.h>
 
+#include <rte_version.h>
+
 #include <ethdev_driver.h>
 #include <rte_flow_driver.h>
 
@@ -8,6 +10,38 @@
 #include "profile.h"
 
 static struct rte_flow_ops with_isolate, with_query, without_templates, without_sync;
+
+/* From 24.03 on the calls of queues are a table of their own, which the port holds; what is missing there answers ENOSYS. */
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
+static struct rte_flow_fp_ops of_queues;
+
+__attribute__((constructor)) static void
+fill_of_queues(void)
+{
+    of_queues = rte_flow_fp_default_ops;
+    of_queues.async_create = nicsim_async_create;
+    of_queues.async_destroy = nicsim_async_destroy;
+    of_queues.push = nicsim_flow_push;
+    of_queues.pull = nicsim_flow_pull;
+    of_queues.async_action_handle_create = nicsim_async_indirect_create;
+    of_queues.async_action_handle_destroy = nicsim_async_indirect_destroy;
+    of_queues.async_action_handle_update = nicsim_async_indirect_update;
+    of_queues.async_action_handle_query = nicsim_async_indirect_query;
+}
+
+void
+nicsim_profile_set_queue_ops(struct rte_eth_dev *dev)
+{
+    if (nicsim_profile_of(nicsim_port_of(dev))->has_templates) {
+        dev->flow_fp_ops = &of_queues;
+    }
+}
+#else
+void
+nicsim_profile_set_queue_ops(struct rte_eth_dev *dev)
+{
+}
+#endif
 
 static int
 query_nothing(struct rte_eth_dev *dev, struct rte_flow *handle, const struct rte_flow_action *actions, void *data,

@@ -144,8 +144,8 @@ cdef bint is_full(OperationQueue *queue, int error) noexcept nogil:
 cdef int why_refused(OperationQueue *queue, RuleTable *table, const rte_flow_error *error) noexcept nogil:
     """The errno of a creation that was refused, as it should have been.
 
-    mlx5 of 22.11 says EINVAL of everything it could not find while it put a rule together; a table that took rules of
-    this kind before shows that the rule is not what is wrong.
+    mlx5 says EINVAL of everything it could not find while it put a rule together, 25.11 without a word of what; a table
+    that took rules of this kind shows that the rule is not what is wrong.
     """
     cdef int failed = flow_errno()
     if is_full(queue, failed):
@@ -154,7 +154,7 @@ cdef int why_refused(OperationQueue *queue, RuleTable *table, const rte_flow_err
         return failed
     if error.message != NULL and strstr(error.message, b"flow counter") != NULL:
         return EAGAIN        # none is left, or those that were freed are read once more first
-    return ENOSPC if table.n_created else EINVAL
+    return ENOSPC if table.n_created or table.n_live else EINVAL
 
 
 cdef rte_flow *create_once(OperationQueue *queue, RuleTable *table, const rte_flow_item *items,
