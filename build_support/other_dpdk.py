@@ -94,13 +94,13 @@ def test(installed: Installed, arguments: list[str]) -> int:
         environment["DPDK_SOURCE"] = str(source)
     else:
         say(f"DPDK {installed.version}: DPDK_PREFIX_SOURCE does not name its source; {dpdk_source.WITHOUT}")
-    say(f"DPDK {installed.version} of {installed.prefix}: building into {installed.build.relative_to(ROOT)}")
     base = ["--build-base", str(installed.build), "--build-lib", str(installed.modules)]
     build = [sys.executable, "setup.py", "--quiet", "build", *base, *parallel()]
     ignored = [f"--ignore={path}" for path in NOT_ABOUT_DPDK]
-    say(f"DPDK {installed.version}: running the tests")
     tests = [sys.executable, "-P", "-m", "pytest", *ignored, *(arguments or ["tests"])]
-    for command in (build, tests):
+    into = installed.build.relative_to(ROOT)
+    for what, command in ((f"building into {into}", build), ("running the tests", tests)):
+        say(f"DPDK {installed.version} of {installed.prefix}: {what}")
         status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         if status:
             return status

@@ -48,6 +48,8 @@ def test_every_plan_is_taken_by_the_driver_or_refused_beforehand(steering: Steer
     What a plan was chosen for goes in as in the golden file, pipeline, rules of both directions and contexts, and
     leaves again. What cannot is never tried.
     """
+    if not golden_connections.path_of(steering).is_file():
+        pytest.skip("not recorded of this DPDK's driver; what records it: python -m standin.mlx5.golden_connections")
     changed = golden_connections.difference(steering)
     assert not changed, f"if meant run `python -m standin.mlx5.golden_connections`:\n{changed}"
     text = golden_connections.path_of(steering).read_text()
