@@ -20,7 +20,7 @@ from build_support.doc_blocks import Block, Command, blocks_of, notes_of, pages_
 
 PROGRAMS = Path(sys.executable).parent
 ALL = os.environ.get("CTOFFLOAD_ALL") == "1"
-LIMIT_S, LONG_LIMIT_S, IMAGES_LIMIT_S = 100, 1500, 3600
+LIMIT_S, LONG_LIMIT_S, IMAGES_LIMIT_S = 100, 3000, 3600
 
 
 def pages() -> list[Path]:
