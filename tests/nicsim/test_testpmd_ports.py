@@ -44,7 +44,7 @@ def well(testpmd: Testpmd, command: str) -> str:
         ("show txq info 0 0", "Number of TXDs"),
         ("show port 0 rxq 0 desc 3 status", "AVAILABLE"),
         ("show port 0 txq 0 desc 3 status", "DONE"),
-        ("show port 0 rxq 0 desc used count", "Used desc count = 0"),
+        ("show port 0 rxq 0 desc used count", "sed desc count = 0"),
         ("show fwd stats all", ""),
     ],
 )
