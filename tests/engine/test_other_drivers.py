@@ -25,12 +25,13 @@ class Pair:
 
         load()
         self.eal = eal
+        member = "slave" if eal.version < "DPDK 23.11" else "member"
         self.vdevs: list[str] = []
         self.names = [f"net_{driver}{i}" for i in range(2)]
         for i, name in enumerate(self.names):
             if driver == "bonding":
                 self.plug_in(f"net_nicsim{i}")
-                self.plug_in(name, f"mode=1,slave=net_nicsim{i}")
+                self.plug_in(name, f"mode=1,{member}=net_nicsim{i}")
             else:
                 self.plug_in(name, f"dev(net_nicsim{i})")
         self.mempool = eal.mempool(4095)

@@ -75,8 +75,9 @@ def test_net_failsafe_takes_rules_but_never_answers_a_query(ask):
     assert probe.account.left == []
 
 
-def test_net_bonding_adds_counters_up_and_knows_no_ages(ask):
-    probe = ask("net_bonding0", "mode=1,slave=net_nicsim0", below="net_nicsim0")
+def test_net_bonding_adds_counters_up_and_knows_no_ages(eal, ask):
+    member = "slave" if eal.version < "DPDK 23.11" else "member"
+    probe = ask("net_bonding0", f"mode=1,{member}=net_nicsim0", below="net_nicsim0")
     found = probe.findings
     assert found[Cap.COUNT, Domain.INGRESS].has
     assert not found[Cap.AGE, Domain.INGRESS].has
