@@ -237,7 +237,15 @@ def standin_available() -> None:
 def test_what_mlx5_can_do_is_as_recorded(standin_available, steering):
     """python tests/cli/test_capabilities.py writes the recorded text anew."""
     text = standin_text(steering == "hardware")
-    assert text == (GOLDEN / f"capabilities-{steering}.txt").read_text()
+    assert text == recorded(steering).read_text()
+
+
+def recorded(steering: str) -> Path:
+    """What the driver of this release says, where that is not what 22.11's does."""
+    from build_support import dpdk  # noqa: PLC0415 - standin_available put the tree on the path
+
+    own = GOLDEN / f"capabilities-{steering}-{dpdk.version().rpartition('.')[0]}.txt"
+    return own if own.is_file() else GOLDEN / f"capabilities-{steering}.txt"
 
 
 if __name__ == "__main__":
