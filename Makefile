@@ -91,7 +91,7 @@ sanitize: build         ## the tests on a build with ASan and UBSan
 	    CTOFFLOAD_ALL=0 $(BIN)/pytest $(SHARED_OUT) --ignore=tests/house --ignore=tests/packages --ignore=tests/docs --ignore=tests/images
 
 test-dpdk: build        ## the tests on other releases of DPDK: DPDK_PREFIX=/opt/dpdk-25.11 DPDK_PREFIX_SOURCE=/usr/src/dpdk-25.11
-	@CTOFFLOAD_JOBS=$(JOBS) CTOFFLOAD_ALL=0 $(BIN)/python -m build_support.other_dpdk
+	@CTOFFLOAD_JOBS=$(JOBS) CTOFFLOAD_ALL=0 $(BIN)/python -m build_support.other_dpdk $(SHARED_OUT) tests
 
 lab: build $(STAMPS)/lab  ## what labs with many hosts need besides: labgrid
 

@@ -26,10 +26,11 @@ TESTPMD = shutil.which("dpdk-testpmd")
 
 
 @pytest.mark.parametrize("path", [MLX5, MLX5_ARCHIVE], ids=["shared", "archive"])
-def test_mlx5_serves_eighteen_devices_and_more_in_later_releases(path):
+def test_mlx5_serves_as_many_devices_as_its_release_knows(path):
     [info] = pmdinfo.read(path)
     assert info.name == "mlx5_eth" and info.file == path
-    assert len(info.pci_ids) >= 18
+    n = len(info.pci_ids)
+    assert n == 18 if dpdk.version().startswith("22.11.") else n >= 18
     assert {"15b3:101d", "15b3:1021", "15b3:a2dc"} <= {str(device) for device in info.pci_ids}
     assert all(device.subsystem_vendor is None and device.subsystem_device is None for device in info.pci_ids)
     assert "mlx5_core" in info.kernel_modules

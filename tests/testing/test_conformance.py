@@ -195,7 +195,7 @@ def test_without_a_provider_it_says_so(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_page_for_authors_passes(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "providers.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "provider-python.md").read_text()
     (tmp_path / "shelf.py").write_text(page.split("```python\n")[1].split("```")[0])
     done = run(tmp_path, "shelf:Shelf")
     assert done.returncode == 0, done.stdout[-3000:]
