@@ -35,6 +35,8 @@ cdef struct DatagramKey:
     uint16_t zone
     uint8_t family
     uint8_t proto            # IPv4 only
+    uint8_t sender           # Packet's: what comes whole from another shard and what comes by wire do not mix
+    uint8_t unused[3]
 
 # One fragment that waits, and what the caller knows it by.
 cdef struct Held:

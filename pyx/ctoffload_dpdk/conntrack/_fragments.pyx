@@ -262,6 +262,7 @@ cdef Taken read_piece(Fragments *fragments, const Packet *packet, bint ovs_compa
     piece.l3 = layers.l3
     piece.key.family = <uint8_t> layers.family
     piece.key.zone = packet.zone
+    piece.key.sender = packet.sender
     if layers.family == 4:
         taken = read_v4(fragments, packet, layers.l3_size, piece)
     else:
@@ -397,11 +398,12 @@ cdef uint32_t put_together(Fragments *fragments, const Datagram *datagram, bint 
 
 # Room for one more of the datagram at `keep_at`. The oldest datagram makes way: what a flood leaves behind is never
 # completed, what somebody waits for is, and soon. OVS refuses the new one, so that a few a second lock everybody out.
+# What another shard hands over stays: all of it is on its way.
 cdef bint make_room(Fragments *fragments, uint32_t keep_at, uint32_t index, Line *lines, uint32_t *n_lines) noexcept nogil:
     cdef uint32_t at = fragments.oldest
     if fragments.n_held < fragments.max_held:
         return True
-    if at and at == keep_at:
+    while at and (at == keep_at or fragments.datagrams[at - 1].key.sender):
         at = fragments.datagrams[at - 1].newer
     if not at or not fragments.max_held:
         return False

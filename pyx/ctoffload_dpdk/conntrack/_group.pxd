@@ -10,6 +10,7 @@ from ctoffload_dpdk.offload.libspsc cimport shared_word, spsc
 cdef enum:
     MAX_MEMBERS = 32
     RING_PACKETS = 1024      # from one shard to another, at most
+    MAX_TURNS = 100          # of a packet between shards; more than there and back for each of them
     HASHES = 128             # as many as RSS tables have entries at least
     MAX_TX_LOCKS = 16
     PROTO_TCP_ = 6

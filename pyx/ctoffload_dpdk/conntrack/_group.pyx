@@ -70,10 +70,11 @@ cdef void group_free(Group *group) noexcept nogil:
 cdef bint push(Shard *shard, const Packet *packet, uint32_t to, Directive directive) noexcept nogil:
     cdef Group *group = <Group *> shard.group
     cdef spsc *ring = &group.rings[shard.number][to]
-    cdef Packet *entry = <Packet *> spsc_reserve(ring)
+    cdef Packet *entry = <Packet *> spsc_reserve(ring) if packet.turns < MAX_TURNS else NULL
     if entry == NULL:
         return False
     entry[0] = packet[0]
+    entry.turns += 1
     entry.directive = <uint8_t> directive
     spsc_publish(ring)
     shard.counters.handed_over += 1
@@ -84,11 +85,11 @@ cdef bint hand_over(Shard *shard, const Packet *packet, uint32_t to, Directive d
     cdef Packet known = packet[0]
     verdict.state = 0
     verdict.reason = REFUSED_NOT
-    if packet.token == WHOLE_TOKEN:
+    if packet.token == WHOLE_TOKEN and packet.turns < MAX_TURNS:
         shard.counters.packets -= 1
         verdict.mark = packet.tried
         verdict.conn_id = (to | <uint64_t> directive << 8 | <uint64_t> packet.stub_home << 16 | <uint64_t> 1 << 24
-                           | <uint64_t> packet.stub << 32)
+                           | <uint64_t> packet.turns << 25 | <uint64_t> packet.stub << 32)
         return True
     known.flags |= PKT_L3_GOOD | PKT_L4_GOOD     # it was parsed here, or it would not be known whose it is
     if not push(shard, &known, to, directive):
@@ -114,6 +115,8 @@ cdef void hand_over_with_others(Shard *shard, Packet *packet, const Verdict *ver
     packet.stub_home = <uint8_t> (verdict.conn_id >> 16 & 0xff)
     packet.stub = <uint32_t> (verdict.conn_id >> 32)
     packet.tried = verdict.mark
+    packet.turns = <uint8_t> (verdict.conn_id >> 25 & 0x7f)
+    packet.sender = <uint8_t> (shard.number + 1)
     push(shard, packet, <uint32_t> (verdict.conn_id & 0xff), <Directive> (verdict.conn_id >> 8 & 0xff))
 
 

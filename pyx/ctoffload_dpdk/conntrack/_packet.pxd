@@ -63,6 +63,8 @@ cdef struct Packet:
     uint32_t stub            # BEGIN, RETRY: the stub that leads to the connection
     uint8_t stub_home        # whose that is
     uint8_t directive        # Directive of _group.pxd; 0 as received
+    uint8_t sender           # of a fragment: the shard that had put its datagram together, + 1; 0: none had
+    uint8_t turns            # how often it was handed over
 
 # Who reads along on a control connection.
 cdef enum:

@@ -150,7 +150,7 @@ cdef inline void fill(const End *end, rte_mbuf *mbuf, const uint16_t *tags, int 
     packet.hint = mbuf.hash.fdir.hi if mbuf.ol_flags & RTE_MBUF_F_RX_FDIR_ID else 0
     packet.origin = end.index
     packet.token = <uint64_t> mbuf
-    packet.tried = packet.stub = packet.stub_home = packet.directive = 0
+    packet.tried = packet.stub = packet.stub_home = packet.directive = packet.sender = packet.turns = 0
 
 
 # Takes those away that another loop has.
