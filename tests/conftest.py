@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ hypothesis.settings.register_profile("explore", print_blob=True)
 hypothesis.settings.load_profile("explore" if os.environ.get("CTOFFLOAD_EXPLORE") == "1" else "fixed")
 
 pytest_plugins = ["eal_process"]
+
+# A shell that starts this in the background has it ignore Ctrl-C, and each program that a test interrupts would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -86,7 +86,8 @@ def environment(inventory: Inventory) -> dict[str, str]:
         return dict(os.environ)
     from ctoffload_dpdk.nicsim import driver_path  # noqa: PLC0415 - nothing of it for a real NIC
 
-    return {**os.environ, "LD_LIBRARY_PATH": str(driver_path().parent)}
+    found = [str(driver_path().parent), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, found))}
 
 
 def run(inventory: Inventory, cores: int) -> Rates:

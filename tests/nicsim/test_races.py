@@ -51,7 +51,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         objects = list(
             workers.map(compiled, [*sorted(Path(__file__).parent.glob("race_*.c")), *sorted(DRIVER.glob("*.c"))])
         )
-    libraries = [f"-l{name}" for name in flags.libraries]
+    libraries = [*(f"-L{directory}" for directory in flags.library_dirs), *(f"-l{name}" for name in flags.libraries)]
     subprocess.run(
         ["gcc", "-fsanitize=thread", *map(str, objects), "-o", str(path), *libraries, "-lpthread"], check=True
     )

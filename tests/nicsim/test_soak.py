@@ -40,7 +40,8 @@ def program(driver: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["gcc", "-std=gnu11", "-O2", "-g", "-Wall", "-DALLOW_EXPERIMENTAL_API", *flags.compile_args]
     words += [f"-I{directory}" for directory in (HEADERS, *flags.include_dirs)]
     words += [str(Path(__file__).with_name("soak_check.c")), "-o", str(path)]
-    subprocess.run([*words, *(f"-l{name}" for name in flags.libraries), "-ldl"], check=True)
+    words += [*(f"-L{directory}" for directory in flags.library_dirs), *(f"-l{name}" for name in flags.libraries)]
+    subprocess.run([*words, "-ldl"], check=True)
     return path
 
 

@@ -42,11 +42,13 @@ def test_a_queue_entry_fails(bench: Bench) -> None:
 
 @BOTH
 def test_a_firmware_object_fails_and_what_was_made_for_the_rule_is_gone(bench: Bench, steering: Steering) -> None:
+    is_known = dpdk.version().startswith("22.11.")
+    if not is_known and steering is Steering.HARDWARE:
+        pytest.skip(f"the driver of DPDK {dpdk.version()} takes this rule whichever of its first objects fails")
     nic = bench(steering)
     before = {rule.number for rule in nic.control.rules()}
     said = {}
-    # The driver of 25.11 does without the first object.
-    for nth in (1,) if dpdk.version().startswith("22.11.") else (1, 2, 3):
+    for nth in (1,) if is_known else (1, 2, 3):
         nic.control.fail(Fault.OBJECT, nth=nth, errno=errno.ENOSPC)
         if said := nic.call("try_create", COUNTED):
             break
