@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,8 +141,9 @@ BAD = {
 def run(tmp_path: Path, provider: str, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *KIT, "--provider", provider, *more]
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": python_path(tmp_path), "PATH": "/usr/bin:/bin"},
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    sanitizers = {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS") if name in os.environ}
+    environ = {"PYTHONPATH": python_path(tmp_path), "PATH": "/usr/bin:/bin", **sanitizers}
+    return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("form", FORMS)
