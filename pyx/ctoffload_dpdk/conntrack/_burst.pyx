@@ -182,6 +182,11 @@ cdef uint32_t begin(Shard *shard, const Packet *packet, const Parsed *parsed, co
         translate_it = translation != NULL and translation.what and (not translation.family
                                                                      or translation.family == parsed.key.family)
         fits = not translate_it or nat_choose(shard, parsed, translation, now_ms, &elsewhere, &nat)
+    if shard.group != NULL and packet.directive == BEGIN and not translate_it:
+        # what is expected changed on the way: what is not translated begins at home, where the stub is in its way
+        stub_give_back(<Group *> shard.group, packet.stub_home, packet.stub)
+        go_home(shard, packet, parsed, verdict)
+        return 0
     if not fits and shard.group != NULL and begin_elsewhere(shard, packet, parsed, &elsewhere, verdict):
         return 0
     if not fits:
