@@ -10,7 +10,12 @@ from story import with_plan
 
 pytestmark = pytest.mark.eal
 QUEUE_SIZE = 32
-N_CONNECTIONS = QUEUE_SIZE  # for each queue; each has two rules
+
+
+@pytest.fixture(params=[QUEUE_SIZE, 3 * QUEUE_SIZE])
+def n_connections(request: pytest.FixtureRequest) -> int:
+    """For each queue; each has two rules."""
+    return request.param
 
 
 def lab_with(make_lab: Any, n_queues: int, plan: str = "age") -> Any:
@@ -38,11 +43,13 @@ def executed(lab: Any, n_queues: int) -> list[int]:
 
 @pytest.mark.parametrize("n_queues", [1, 3])
 @pytest.mark.parametrize("plan", ["age", "count"])
-def test_connections_beyond_a_full_queue_wait_and_all_get_in(make_lab: Any, plan: str, n_queues: int) -> None:
+def test_connections_beyond_a_full_queue_wait_and_all_get_in(
+    make_lab: Any, plan: str, n_queues: int, n_connections: int
+) -> None:
     lab = lab_with(make_lab, n_queues, plan)
     before, rules = executed(lab, n_queues), lab.rules
     stall(lab, n_queues, True)
-    conns = [lab.udp() for _ in range(N_CONNECTIONS * n_queues)]
+    conns = [lab.udp() for _ in range(n_connections * n_queues)]
     waiting = [[queue.waiting for queue in nic.flow_audit().queues[:n_queues]] for nic in lab.nics]
     assert [QUEUE_SIZE] * n_queues in waiting, f"no port's queues are full: {waiting}"
     assert lab.engine.provider.stats().queue_full > 0
@@ -59,12 +66,12 @@ def test_connections_beyond_a_full_queue_wait_and_all_get_in(make_lab: Any, plan
 
 @pytest.mark.parametrize("n_queues", [1, 3])
 @pytest.mark.parametrize("plan", ["age", "count"])
-def test_they_get_in_as_soon_as_places_are_free(make_lab: Any, plan: str, n_queues: int) -> None:
+def test_they_get_in_as_soon_as_places_are_free(make_lab: Any, plan: str, n_queues: int, n_connections: int) -> None:
     """Without time going by: each turn fills the places that the one before has freed."""
     lab = lab_with(make_lab, n_queues, plan)
     rules = lab.rules
     stall(lab, n_queues, True)
-    conns = [lab.udp() for _ in range(3 * N_CONNECTIONS * n_queues)]
+    conns = [lab.udp() for _ in range(3 * n_connections * n_queues)]
     assert not any(conn.in_hardware for conn in conns)
     stall(lab, n_queues, False)
     most = 2 * len(conns) // (QUEUE_SIZE * n_queues)  # turns, were one port's queues alone to take both rules of each
@@ -78,9 +85,9 @@ def test_they_get_in_as_soon_as_places_are_free(make_lab: Any, plan: str, n_queu
 
 
 @pytest.mark.parametrize("n_queues", [1, 3])
-def test_removals_beyond_a_full_queue_wait_and_all_get_out(make_lab: Any, n_queues: int) -> None:
+def test_removals_beyond_a_full_queue_wait_and_all_get_out(make_lab: Any, n_queues: int, n_connections: int) -> None:
     lab = lab_with(make_lab, n_queues)
-    conns = [lab.udp() for _ in range(N_CONNECTIONS * n_queues)]
+    conns = [lab.udp() for _ in range(n_connections * n_queues)]
     assert all(conn.in_hardware for conn in conns)
     full = lab.engine.provider.stats().queue_full
     stall(lab, n_queues, True)
@@ -95,11 +102,11 @@ def test_removals_beyond_a_full_queue_wait_and_all_get_out(make_lab: Any, n_queu
     lab.assert_audit_matches()
 
 
-def test_connections_end_while_their_rules_wait_in_a_full_queue(make_lab: Any) -> None:
+def test_connections_end_while_their_rules_wait_in_a_full_queue(make_lab: Any, n_connections: int) -> None:
     """Nothing comes in late and stays: what went through the queue after its connection ended is taken out again."""
     lab = lab_with(make_lab, 1)
     stall(lab, 1, True)
-    for _ in range(N_CONNECTIONS):
+    for _ in range(n_connections):
         lab.udp()
     lab.engine.conntrack.flush()
     lab.advance(0.01, step_s=0.001)
@@ -111,11 +118,11 @@ def test_connections_end_while_their_rules_wait_in_a_full_queue(make_lab: Any) -
     assert again.in_hardware, again.reason
 
 
-def test_results_that_come_late_fill_the_queue_and_lose_nothing(make_lab: Any) -> None:
+def test_results_that_come_late_fill_the_queue_and_lose_nothing(make_lab: Any, n_connections: int) -> None:
     lab = lab_with(make_lab, 1)
     for nic in lab.nics:
         nic.delay_results(20)
-    conns = [lab.udp() for _ in range(N_CONNECTIONS)]
+    conns = [lab.udp() for _ in range(n_connections)]
     assert lab.engine.provider.stats().queue_full > 0
     lab.advance(1, step_s=0.005)
     assert [conn.reason for conn in conns if not conn.in_hardware] == []
