@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -50,16 +47,6 @@ def cases() -> list[object]:
 
 def does_something(block: Block) -> bool:
     return bool(block.commands) or block.kind == "python"
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """Not below /tmp: DPDK takes no driver from below a directory that everybody may write to."""
-    parent = ROOT / "build" / "pages"
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="page-", dir=parent))
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.mark.parametrize("page", cases())

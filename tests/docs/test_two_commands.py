@@ -6,8 +6,6 @@ import ast
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,16 +126,6 @@ def test_they_need_no_program_that_is_in_no_listed_package():
         and not (package in of_test_all and named[name].startswith(("tests/", "build_support/images")))
     }
     assert not strangers, "name its package in debian-packages.txt"
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """Not below /tmp: DPDK takes no driver from below a directory that everybody may write to."""
-    parent = ROOT / "build" / "pages"
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="clone-", dir=parent))
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.mark.slow
