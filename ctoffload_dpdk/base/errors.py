@@ -10,6 +10,7 @@ class CtoffloadError(Exception):
     """What went wrong, to what, why, and what to do next.
 
     `str()` gives one or two lines: the message with the errno's name, then the hint. `as_dict()` is the same for JSON.
+    errno: positive, 0 where there is none; op: the call that failed; provider, port: whose it was, empty for nobody's.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class SettingsError(CtoffloadError):
 
 
 class CaptureError(CtoffloadError):
-    """A capture file cannot be read, or only in part."""
+    """A capture file cannot be read or written, or was read in part."""
 
 
 class EalError(CtoffloadError):

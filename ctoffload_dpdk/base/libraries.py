@@ -41,7 +41,7 @@ def release(number: int) -> str:
 
 
 def how_to_install() -> str:
-    """Debian 12 has 22.11; its package of development files brings libraries and drivers along."""
+    """What a hint says. Debian 12 has 22.11; its package of development files brings libraries and drivers along."""
     if Path("/etc/debian_version").is_file():
         return "install it: apt-get install libdpdk-dev"
     return "install it: Debian 12 has 22.11 (package libdpdk-dev)"

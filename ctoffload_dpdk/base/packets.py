@@ -17,6 +17,8 @@ class Packets:
 
     data: uint8[n_bytes]; offset: uint64[n], where each starts in data; length: uint32[n], bytes captured;
     time_ns: int64[n], capture time, 0 where unknown; wire_length: uint32[n], bytes on the wire (above length if cut).
+    Left out, or of another size than offset, they are 0 and length. Raises UsageError where offset and length differ in
+    size, or a packet lies outside data.
     """
 
     data: NDArray[np.uint8]
@@ -38,7 +40,7 @@ class Packets:
 
     @classmethod
     def of(cls, packets: Iterable[bytes], time_ns: Iterable[int] = ()) -> Packets:
-        """Copies byte strings into one buffer. For tests and small numbers."""
+        """Copies byte strings into one read-only buffer; time_ns: one per packet. For tests and small numbers."""
         parts = [bytes(p) for p in packets]
         length = np.array([len(p) for p in parts], np.uint32)
         offset = np.zeros(len(parts), np.uint64)

@@ -22,13 +22,13 @@ NANOSECONDS = b"\x09"
 
 
 def section(application: str, names: Sequence[str], snaplen: int) -> bytes:
-    """What a file begins with: the section, and the interfaces of these names."""
+    """What a file begins with: the section, and the interfaces of these names. snaplen: bytes kept of a packet."""
     head = struct.pack("=IHHQ", BYTE_ORDER_MAGIC, 1, 0, UNKNOWN_LENGTH)
     return block(SECTION, head, [(APPLICATION, application.encode())]) + interfaces(names, snaplen)
 
 
 def interfaces(names: Sequence[str], snaplen: int) -> bytes:
-    """More interfaces; their numbers go on where those before ended."""
+    """More interfaces, of Ethernet and with times in ns; their numbers go on where those before ended."""
     body = struct.pack("=HHI", ETHERNET, 0, snaplen)
     made = [block(INTERFACE, body, [(NAME, name.encode()), (RESOLUTION, NANOSECONDS)]) for name in names]
     return b"".join(made)
