@@ -1,4 +1,7 @@
-"""What a rule does: one class per rte_flow action, with DPDK's names. Numbers are ordinary integers, times seconds."""
+"""What a rule does: one class per rte_flow action, with DPDK's names. Numbers are ordinary integers, times seconds.
+
+A value that does not fit raises UsageError where the rule is made.
+"""
 
 from __future__ import annotations
 

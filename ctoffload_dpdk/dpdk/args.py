@@ -41,6 +41,7 @@ def eal_args(
     memory_mb: MiB, 0 leaves DPDK's default (64 without hugepages). lcores: one is enough, loops are Python threads.
     allow: PCI addresses with their devargs, implies pci. vdevs: "net_ring0". drivers: paths of further drivers (-d).
     shared_config: let secondary processes attach. log_level: "lib.ethdev:debug". extra: passed on as they are.
+    Raises ValueError for a memory that is none of `Memory`.
     """
     memory = Memory(memory)
     args = ["-l", lcores]

@@ -2,6 +2,7 @@
 
 A field that is None is not matched. A value is matched whole; `Masked(value, mask)` matches the bits of the mask. An IP
 address may be a network ("10.0.0.0/8"). Ports and numbers are ordinary integers; byte order is the binding's business.
+A value that does not fit raises UsageError where the rule is made.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def in_one_line(texts: Iterable[str]) -> str:
 
 
 class Log:
-    """Reads what DPDK logs, from the first line on. Made once per process by Eal.start."""
+    """Reads what DPDK logs, from the first line on. Made once per process by Eal.start. n_lines: lines so far."""
 
     def __init__(self, forward: bool = True) -> None:
         self.forward = forward
@@ -72,7 +72,7 @@ class Log:
         return "\n".join(line.text for line in self.lines)
 
     def since(self, n_lines: int) -> list[LogLine]:
-        """The lines after the first n_lines: what was logged since `n_lines` was read."""
+        """The lines after the first n_lines: what was logged since `n_lines` was read; of them the last 10 000."""
         self.sync()
         with self._lock:
             kept = list(self._lines)
@@ -90,7 +90,7 @@ class Log:
                 self._add(LogLine(level, line.rstrip()))
 
     def sync(self) -> None:
-        """Returns when everything logged so far was read."""
+        """Returns when everything logged so far was read, at the latest after 2 s."""
         with self._lock:
             self._next_mark += 1
             token, arrived = self._next_mark, threading.Event()

@@ -72,7 +72,10 @@ def read(path: str | Path) -> list[PmdInfo]:
 
 
 def read_directory(directory: str | Path) -> list[PmdInfo]:
-    """The drivers of every shared object in a directory, each file once, whatever links point at it."""
+    """The drivers of every shared object in a directory, each file once, whatever links point at it.
+
+    UsageError where it is no directory, and as for `read`.
+    """
     directory = Path(directory)
     if not directory.is_dir():
         raise UsageError(

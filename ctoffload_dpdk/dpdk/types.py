@@ -28,8 +28,9 @@ class Descriptors:
 
 @dataclass(frozen=True, slots=True)
 class PortInfo:
-    """What a port is and can do. Offloads and rss_types are DPDK's bit masks; -1 for a socket that is not known.
+    """What a port is and can do. Offloads, rss_types and speed_capa are DPDK's bit masks; MTUs are bytes of layer 3.
 
+    socket_id: of NUMA, -1 where it is not known; if_index: of the kernel's interface, 0 without one.
     rules_survive_stop, objects_survive_stop: rules, indirect actions outlive the port's stop.
     flow_is_thread_safe: the driver needs no lock around rte_flow. switch_domain: None where it has no E-Switch.
     tells_removal: the driver can be asked to tell when the device is pulled out (Event.REMOVED).
@@ -75,7 +76,7 @@ class RxMetadata(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """speed_mbps: None where the driver does not know it."""
+    """State of a port's link. speed_mbps: Mbit/s, None where the driver does not know it."""
 
     is_up: bool
     speed_mbps: int | None
@@ -106,7 +107,10 @@ class Rss:
 
 @dataclass(frozen=True, slots=True)
 class HairpinCapability:
-    """Queue pairs that the NIC joins by itself."""
+    """Queue pairs that the NIC joins by itself: how many queues, and descriptors of one, there may be.
+
+    max_rx_to_tx: receive queues that lead to one transmit queue; max_tx_to_rx: transmit queues of one receive queue.
+    """
 
     max_queues: int
     max_rx_to_tx: int
@@ -135,7 +139,7 @@ class Event(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Of a rule or an indirect COUNT since its creation; None where the driver does not keep it."""
+    """Of a rule or an indirect COUNT since its creation or reset; None where the driver does not keep it."""
 
     packets: int | None
     bytes: int | None
@@ -164,8 +168,9 @@ class FlowInfo:
 
 @dataclass(frozen=True, slots=True)
 class FlowSizes:
-    """What a port sets aside for rules; fixed between configure and start. queues: for asynchronous operations.
+    """What a port sets aside for rules; fixed between configure and start. Counters to conntracks: how many of each.
 
+    queues: for asynchronous operations; queue_size: operations that may be under way in one.
     strict_queue: aged rules are asked for per queue, no event is raised.
     """
 

@@ -185,7 +185,7 @@ cdef class Device(Owned):
         self.set_pool(queue, mempool)
 
     def setup_tx_queue(self, int queue, *, int descriptors=0):
-        """A transmit queue. Source: rte_eth_tx_queue_setup()."""
+        """A transmit queue; descriptors as of setup_rx_queue. Source: rte_eth_tx_queue_setup()."""
         cdef uint16_t n_rx = 0
         cdef uint16_t n_tx = descriptors
         cdef int rc
@@ -316,7 +316,7 @@ cdef class Device(Owned):
 
 
 def find_port(Eal eal, which):
-    """The id of the port with this id, name or devargs. PortError where there is none, or more than one."""
+    """The id of the port with this id, name or devargs. PortError where there is none, UsageError for several."""
     cdef uint16_t port_id = 0
     cdef bytes text
     eal.require_open()

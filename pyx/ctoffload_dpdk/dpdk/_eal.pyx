@@ -66,6 +66,8 @@ cdef class Eal(Owned):
     """DPDK, started in this process. Made by `Eal.start`; owns ports, mempools and devices.
 
     args: the EAL arguments; version: the library's ("DPDK 22.11.11"); log: what it logged, see `Log`.
+    Methods name the DPDK call whose errors they raise as EalError. Once closed they raise ClosedError, and in a process
+    that was forked EalError.
     """
 
     def __init__(self):
@@ -83,7 +85,10 @@ cdef class Eal(Owned):
         return start(list(args), program, forward_log)
 
     def close(self):
-        """Closes ports, then mempools and devices, then DPDK itself. Source: rte_eal_cleanup()."""
+        """Closes ports, then mempools and devices, then DPDK itself. What one of them raises is raised in the end.
+
+        Source: rte_eal_cleanup().
+        """
         from ctoffload_dpdk.dpdk._port import Port
 
         if self.is_closed:
@@ -141,7 +146,10 @@ cdef class Eal(Owned):
         return list_ports()
 
     def port(self, which):
-        """Opens the port with this id, name ("net_ring0") or device arguments ("0000:03:00.0"). See `Port`."""
+        """Opens the port with this id, name ("net_ring0") or device arguments ("0000:03:00.0"). See `Port`.
+
+        PortError ENODEV where there is none, UsageError where it is open already or device arguments name several.
+        """
         from ctoffload_dpdk.dpdk._port import Port
 
         return Port.open(self, which)

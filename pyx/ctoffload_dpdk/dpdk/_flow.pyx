@@ -116,7 +116,8 @@ cdef class FlowDevice(Device):
     def validate_rule(self, attr, pattern, actions):
         """Asks the driver whether it would take this rule; FlowError where not.
 
-        Many drivers accept what create refuses. UsageError on mlx5 with dv_flow_en=2 before 25.11, which crashes.
+        Many drivers accept what create refuses. UsageError as of create_rule, and on mlx5 with dv_flow_en=2 before
+        25.11, which crashes.
         Source: rte_flow_validate().
         """
         cdef Pattern c_pattern = Pattern(pattern)
@@ -150,7 +151,8 @@ cdef class FlowDevice(Device):
     def create_rule(self, attr, pattern, actions):
         """Makes a rule from an Attr, items and actions; it belongs to this port.
 
-        FlowError with the driver's message where it is refused. Source: rte_flow_create().
+        FlowError with the driver's message where it is refused. UsageError for what is no item or action, for a value
+        that does not fit, and on mlx5 for a CONNTRACK that is not an indirect action. Source: rte_flow_create().
         """
         cdef Rule rule = Rule.__new__(Rule)
         cdef Pattern c_pattern
@@ -308,7 +310,8 @@ cdef class Rule(Owned):
     def query_count(self, *, bint reset=False):
         """Packets and bytes that hit this rule since it was made or reset, as Count.
 
-        At most one refresh period of the driver old (mlx5: 0.5 to 1 s). RuleGone after stop or flush, else FlowError.
+        At most one refresh period of the driver old (mlx5: 0.5 to 1 s). RuleGone after stop or flush, UsageError where
+        the rule has no such action, else FlowError.
         Source: rte_flow_query(), action COUNT.
         """
         cdef rte_flow_query_count data
@@ -319,7 +322,10 @@ cdef class Rule(Owned):
         return read_query(kinds.Count, &data)
 
     def query_age(self):
-        """Whether the rule aged, and its idle time in seconds, as AgeState. Source: rte_flow_query(), action AGE."""
+        """Whether the rule aged, and its idle time in seconds, as AgeState. Raises what query_count does.
+
+        Source: rte_flow_query(), action AGE.
+        """
         cdef rte_flow_query_age data
         self.require_there(kinds.Age)
         memset(&data, 0, sizeof(data))
@@ -356,6 +362,7 @@ cdef class IndirectAction(IndirectHandle):
     def query(self):
         """Count, AgeState or actions.Conntrack, as it is now; a Conntrack costs a round trip to the NIC.
 
+        UsageError for an action of another kind, FlowError where the driver refuses.
         Source: rte_flow_action_handle_query().
         """
         cdef uint8_t data[QUERY_BYTES]
@@ -373,7 +380,10 @@ cdef class IndirectAction(IndirectHandle):
         return read_query(self.kind, data)
 
     def update_age(self, *, timeout_s=None, bint touch=False):
-        """Changes an AGE's timeout, or counts now as its last use. Source: rte_flow_action_handle_update()."""
+        """Changes an AGE's timeout (0 to 16777215 s), or counts now as its last use.
+
+        UsageError for a time beyond, and where this is no AGE. Source: rte_flow_action_handle_update().
+        """
         cdef rte_flow_update_age update
         self.require_kind(kinds.Age)
         memset(&update, 0, sizeof(update))
@@ -387,6 +397,7 @@ cdef class IndirectAction(IndirectHandle):
     def update_conntrack(self, conntrack=None, *, original_direction=None):
         """Changes the state of a CONNTRACK, or the direction that rules made from now on stand for.
 
+        original_direction: False for the reply's. UsageError where this is no CONNTRACK.
         Source: rte_flow_action_handle_update() with rte_flow_modify_conntrack.
         """
         cdef rte_flow_modify_conntrack update

@@ -71,7 +71,7 @@ cdef class AsyncDevice(FlowDevice):
     """The part of `Port` that makes rules through templates and queues."""
 
     def configure_flow(self, sizes, *, share_with=None):
-        """Sets rooms aside for rules, as FlowSizes; between configure and start, once.
+        """Sets rooms aside for rules, as FlowSizes (of 1 to 64 queues); between configure and start, once.
 
         share_with: the id of the port whose indirect actions this one may use (DPDK 23.03). FlowError where the driver
         refuses, has none of it, or would crash for want of DPDK's memory (ENOMEM). Source: rte_flow_configure().
@@ -140,7 +140,7 @@ cdef class AsyncDevice(FlowDevice):
         return make_actions(self, listed, fixed, attr)
 
     def template_table(self, attr, patterns, actions, int n_rules, *, bint resizable=False):
-        """Room for n_rules rules of these templates, at Attr's group, priority and direction.
+        """Room for n_rules rules of these templates, 1 to 255 of each kind, at Attr's group, priority and direction.
 
         resizable needs DPDK 24.03. Source: rte_flow_template_table_create().
         """
@@ -148,7 +148,10 @@ cdef class AsyncDevice(FlowDevice):
         return make_table(self, attr, tuple(patterns), tuple(actions), n_rules, resizable)
 
     def flow_queue(self, int index=0):
-        """The queue of asynchronous operations with this number; one thread at a time may use it."""
+        """The queue of asynchronous operations with this number; one thread at a time may use it.
+
+        UsageError where FlowSizes.queues does not reach so far.
+        """
         cdef FlowQueue queue
         self.require_async()
         if not 0 <= index < self.flow_sizes.queues:
@@ -233,7 +236,11 @@ cdef class Operation:
 
 
 cdef class FlowQueue:
-    """Operations go in, `push` hands them to the NIC, `pull` gives their results. Made by `Port.flow_queue`."""
+    """Operations go in, `push` hands them to the NIC, `pull` gives their results. Made by `Port.flow_queue`.
+
+    Its methods raise UsageError while the port does not run, and as FlowError the errors of the DPDK call that they
+    name: a full queue or table is EAGAIN, on mlx5 EBUSY or ENOMEM.
+    """
 
     def __init__(self):
         raise UsageError("FlowQueue is made by Port.flow_queue(index)")
@@ -299,7 +306,10 @@ cdef class FlowQueue:
         return rule
 
     def enqueue_destroy(self, AsyncRule rule, *, uint64_t user_data=0, bint postpone=False):
-        """Puts the removal of a rule, whose creation was pulled, on the queue. Source: rte_flow_async_destroy()."""
+        """Puts the removal of a rule on the queue; UsageError before the result of its creation was pulled.
+
+        Source: rte_flow_async_destroy().
+        """
         cdef uint64_t token
         self.require_ready()
         rule.require_open()
@@ -399,7 +409,10 @@ cdef class FlowQueue:
 
     def enqueue_indirect_create(self, action, *, bint ingress=False, bint egress=False, bint transfer=False,
                                 uint64_t user_data=0, bint postpone=False):
-        """As Port.create_indirect, through the queue. Source: rte_flow_async_action_handle_create()."""
+        """As Port.create_indirect, through the queue. UsageError for a driver without asynchronous indirect actions.
+
+        Source: rte_flow_async_action_handle_create().
+        """
         cdef IndirectAction made = IndirectAction.__new__(IndirectAction)
         cdef Actions c_actions = Actions([action])
         cdef rte_flow_indir_action_conf conf
@@ -502,7 +515,10 @@ cdef class FlowQueue:
 
 
 class Answer:
-    """The value of an indirect action that was asked for: None until its result was pulled."""
+    """The value of an indirect action that was asked for: Count, AgeState or actions.Conntrack.
+
+    value: None until the result was pulled; is_failed: it was pulled, and the NIC gave none.
+    """
 
     __slots__ = ("is_failed", "kind", "value")
 

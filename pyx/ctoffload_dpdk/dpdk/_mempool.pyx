@@ -34,7 +34,8 @@ cdef class Mempool(Owned):
                str name=""):
         """Makes n_mbufs buffers of data_bytes each (headroom comes on top), on any socket by default.
 
-        cache_size: buffers kept per registered thread, at most n_mbufs / 1.5. Raises PortError without memory.
+        cache_size: buffers kept per registered thread, at most n_mbufs / 1.5. socket_id: of NUMA, -1 for any.
+        Raises PortError without memory, UsageError without buffers, or of other than 1 to 65407 bytes.
         Source: rte_pktmbuf_pool_create().
         """
         cdef Mempool self = Mempool.__new__(Mempool)

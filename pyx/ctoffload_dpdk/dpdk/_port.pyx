@@ -71,12 +71,17 @@ cdef class Port(AsyncDevice):
     """A DPDK port. Made by `Eal.port(id, name or devargs)`, owned by the Eal; owns its rules and subscriptions.
 
     configure, set the queues up, start, use, stop, close. Each method names the DPDK call whose errors it raises as
-    PortError or FlowError; a closed port raises ClosedError.
+    PortError or FlowError; a closed port raises ClosedError. UsageError: a wrong argument, or a port that runs where it
+    has to be stopped (configure, queues, sizes) or the other way round (bursts). Templates and flow queues need
+    configure_flow() first, else UsageError, and a driver that has them, else FlowError EOPNOTSUPP.
     """
 
     @staticmethod
     def open(Eal eal, which):
-        """Opens the port with this id, name ("net_ring0") or device arguments ("0000:03:00.0"). One object per port."""
+        """Opens the port with this id, name ("net_ring0") or device arguments ("0000:03:00.0"). One object per port.
+
+        PortError ENODEV where there is none, UsageError where it is open already or device arguments name several.
+        """
         cdef Port self = Port.__new__(Port)
         self.attach(eal, find_port(eal, which))
         return self
@@ -120,7 +125,7 @@ cdef class Port(AsyncDevice):
         return mtu
 
     def set_mtu(self, int mtu):
-        """Changes the MTU; many drivers want the port stopped. Source: rte_eth_dev_set_mtu()."""
+        """Changes the MTU, 1 to 65535 bytes; many drivers want the port stopped. Source: rte_eth_dev_set_mtu()."""
         cdef int rc
         self.require_open()
         if not 0 < mtu <= 0xffff:
@@ -131,7 +136,7 @@ cdef class Port(AsyncDevice):
         self.check(rc, "rte_eth_dev_set_mtu", mark)
 
     def rss(self):
-        """What RSS hashes, and its key. Source: rte_eth_dev_rss_hash_conf_get()."""
+        """What RSS hashes, and its key, as Rss. Source: rte_eth_dev_rss_hash_conf_get()."""
         cdef rte_eth_rss_conf conf
         cdef uint8_t key[RSS_KEY_MAX]
         self.require_open()
@@ -143,7 +148,10 @@ cdef class Port(AsyncDevice):
         return Rss(conf.rss_hf, bytes(key[:n_key]))
 
     def set_rss(self, uint64_t types, bytes key=None):
-        """Changes what RSS hashes, and its key (None keeps it). Source: rte_eth_dev_rss_hash_update()."""
+        """Changes what RSS hashes (RTE_ETH_RSS_* bits), and its key (None keeps it).
+
+        Source: rte_eth_dev_rss_hash_update().
+        """
         cdef rte_eth_rss_conf conf
         self.require_open()
         memset(&conf, 0, sizeof(conf))
@@ -154,7 +162,10 @@ cdef class Port(AsyncDevice):
         self.check(rte_eth_dev_rss_hash_update(self.id, &conf), "rte_eth_dev_rss_hash_update", mark)
 
     def reta(self):
-        """The redirection table, the queue of each hash, as uint16 array. Source: rte_eth_dev_rss_reta_query()."""
+        """The redirection table, the queue of each hash, as uint16[info().reta_size]. UsageError where there is none.
+
+        Source: rte_eth_dev_rss_reta_query().
+        """
         cdef rte_eth_rss_reta_entry64 entries[1024]
         self.require_open()
         size = self.require_reta()
@@ -163,7 +174,10 @@ cdef class Port(AsyncDevice):
         return np.array([entries[i // RETA_GROUP].reta[i % RETA_GROUP] for i in range(size)], np.uint16)
 
     def set_reta(self, queues):
-        """Replaces the redirection table; as many queues as info().reta_size. Source: rte_eth_dev_rss_reta_update()."""
+        """Replaces the redirection table; queues: info().reta_size numbers, else UsageError, and where there is none.
+
+        Source: rte_eth_dev_rss_reta_update().
+        """
         cdef rte_eth_rss_reta_entry64 entries[1024]
         self.require_open()
         size = self.require_reta()
@@ -188,7 +202,7 @@ cdef class Port(AsyncDevice):
         """Calls callback(port id, event) when the driver reports this Event; returns a Subscription.
 
         On a thread of the binding's own, or with thread=False where `Subscription.deliver` is called. The callback may
-        call anything. Source: rte_eth_dev_callback_register().
+        call anything; UsageError where it cannot be called. Source: rte_eth_dev_callback_register().
         """
         return subscribe(self, self.id, event, callback, thread)
 
@@ -204,7 +218,7 @@ cdef class Port(AsyncDevice):
     # Link and statistics --------------------------------------------------------------------------------------------
 
     def link(self):
-        """Up or down, and how fast, without waiting. Source: rte_eth_link_get_nowait()."""
+        """Up or down, and how fast, as Link, without waiting. Source: rte_eth_link_get_nowait()."""
         cdef rte_eth_link link
         self.require_open()
         memset(&link, 0, sizeof(link))
@@ -290,9 +304,10 @@ cdef class Port(AsyncDevice):
         return HairpinCapability(cap.max_nb_queues, cap.max_rx_2_tx, cap.max_tx_2_rx, cap.max_nb_desc)
 
     def setup_hairpin_rx(self, int queue, peers, *, int descriptors=0, bint manual_bind=False, bint tx_explicit=False):
-        """A receive queue that the NIC sends on by itself; peers: [(port id, tx queue)].
+        """A receive queue that the NIC sends on by itself; peers: [(port id, tx queue)], 1 to 32.
 
-        Source: rte_eth_rx_hairpin_queue_setup().
+        descriptors: 0 means the most that the driver takes; manual_bind: joined by bind_hairpin(), not by start();
+        tx_explicit: rules for what leaves are the caller's. Source: rte_eth_rx_hairpin_queue_setup().
         """
         cdef rte_eth_hairpin_conf conf
         self.require_stopped("changed")
@@ -302,7 +317,10 @@ cdef class Port(AsyncDevice):
                    "rte_eth_rx_hairpin_queue_setup", mark)
 
     def setup_hairpin_tx(self, int queue, peers, *, int descriptors=0, bint manual_bind=False, bint tx_explicit=False):
-        """The other half: peers: [(port id, rx queue)]. Source: rte_eth_tx_hairpin_queue_setup()."""
+        """The other half: peers: [(port id, rx queue)], the rest as of setup_hairpin_rx.
+
+        Source: rte_eth_tx_hairpin_queue_setup().
+        """
         cdef rte_eth_hairpin_conf conf
         self.require_stopped("changed")
         fill_hairpin(&conf, peers, manual_bind, tx_explicit)
@@ -336,7 +354,7 @@ cdef class Port(AsyncDevice):
     def rx_burst(self, int queue=0, int max_packets=64):
         """Receives up to max_packets, copied once, as a Burst: packets, flags and marks. One thread per queue.
 
-        Source: rte_eth_rx_burst().
+        max_packets: 1024 are the most. Source: rte_eth_rx_burst().
         """
         self.require_queue(queue, self.n_rx_queues, "receive")
         self.enter()
@@ -348,7 +366,8 @@ cdef class Port(AsyncDevice):
     def tx_burst(self, packets, Mempool mempool, int queue=0):
         """Sends Packets, copied once into buffers of mempool; returns how many the port took. One thread per queue.
 
-        PortError where the first packet has no buffer: it is longer than one, or the pool is empty.
+        PortError where none was sent for want of a buffer: EMSGSIZE, a packet is longer than one; ENOBUFS, the pool is
+        empty.
         Source: rte_eth_tx_burst().
         """
         self.require_queue(queue, self.n_tx_queues, "transmit")

@@ -44,7 +44,8 @@ def register_command(Eal eal, str path, function, str help_text):
 
     It returns a dict, a list or a string of int, str, dict and list. DPDK cuts strings at 127 bytes and containers at 256
     or 512 entries; names keep letters, digits, _ and /; a list of dicts is sent as a dict by position. It runs on a thread
-    of DPDK's. A path can be given a new function, but never be removed.
+    of DPDK's. A path can be given a new function, but never be removed. Raises UsageError for a path that does not
+    begin with / or has more than 55 bytes, EalError where DPDK refuses it.
     Source: rte_telemetry_register_cmd().
     """
     cdef bytes path_text = path.encode()
