@@ -19,7 +19,8 @@ HINT = "write src=ADDRESS[-ADDRESS][:PORT[-PORT]] or dst=..., IPv6 addresses in 
 class NatRange:
     """Addresses from low to high (None: the packet's own stays) and ports from ports[0] to ports[1] (None: any).
 
-    Raises UsageError where an end is missing, of the other family or above the other.
+    Raises UsageError EINVAL where an end is missing, of the other family or above the other, and for the address 0 and
+    ports outside 1 to 65535.
     """
 
     low: Address | None = None
@@ -41,7 +42,7 @@ class NatRange:
 
     @classmethod
     def parse(cls, text: str) -> NatRange:
-        """Reads "10.1.1.1-10.1.1.9:1024-2047" or "[2001:db8::1]:80". Raises UsageError."""
+        """Reads "10.1.1.1-10.1.1.9:1024-2047" or "[2001:db8::1]:80". Raises UsageError EINVAL for other text."""
         if text.startswith("["):
             found = re.fullmatch(r"\[([^\]]+)\](?:-\[([^\]]+)\])?(?::(\d+)(?:-(\d+))?)?", text)
         elif text.count(":") > 1:
@@ -61,7 +62,7 @@ class Nat:
 
     Neither: new connections are not translated, but packets of translated ones are. choice: by hash, random, or
     persistent (a client keeps its address). family: 4 or 6, 0 where no address is given; those of the other family
-    are not translated. Raises UsageError.
+    are not translated. Raises UsageError EINVAL for another choice, and for ranges of two families.
     """
 
     src: NatRange | None = None
@@ -83,7 +84,7 @@ class Nat:
 
     @classmethod
     def parse(cls, text: str) -> Nat:
-        """Reads OVS's text: "src=10.1.1.1-10.1.1.9:1024-2047,random". Raises UsageError."""
+        """Reads OVS's text: "src=10.1.1.1-10.1.1.9:1024-2047,random". Raises UsageError EINVAL for other text."""
         ends: dict[str, NatRange] = {}
         choice = ""
         for part in filter(None, text.split(",")):

@@ -40,18 +40,19 @@ class Shards:
     While threads run the loops, one other thread may call: each shard is held between two turns of its loop, one
     after the other, for a slice of the table at a time; all at once where what they have in common changes. So a dump
     or a flush of a running engine is of no single moment: what is there throughout is met once, what comes or goes
-    meanwhile may or may not be.
+    meanwhile may or may not be. Methods raise what those of `Conntrack` raise, and CtoffloadError ETIMEDOUT where a
+    loop does not end its turn within 5 s.
     """
 
     establish_at_reply = _Common("establish_at_reply", "TCP is handed over at the SYN-ACK.")
     tcp_liberal = _Common("tcp_liberal", "TCP packets outside the window are accepted as if they were inside.")
     strict_windows = _Common("strict_windows", "Contexts in the NIC check windows.")
-    unconfirmed_rst_ms = _Common("unconfirmed_rst_ms", "What is left to a connection after an RST nobody can judge.")
+    unconfirmed_rst_ms = _Common("unconfirmed_rst_ms", "What is left to one after an RST nobody can judge, in ms.")
     max_connections = _Common("max_connections", "Most connections at once.")
     zone_default_limit = _Common("zone_default_limit", "Limit of zones that have none of their own; 0 is unlimited.")
 
     def __init__(self, n: int, max_connections: int, *, layer: OffloadLayer | None = None, **options: Any) -> None:
-        """n shards with at most max_connections in all; options: of `Conntrack`."""
+        """n shards, 1 to 32, with at most max_connections in all; options: of `Conntrack`."""
         group = ShardGroup(n) if n > 1 else None
         self.shards = tuple(Conntrack(max_connections, shard=i, layer=layer, group=group, **options) for i in range(n))
 
@@ -113,8 +114,9 @@ class Shards:
         return joined(shard.find(src, dst, proto, src_port, dst_port, zone) for shard in self.each())[:1]
 
     def ask(self, conn_ids: ArrayLike | None = None) -> int:
-        """Asks the NIC of these connections, or of all: when they were used, and what it carried. Returns how many are
-        asked; the answers come with later turns.
+        """Asks the NIC of these connections (uint64[n]), or of all: when they were used, and what it carried.
+
+        Returns how many are asked; the answers come with later turns.
         """
         if conn_ids is not None:
             return sum(shard.ask(conn_ids) for shard in self.each())
@@ -144,7 +146,7 @@ class Shards:
         return sum(shard.flush_tuple(src, dst, proto, src_port, dst_port, zone) for shard in self.each()) > 0
 
     def flush_ids(self, conn_ids: ArrayLike) -> int:
-        """Ends the connections of these ids, as a filtered dump gives them; returns how many were still there."""
+        """Ends the connections of these ids (uint64[n]), as a dump gives them; returns how many were still there."""
         return sum(shard.flush_ids(conn_ids) for shard in self.each())
 
     # --- counters and events ---
@@ -154,7 +156,7 @@ class Shards:
         return total([shard.counters() for shard in self.each()])
 
     def events(self) -> NDArray[np.void]:
-        """What happened since the last call, in order of time, as CONNECTION[]: kind 1 new, 2 update, 3 destroy."""
+        """What happened since the last call, in order of time, as CONNECTION[]; see `Conntrack.events`."""
         rows = joined(shard.events() for shard in self.each())
         return rows[np.argsort(rows["time_ms"], kind="stable")] if len(self.shards) > 1 else rows
 

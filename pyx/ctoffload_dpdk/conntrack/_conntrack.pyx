@@ -95,6 +95,7 @@ STATE_WORDS = ("new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat")
 class Counters:
     """Totals since the tracker was made. created = live + expired + closed + flushed + replaced at any time.
 
+    unconfirmed_rst: RSTs that cannot be judged; events_lost: events that found no room until `events` was called;
     refused: by reason, packets that are invalid or got no connection; held: ended connections whose slot waits for a
     provider; relaxed: packets outside the window that a rule in the NIC excuses; back_in: connections let in again after
     a back-off; queries and no_samples: questions to the NIC, and those without an answer; expected: connections a helper
@@ -244,9 +245,11 @@ cdef class Conntrack:
 
     max_connections: most connections at once; memory for them is reserved, and used as they come. ovs_compat: where OVS's
     verdict is a defect, give it all the same. layer: the offload layer it becomes a shard of; without one nothing is
-    offloaded. establish_at_reply: TCP is handed over at the SYN-ACK in place of the end of the handshake.
+    offloaded. establish_at_reply: TCP is handed over at the SYN-ACK in place of the end of the handshake. events: see
+    `keep_events`.
     Times are milliseconds of any clock that does not run backwards; left out, the monotonic one.
-    Raises CtoffloadError ENOMEM where the kernel refuses the address space.
+    Raises CtoffloadError ENOMEM where the kernel refuses the address space, UsageError EINVAL for a number of
+    connections or of the shard that cannot be. Closed, its methods raise ClosedError.
     """
 
     def __cinit__(self, max_connections: int = 3_000_000, *, shard: int = 0, ovs_compat: bool = False,
@@ -347,7 +350,7 @@ cdef class Conntrack:
         self.n_holds += 1
 
     def release(self) -> None:
-        """Lets its thread go on."""
+        """Lets its thread go on, once for each `hold`. Raises UsageError EINVAL where it is not held."""
         cdef Shard *shard = self.opened()
         if not self.n_holds:
             raise UsageError("release: it is not held", errno=_errno.EINVAL)
@@ -357,7 +360,10 @@ cdef class Conntrack:
 
     @contextlib.contextmanager
     def held(self):
-        """`with tracker.held():` what is done inside happens between two turns of its thread. Keep it short."""
+        """`with tracker.held():` what is done inside happens between two turns of its thread. Keep it short.
+
+        Raises CtoffloadError ETIMEDOUT as `hold` does, after 5 s.
+        """
         self.hold()
         try:
             yield self
@@ -375,6 +381,8 @@ cdef class Conntrack:
         mark, label: set under their masks; nat: new connections are translated so, and packets of translated ones are
         rewritten in place; helper: "ftp" or "tftp", for new connections. room: bytes from a packet's start that may be
         written, where a helper makes it longer (`grown` of its verdict says by how much).
+        VERDICT: conn_id, 0 without a connection; mark; state: bits of CtState; reason: a Refusal; grown: bytes.
+        Raises UsageError for arrays of another size, room outside the buffer, and nat with packets that are read-only.
         """
         cdef Shard *shard = self.opened()
         cdef Ct ct = Ct(**action)
@@ -403,6 +411,7 @@ cdef class Conntrack:
         all calls; kind 0: a verdict, and a fragment that was held is let go with its datagram's; 1: held; 2: dropped, its
         datagram never became whole; 3: dropped, more are held than may be. With nat, fragments are rewritten where they
         came in: packets are kept, and have to stay as they are, until theirs are let go.
+        Raises UsageError as `process` does, and EBUSY where a loop of the engine runs this tracker.
         """
         cdef Shard *shard = self.opened()
         cdef Fragments *fragments = self._fragments()
@@ -433,7 +442,7 @@ cdef class Conntrack:
         return np.concatenate(parts) if parts else np.zeros(0, LINE)
 
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int:
-        """One slice of expiry; returns how many connections were looked at. Ends early after budget_us."""
+        """One slice of expiry; returns how many connections were looked at. Ends early after budget_us microseconds."""
         cdef Shard *shard = self.opened()
         cdef int64_t now = _monotonic_ms() if now_ms is None else now_ms
         cdef uint32_t budget = budget_us
@@ -455,13 +464,14 @@ cdef class Conntrack:
 
     @property
     def now_ms(self) -> int:
-        """The latest time this tracker was told."""
+        """The latest time this tracker was told, in its own clock."""
         return self.opened().now_ms
 
     def iterate(self, chunk: int = 65536):
-        """Yields CONNECTION[] arrays of the live connections, a slice of the table at a time.
+        """Yields CONNECTION[] arrays of the live connections, a slice of the table at a time. chunk: slots of a slice.
 
-        A thread that runs it goes on between the slices: what comes and goes meanwhile is in or not.
+        A thread that runs it goes on between the slices: what comes and goes meanwhile is in or not. Raises
+        CtoffloadError ETIMEDOUT as `held` does.
         """
         start = 1
         while start:
@@ -470,7 +480,13 @@ cdef class Conntrack:
                 yield rows
 
     def connections(self, zone: int | None = None):
-        """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms."""
+        """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms.
+
+        Pairs are by direction: packets, bytes, port (the layer's ids, 0xffffffff for none), tcp_state (an index in
+        TCP_STATES) and wscale of the sender; label: its low word, then its high one. Addresses are as in packets, IPv4
+        in the first 4 bytes; src_port and the like are numbers, of ICMP as `find` takes them. offload: 0 no, 1 pending,
+        2 yes; reason: the Reason against it, with the provider's errno in error.
+        """
         parts = list(self.iterate())
         rows = np.concatenate(parts) if parts else np.zeros(0, CONNECTION)
         return rows if zone is None else rows[rows["zone"] == zone]
@@ -506,7 +522,8 @@ cdef class Conntrack:
     def find(self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0):
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0].
 
-        ICMP: src_port is the identifier, dst_port is type << 8 | code.
+        ICMP: src_port is the identifier, dst_port is type << 8 | code. Raises UsageError EINVAL for what is no address,
+        and for addresses of two families.
         """
         cdef Shard *shard = self.opened()
         cdef uint32_t slot = self._slot_of(src, dst, proto, src_port, dst_port, zone)
@@ -542,8 +559,9 @@ cdef class Conntrack:
     # --- flush ---
 
     def ask(self, conn_ids=None) -> int:
-        """Asks the NIC of these connections, or of all: when they were used, and what it carried. Returns how many are asked.
+        """Asks the NIC of these connections (ids, uint64[n]), or of all: when they were used, and what it carried.
 
+        Returns how many are asked.
         The answers come with later turns of the layer: then packets and bytes of a connection include what its rules
         forwarded. A NIC's own count may be a second old.
         """
@@ -581,14 +599,14 @@ cdef class Conntrack:
         return ended
 
     def flush_tuple(self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0) -> bool:
-        """Ends the connection of a tuple of either direction; False where there is none."""
+        """Ends the connection of a tuple of either direction, as `find` takes it; False where there is none."""
         cdef uint32_t slot = self._slot_of(src, dst, proto, src_port, dst_port, zone)
         if slot:
             conn_end(self.shard, slot, CAUSE_FLUSHED, self.shard.now_ms)
         return slot != 0
 
     def flush_ids(self, conn_ids) -> int:
-        """Ends the connections of these ids, as a filtered dump gives them; returns how many were still there."""
+        """Ends the connections of these ids (uint64[n]), as a dump gives them; returns how many were still there."""
         cdef Shard *shard = self.opened()
         cdef const uint64_t[::1] ids = np.ascontiguousarray(conn_ids, np.uint64)
         cdef uint32_t slot
@@ -668,7 +686,7 @@ cdef class Conntrack:
                       max_held: int | None = None, timeout_ms: int | None = None) -> None:
         """Putting together of one family (4 or 6) on or off, and the size in bytes below which only a last fragment is
         taken. For both families: max_held, how many are held at most, and timeout_ms, how long a datagram may take to
-        become whole. Raises UsageError EPERM for values outside OVS's bounds."""
+        become whole. Raises UsageError EPERM for values outside OVS's bounds, EINVAL for another family."""
         cdef Fragments *fragments = self._fragments()
         if family not in (4, 6):
             raise UsageError(f"set_fragments: family {family} is neither 4 nor 6", errno=_errno.EINVAL)
@@ -726,7 +744,7 @@ cdef class Conntrack:
 
     @property
     def max_connections(self) -> int:
-        """Most connections at once."""
+        """Most connections at once. Setting it raises UsageError EINVAL above `capacity`."""
         return self.opened().max_connections
 
     @max_connections.setter
@@ -754,7 +772,10 @@ cdef class Conntrack:
                     shared_set(&shard.zone_limits[i].counted, 0)
 
     def set_zone_limit(self, zone: int, limit: int) -> None:
-        """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted."""
+        """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted.
+
+        Raises UsageError EINVAL for a limit below 0, and for a zone above 65535.
+        """
         cdef ZoneLimit *entry = &self.opened().zone_limits[_zone(zone)]
         if limit < 0:
             raise UsageError(f"set_zone_limit: {limit} is negative", errno=_errno.EINVAL)
@@ -797,6 +818,8 @@ cdef class Conntrack:
         """Sets timeouts in seconds, named as in OVS (tcp_established=...); those left out are the defaults.
 
         Policy 0 is used where an action names none. Connections take new values with their next packet.
+        Raises UsageError EINVAL for an unknown name or a time outside 0 to 4294967295 s, CtoffloadError ENOSPC for more
+        than 65535 policies.
         """
         cdef Shard *shard = self.opened()
         for name, value in timeouts_s.items():
@@ -862,7 +885,7 @@ cdef class Conntrack:
 
     @property
     def unconfirmed_rst_ms(self) -> int:
-        """What is left to a connection after an RST that cannot be judged, until its next packet."""
+        """What is left to a connection, in ms, after an RST that cannot be judged, until its next packet."""
         return self.opened().unconfirmed_rst_ms
 
     @unconfirmed_rst_ms.setter

@@ -192,15 +192,16 @@ cdef class Conditions:
     """Conditions that all hold of a connection; without any, every connection fits.
 
     proto, zone, src_port, dst_port (of the original direction; an identifier of ICMP is no port), tcp_state (of either
-    peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark, label: (value, mask), the value under the mask; src, dst, reply_src, reply_dst: an
-    ipaddress network. Raises UsageError for any other name.
+    peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark, label: (value, mask), the value under the mask;
+    src, dst, reply_src, reply_dst: an ipaddress network. Raises UsageError EINVAL for any other name, OverflowError for
+    a number that does not fit.
     """
 
     def __cinit__(self, **conditions):
         set_wanted(&self.wanted, conditions)
 
     def fits(self, rows):
-        """bool[n]: which of these CONNECTION rows fit."""
+        """bool[n]: which of these CONNECTION rows fit. Raises UsageError EINVAL for rows of another type."""
         if rows.dtype != CONNECTION:
             raise UsageError("rows are no connections of a dump", errno=_errno.EINVAL)
         found = np.empty(len(rows), np.bool_)

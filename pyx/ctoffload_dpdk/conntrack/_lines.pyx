@@ -364,21 +364,22 @@ cdef bytes many(rows, int form, int wanted):
 def ovs_text(rows, *, more: bool = False, statistics: bool = False, ours: bool = True) -> str:
     """Connections of a dump as lines of `ovs-appctl dpctl/dump-conntrack`; `more` is -m, `statistics` is -s.
 
+    rows: CONNECTION[n], for all of these; of another type they raise UsageError.
     ours: with packets and bytes of each direction, and offloaded=yes|pending|no[,reason=R] at the end.
     """
     return many(rows, FORM_OVS, WANT_MORE * more | WANT_STATISTICS * statistics | WANT_OURS * ours).decode()
 
 
 def ovs_lines(rows, *, more: bool = False, statistics: bool = False) -> list[str]:
-    """Each connection of a dump as OVS prints it, without what is ours."""
+    """Each connection of a dump (CONNECTION[n]) as OVS prints it, without what is ours."""
     return ovs_text(rows, more=more, statistics=statistics, ours=False).splitlines()
 
 
 def conntrack_text(rows) -> str:
-    """Connections of a dump as lines of conntrack(8), with the offload state at the end."""
+    """Connections of a dump (CONNECTION[n]) as lines of conntrack(8), with the offload state at the end."""
     return many(rows, FORM_CONNTRACK, 0).decode()
 
 
 def json_rows(rows, *, events: bool = False) -> bytes:
-    """Connections of a dump, or of events, as JSON objects joined by commas."""
+    """Connections of a dump, or of events (CONNECTION[n]), as JSON objects joined by commas, in UTF-8."""
     return many(rows, FORM_JSON, WANT_EVENTS * events)

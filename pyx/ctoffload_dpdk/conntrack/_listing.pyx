@@ -22,7 +22,7 @@ cdef str address(const uint8_t *packed, int family):
 
 
 def expectations(Conntrack tracker not None, at_most: int = 10_000) -> list:
-    """What is expected: dicts of proto, zone, mark, label, src, dst, dport, the helper, and the parent's src, dst, sport, dport.
+    """What is expected: dicts of proto, zone, mark, label, src, dst, dport, helper, parent (src, dst, sport, dport).
 
     The source port of what is expected is open. Where a thread runs the tracker, hold it meanwhile.
     """

@@ -27,6 +27,7 @@ def numbers(Conntrack tracker not None, zone=None):
     """(int64[9], int64[11]): connections by PROTOCOL_GROUPS; those of TCP by the state of the peer that is further on.
 
     Of all zones, or of one. As `count`, those included whose time is up and that no slice of expiry has met yet.
+    Raises ValueError for a zone above 65535, CtoffloadError ETIMEDOUT as `held` does.
     """
     cdef Shard *shard = tracker.opened()
     cdef uint32_t first = 0

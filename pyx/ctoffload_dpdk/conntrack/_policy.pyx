@@ -15,7 +15,11 @@ from ctoffload_dpdk.conntrack._tuple cimport Tuple, tuple_of_key
 
 
 cdef class Policy:
-    """rules: (PolicyRule of the settings, port id or None for any), in order. Raises UsageError for a wrong range."""
+    """What may begin, and how it is translated: the first rule of each kind that fits a new connection decides.
+
+    Where none fits, it may, and is not translated by these.
+    rules: (PolicyRule of the settings, port id or None for any), in order. Raises UsageError for a wrong range.
+    """
 
     def __cinit__(self, rules):
         rules = list(rules)

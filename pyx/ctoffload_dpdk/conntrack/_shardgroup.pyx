@@ -15,7 +15,7 @@ from ctoffload_dpdk.conntrack._key cimport Seed
 cdef class ShardGroup:
     """Common to the n shards that are made with it: limits, expected connections, and the rings by which they hand over.
 
-    Each has a number of its own below n. Kept alive by its shards.
+    Each has a number of its own below n. Kept alive by its shards. Raises UsageError EINVAL unless n is 1 to 32.
     """
 
     def __cinit__(self, n: int):

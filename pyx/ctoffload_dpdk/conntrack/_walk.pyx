@@ -34,7 +34,7 @@ cdef inline bint is_wanted(Shard *shard, const Wanted *wanted, int64_t more_than
 
 
 cdef class Walk:
-    """A walk over one tracker's table, from a slot on; slots begin at 1. next: where it goes on; 0: it is done.
+    """A walk over one tracker's table, from slot `first` on; slots begin at 1. next: where it goes on; 0: it is done.
 
     Each call looks at 4096 slots at most, and ends early after at_most connections that fit. The tracker's thread goes on
     between the calls, so what comes and goes meanwhile is met or not. Raises CtoffloadError ETIMEDOUT as `hold` does.
@@ -98,7 +98,10 @@ cdef class Walk:
         return self.n
 
     def tally(self, numbers) -> None:
-        """Adds to int64[3, 32] how many of the next fit, by offload state (no, pending, yes) and reason."""
+        """Adds to int64[3, 32] how many of the next fit, by offload state (no, pending, yes) and reason.
+
+        Raises ValueError for a smaller array.
+        """
         cdef int64_t[:, ::1] sums = numbers
         cdef Shard *shard
         cdef uint32_t i
