@@ -16,7 +16,7 @@ class DpifOffloadClass:
     name: str = ""
 
     def set_config(self, key: str, value: str) -> int:
-        """A setting of the layer changed; 0 or a positive errno."""
+        """A setting of the layer changed; returns 0, or a positive errno, which `set_global_cfg` raises."""
         return 0
 
     def port_add(self, port: Port, name: str) -> bool:
@@ -28,7 +28,10 @@ class DpifOffloadClass:
 
 
 class CompiledDpifOffloadClass(DpifOffloadClass):
-    """One that is a `struct dpif_offload_class`: a PyCapsule, or an object that gives one. Raises ProviderError."""
+    """One that is a `struct dpif_offload_class`: a PyCapsule, or an object that gives one.
+
+    Raises ProviderError EINVAL where it is neither, or lacks a name or port_add, EPROTO for another ABI.
+    """
 
     def __init__(self, source: object) -> None:
         self._table = DpifTable(source)
@@ -58,7 +61,7 @@ class ClassRegistry:
         return name in self._classes
 
     def register(self, cls: DpifOffloadClass) -> None:
-        """Raises ProviderError EEXIST where the name is taken, EINVAL without one."""
+        """Takes a class in. Raises ProviderError EEXIST where the name is taken, EINVAL without one."""
         if not cls.name:
             raise ProviderError("the dpif-offload class has no name", errno=errno.EINVAL, op="class_register")
         if cls.name in self._classes:
@@ -72,7 +75,7 @@ class ClassRegistry:
         self._classes[cls.name] = cls
 
     def unregister(self, name: str) -> None:
-        """Raises ProviderError ENOENT where it is not there."""
+        """Forgets the class of that name. Raises ProviderError ENOENT where it is not there."""
         if self._classes.pop(name, None) is None:
             known = ", ".join(self._classes) or "none"
             raise ProviderError(
@@ -84,5 +87,5 @@ class ClassRegistry:
             )
 
     def get(self, name: str) -> DpifOffloadClass | None:
-        """The class of that name."""
+        """The class of that name; None where it is not registered."""
         return self._classes.get(name)

@@ -128,13 +128,13 @@ OP = np.dtype(
 
 
 def counts_of(contexts: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Rows of COUNTS in the place of `peer`: where UPD and DEL say what was counted. A view of `contexts`."""
+    """COUNTS[n] in the place of `peer` of CTX[n]: where UPD and DEL say what was counted. A view of `contexts`."""
     counts: npt.NDArray[np.void] = contexts["peer"].view(COUNTS)[:, 0]
     return counts
 
 
 def make_id(shard: int, generation: int, slot: int) -> int:
-    """The connection id of {shard, generation, slot}: 8, 24 and 32 bits."""
+    """The connection id of {shard, generation, slot}: 8, 24 and 32 bits; what is beyond them is cut off."""
     return (shard & 0xFF) << 56 | (generation & 0xFFFFFF) << 32 | slot & 0xFFFFFFFF
 
 

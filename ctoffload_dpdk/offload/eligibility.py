@@ -16,7 +16,7 @@ class Eligibility:
 
     `min_packets`: software has seen so many. `rate_per_s`, `burst`: installations per second over all shards, and at
     once; 0: no limit. `needs_handshake`: TCP waits for both peers to be ESTABLISHED; otherwise the layer installs when
-    it is asked. `denied` holds (zone, protocol) pairs, 64 at most.
+    it is asked. `denied` holds (zone, protocol) pairs, 64 at most. Raises SettingsError EINVAL for wrong values.
     """
 
     protocols: frozenset[int] | None = None

@@ -68,12 +68,12 @@ class PortRegistry:
         return found
 
     def change(self, port: Port, **changes: object) -> PortEntry:
-        """Replaces members of an entry."""
+        """Replaces members of an entry. Raises PortError ENODEV as `entry` does."""
         changed = replace(self.entry(port), **changes)  # type: ignore[arg-type]
         self._entries[port.id] = changed
         return changed
 
     def remove(self, port: Port) -> None:
-        """Forgets the port; its generation is remembered."""
+        """Forgets the port; its generation is remembered. Raises PortError ENODEV as `entry` does."""
         self.entry(port)
         del self._entries[port.id]

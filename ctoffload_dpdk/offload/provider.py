@@ -40,7 +40,7 @@ class CtOffloadProvider:
     est_adds: bool = False
 
     def init(self, host: Host) -> int | None:
-        """Called at registration. A non-zero return or an exception refuses it."""
+        """Called at registration. A return other than 0 and None, or an exception, refuses it (ProviderError)."""
 
     def fini(self) -> None:
         """Called when the provider was drained and is unregistered."""
@@ -56,7 +56,7 @@ class CtOffloadProvider:
                 handler(part, ctx)
 
     def can_offload(self, contexts: Batch) -> npt.NDArray[Any] | int:
-        """For each connection the Reason against it, 0 where there is none."""
+        """For each connection the Reason against it, 0 where there is none: uint16[n], or one number for all."""
         return 0
 
     def conn_add(self, ops: Batch, contexts: Batch) -> None:
@@ -72,13 +72,13 @@ class CtOffloadProvider:
         ops["error"] = errno.ENODATA
 
     def conn_window(self, ops: Batch, peers: Batch) -> None:
-        """Read windows back: `peers` are two rows of contract.PEER each, to be written; ENODATA where there is none."""
+        """Read windows back: write `peers`, PEER[n, 2], by operation and direction; ENODATA where there is none."""
         ops["error"] = errno.EOPNOTSUPP
 
     def conn_counts(self, ops: Batch, counts: Batch) -> None:
         """Called before conn_update and conn_del: what was forwarded past software that no earlier answer told.
 
-        Write rows of contract.COUNTS and set ResultFlag.COUNTED in the flags of their operations.
+        Write `counts`, COUNTS[n], and set ResultFlag.COUNTED in the flags of their operations.
         """
 
     def conn_del(self, ops: Batch) -> None:
@@ -86,7 +86,7 @@ class CtOffloadProvider:
         raise NotImplementedError
 
     def flush(self) -> int | None:
-        """Take everything out."""
+        """Take everything out. Returns 0 or None, else a positive errno."""
 
     def poll(self, now_ms: int) -> int | None:
         """Called in each turn: pull completions, sample, age. Returns when it wants to be called next, in ms."""

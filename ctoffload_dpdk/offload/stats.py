@@ -37,7 +37,14 @@ class LatencyStats:
 
 @dataclass
 class ProviderStats:
-    """One provider over all shards."""
+    """One provider over all shards.
+
+    connections: it holds; installed: of these, in hardware; rules: two per installed one; orphans: it may still hold
+    after a stall, to be taken out; lost: it may hold for good; calls, operations, polls: made by its worker; events:
+    it said by itself; nonsense: answers that cannot be; misplaced: completions and events from outside its calls;
+    stalls: calls over the limit; raised: exceptions of a Python provider, last_error the last of them. Keys of ops:
+    names of OpType; of queues: delete, add, query; of reasons: Reason.text.
+    """
 
     name: str
     priority: int = 0

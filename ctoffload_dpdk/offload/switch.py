@@ -13,7 +13,7 @@ FALSE = ("false", "0", "off", "no")
 
 
 def boolean(key: str, value: str | bool) -> bool:
-    """The truth value of a setting. Raises SettingsError with what is allowed."""
+    """The truth value of a setting. Raises SettingsError EINVAL with what is allowed."""
     text = str(value).strip().lower()
     if text in TRUE:
         return True
@@ -41,7 +41,10 @@ class Switch:
         return self.is_configured or self.is_forced
 
     def configure(self, cfg: Mapping[str, str | bool]) -> bool:
-        """Takes `hw-offload` from a configuration; True where that changed what holds."""
+        """Takes `hw-offload` from a configuration, off without it; True where that changed what holds.
+
+        Raises SettingsError EINVAL for what is no truth value.
+        """
         before = self.is_on
         self.is_configured = boolean("hw-offload", cfg.get("hw-offload", False))
         return self.is_on != before

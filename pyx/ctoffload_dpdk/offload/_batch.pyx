@@ -21,7 +21,10 @@ cdef enum:
 
 
 class Result(NamedTuple):
-    """What became of one operation. `error` is 0 or a positive errno, `reason` a Reason where it is not 0."""
+    """What became of one operation. `error` is 0 or a positive errno, `reason` a Reason where it is not 0.
+
+    handle: the provider's; flags: ResultFlag; last_used_ms, sampled_ms: of UPD, by the clock of its now_ms.
+    """
 
     error: int
     reason: int
@@ -96,7 +99,7 @@ cdef class Batch:
             self.ops[i].sampled_ms = 0
 
     def reserve(self, n: int) -> None:
-        """Makes room for n more operations."""
+        """Makes room for n more operations. Raises UsageError E2BIG beyond 2^31 - 1."""
         cdef uint32_t size = self.size or <uint32_t> FIRST_SIZE
         if n > 0x7fffffff - self.n:
             raise UsageError(f"a batch of {self.n + n} operations is too large", errno=errno.E2BIG, op="batch")
@@ -106,7 +109,10 @@ cdef class Batch:
             self.grow(size)
 
     def add(self, op_type: int, conn_id: int = 0, context: object = None) -> int:
-        """Appends an operation and returns its index. `context` is one row of contract.CTX: for ADD, EST and POLICY."""
+        """Appends an operation and returns its index. `context` is one row of contract.CTX: for ADD, EST and POLICY.
+
+        Raises ValueError for what is no OpType.
+        """
         kind = OpType(op_type)
         self.reserve(1)
         cdef uint32_t i = self.n
@@ -125,7 +131,7 @@ cdef class Batch:
     def extend(self, op_type: int, contexts: object) -> int:
         """Appends one operation per row of `contexts` (contract.CTX, conn_id filled) or per connection id (uint64).
 
-        Returns the index of the first.
+        Returns the index of the first. Raises ValueError for what is no OpType, TypeError for ids of a signed type.
         """
         kind = OpType(op_type)
         cdef uint32_t first = self.n, count, i
@@ -152,7 +158,10 @@ cdef class Batch:
         return first
 
     def set_handles(self, handles: object) -> None:
-        """What goes in as each operation's handle; results hand back what came out. For `Provider.submit` only."""
+        """What goes in as each operation's handle; results hand back what came out. For `Provider.submit` only.
+
+        handles: uint64[n]; another number than there are operations raises UsageError EINVAL.
+        """
         cdef const uint64_t[::1] values = np.ascontiguousarray(handles, np.uint64)
         cdef uint32_t i
         if <uint32_t> len(values) != self.n:
@@ -166,7 +175,7 @@ cdef class Batch:
 
     @property
     def results(self) -> object:
-        """A copy of the operations as rows of contract.OP."""
+        """A copy of the operations: contract.OP[n]."""
         cdef uint8_t[::1] view
         if self.n == 0:
             return np.zeros(0, OP)
@@ -177,12 +186,12 @@ cdef class Batch:
 
     @property
     def windows(self) -> object:
-        """The peers that each WINDOW read back, by operation and direction (contract.PEER); zeroes elsewhere."""
+        """The peers that each WINDOW read back, by operation and direction: contract.PEER[n, 2]; zeroes elsewhere."""
         return self.told((OpType.WINDOW,))["peer"]
 
     @property
     def counts(self) -> object:
-        """What each UPD and DEL with ResultFlag.COUNTED counted (contract.COUNTS); zeroes elsewhere."""
+        """What each UPD and DEL with ResultFlag.COUNTED counted: contract.COUNTS[n]; zeroes elsewhere."""
         return counts_of(self.told((OpType.UPD, OpType.DEL)))
 
     def told(self, types: tuple[OpType, ...]) -> object:

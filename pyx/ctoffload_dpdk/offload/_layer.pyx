@@ -44,7 +44,9 @@ cdef class OffloadLayer:
 
     `budgets` are the outstanding operations per shard and provider: (deletes, adds, queries), 65536 in all at most.
     A provider that does not come back from a call for `call_limit_ms` is quarantined.
-    Use from one control thread; shards and workers have their own.
+    Use from one control thread; shards and workers have their own. Registration, ports, configuration and batches
+    raise ClosedError ESHUTDOWN after `close`, ProviderError EDEADLK from within a provider. Raises UsageError EINVAL
+    for other budgets.
     """
 
     def __cinit__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024), call_limit_ms: int = 2000):
@@ -97,7 +99,11 @@ cdef class OffloadLayer:
         return self._n_shards
 
     def add_shard(self, max_slots: int) -> int:
-        """A further shard for at most max_slots connections; returns its number."""
+        """A further shard for at most max_slots connections; returns its number.
+
+        Raises UsageError: ENOSPC for too many shards, EINVAL for slots not between 1 and 2^31 - 1. ProviderError
+        ETIMEDOUT where a provider does not come back from a call, MemoryError without address space.
+        """
         cdef uint32_t number = self._n_shards
         self.check_open("add_shard")
         if number >= MAX_SHARDS:
@@ -244,7 +250,7 @@ cdef class OffloadLayer:
         return direct_drain(&self.direct, &route, provider.index) == 0
 
     def is_active(self, name: str) -> bool:
-        """True while it takes new connections."""
+        """True while it takes new connections. Raises ProviderError ENOENT where it is not registered."""
         provider = self.provider(name)
         return bool(shared_get(&self.control.active) >> provider.index & 1)
 
@@ -326,13 +332,14 @@ cdef class OffloadLayer:
         self.publish()
 
     def leave_port(self, port: Port, timeout_s: float) -> None:
+        """Connections on a port come out of hardware. Raises ProviderError ETIMEDOUT where they do not."""
         self.ports.change(port, is_leaving=True)
         self.publish()
         self.drive(self.is_settled, timeout_s, f"port {port.name or port.id} still has connections in hardware",
                    port=port.name or str(port.id))
 
     def set_port_enabled(self, port: Port, on: bool) -> None:
-        """On or off for one port; off takes connections on it out of hardware."""
+        """On or off for one port; off takes connections on it out of hardware. Raises PortError ENODEV."""
         self.ports.change(port, is_enabled=on)
         self.publish()
 
@@ -350,7 +357,8 @@ cdef class OffloadLayer:
         """Takes `hw-offload` (true or false, default false) and hands every key to the dpif-offload classes.
 
         On makes built-in providers available and offers connections; off takes everything out of hardware.
-        Raises SettingsError, ProviderError.
+        Raises SettingsError EINVAL for another value, ProviderError with the errno of the class that refused a key, or
+        as `register` does.
         """
         self.check_open("set_global_cfg")
         changed = self.switch.configure(cfg)
@@ -399,7 +407,10 @@ cdef class OffloadLayer:
 
     @property
     def window_reads_per_s(self) -> int:
-        """Windows that are read back from contexts, per second over all shards; 0: none, they are relearnt."""
+        """Windows that are read back from contexts, per second over all shards; 0: none, they are relearnt.
+
+        0 to 1000000, 1000 at first; UsageError EINVAL else.
+        """
         return shared_get(&self.control.window_reads)
 
     @window_reads_per_s.setter
@@ -434,7 +445,7 @@ cdef class OffloadLayer:
 
     @property
     def epoch(self) -> int:
-        """Bumped by each switching."""
+        """A number that goes up with each switching; shards walk their connections anew when it does."""
         return shared_get(&self.control.epoch)
 
     def walk_left(self) -> int:
@@ -460,7 +471,8 @@ cdef class OffloadLayer:
         """Hands a batch to the providers at once; `batch.result(i)` then says what became of each operation.
 
         ADD is offered to every active provider, EST, UPD and DEL go to those who accepted; a failure undoes the others.
-        Connection ids are those of no shard. Raises ProviderError EDEADLK from within a provider.
+        Connection ids are those of no shard, else UsageError EINVAL. now_ms: None, the time last told.
+        Raises ProviderError: EDEADLK from within a provider, ENOMEM.
         """
         cdef Route route
         cdef uint32_t i
@@ -492,7 +504,7 @@ cdef class OffloadLayer:
                     self.n_direct_aged += 1
 
     def submit_one(self, op_type: int, conn_id: int, context: object = None, now_ms: int | None = None) -> Result:
-        """A batch of one."""
+        """A batch of one; context: a row of contract.CTX, for ADD, EST and POLICY. Raises as `submit` does."""
         batch = Batch()
         batch.add(op_type, conn_id, context)
         self.submit(batch, now_ms)
@@ -511,7 +523,7 @@ cdef class OffloadLayer:
         return self.submit_one(OpType.UPD, conn_id, None, now_ms)
 
     def conn_del(self, conn_id: int) -> Result:
-        """DEL: ENOENT where nobody holds it."""
+        """DEL: take it out; ENOENT where nobody holds it."""
         return self.submit_one(OpType.DEL, conn_id)
 
     def can_offload(self, conn_id: int, context: object) -> Result:
@@ -604,6 +616,7 @@ cdef class OffloadLayer:
         return [p.name for p in self.providers() if self.is_stalled(p)]
 
     def is_stalled(self, Provider provider) -> bool:
+        """True while it is in quarantine, or back and not yet rid of its orphans."""
         cdef uint32_t i
         cdef Lane *lane
         if shared_get(&provider.worker.stalled):
@@ -644,7 +657,10 @@ cdef class OffloadLayer:
         return read(self)
 
     def close(self) -> None:
-        """Takes everything out of hardware and unregisters all providers. Idempotent."""
+        """Takes everything out of hardware and unregisters all providers. Idempotent.
+
+        Raises ProviderError ETIMEDOUT where one does not give its connections back within 5 s.
+        """
         if self.is_closed:
             return
         for provider in self.providers():

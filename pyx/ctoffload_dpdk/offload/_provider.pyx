@@ -37,7 +37,8 @@ cdef class Host:
         """The result of an operation that answered EINPROGRESS.
 
         `peers`: two rows of contract.PEER, of a WINDOW; `counts`: a row of contract.COUNTS, of an UPD or a DEL.
-        Raises ProviderError where op_id names nothing outstanding (ENOENT), or outside a call of this provider (EPERM).
+        Raises ProviderError where op_id names nothing outstanding (ENOENT), or outside a call of this provider (EPERM),
+        UsageError EINVAL for peers or counts of another size, ClosedError once the provider was unregistered.
         """
         cdef ct_offload_op result
         memset(&result, 0, sizeof(result))
@@ -58,7 +59,10 @@ cdef class Host:
         self.check(worker_complete(self.open_worker(), op_id, &result), "complete", f"operation {op_id:#x}")
 
     def event(self, conn_id: int, event: int) -> None:
-        """AGED: a hint that a connection went idle. LOST: its rules are gone without a removal, because its port is."""
+        """AGED: a hint that a connection went idle. LOST: its rules are gone without a removal, because its port is.
+
+        Raises UsageError EINVAL for another event, ProviderError EPERM and ClosedError as `complete` does.
+        """
         if event not in (1, 2):
             raise UsageError(f"event: {event} is neither AGED (1) nor LOST (2)", errno=errno.EINVAL, op="event")
         self.check(worker_event(self.open_worker(), conn_id, event, NULL), "event", f"connection {conn_id:#x}")
@@ -66,7 +70,7 @@ cdef class Host:
     def lost(self, conn_id: int, *, error: int = 0, reason: int = 0, counts: object = None) -> None:
         """As LOST, and how: `error` and `reason` as of an EST that failed, for which the layer offers it again by itself,
         after a time that doubles; without them its port is gone. `counts`: a row of contract.COUNTS, what no earlier
-        answer told.
+        answer told. Raises what `event` does.
         """
         cdef ct_offload_op how
         cdef bytes told = b"" if counts is None else np.array(counts, COUNTS).tobytes()
@@ -225,7 +229,7 @@ def check_python(form: CtOffloadProvider) -> None:
 
 
 cdef class Provider:
-    """A registered provider: made by `OffloadLayer.register`."""
+    """A registered provider: made by `OffloadLayer.register`. index: its place among the layer's, 0 to 7."""
 
     def __init__(self, source: object, index: int) -> None:
         self.index = index
@@ -343,7 +347,8 @@ cdef class Provider:
     def submit(self, batch: Batch, now_ms: int, limit_ms: int = 2000) -> None:
         """Hands a batch to this provider alone, as it stands: no ownership, no rollback, no gate. For trying it.
 
-        Raises ProviderError: EDEADLK from within a provider, ETIMEDOUT where it does not come back.
+        now_ms, limit_ms: the time, and how long it is waited for. Raises ProviderError: EDEADLK from within a provider,
+        ETIMEDOUT where it does not come back or is in quarantine, EINVAL for too large a batch, ENOMEM.
         """
         cdef int rc
         cdef Batch ops = batch
