@@ -155,6 +155,7 @@ class PortCapabilities:
         return self.findings.get((cap, domain)) or Finding(cap, domain, False, "not asked")
 
     def has(self, cap: Cap, domain: Domain = Domain.PORT) -> bool:
+        """True where it was found able to; what was not asked or not answered counts as False."""
         return self.find(cap, domain).has is True
 
     def cannot(self, found: Finding) -> str:

@@ -24,7 +24,11 @@ class Held:
 
 
 class DummyProvider(CtOffloadProvider):
-    """Accepts every connection once. Counters only grow; `reset_counters` sets them to zero."""
+    """Accepts every connection once. ADD of one that it holds answers EEXIST; EST, UPD, DEL of any other ENOENT.
+
+    n_added, n_deleted, n_updated (queries), n_established: connections; n_flushed: flushes. Counters only grow;
+    `reset_counters` sets them to zero.
+    """
 
     name = "dummy"
     priority = 0
@@ -51,7 +55,7 @@ class DummyProvider(CtOffloadProvider):
         return conn_id in self._held
 
     def is_established(self, conn_id: int) -> bool:
-        """True once both directions are known."""
+        """True once EST came for it, after its ADD."""
         held = self._held.get(conn_id)
         return held is not None and held.is_established
 

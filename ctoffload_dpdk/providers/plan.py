@@ -39,6 +39,8 @@ class LastUsed(StrEnum):
 
 
 class Family(StrEnum):
+    """Of a connection's addresses."""
+
     IPV4 = "ipv4"
     IPV6 = "ipv6"
 
@@ -83,6 +85,7 @@ class PortPair:
 
     @property
     def relation(self) -> Relation:
+        """How the two stand to each other."""
         if self.in_port.port_id == self.out_port.port_id:
             return Relation.SAME_PORT
         switch = self.in_port.switch_domain
@@ -92,6 +95,7 @@ class PortPair:
 
     @property
     def ports(self) -> tuple[PortCapabilities, ...]:
+        """Both, or the one that both are."""
         return (self.in_port,) if self.relation is Relation.SAME_PORT else (self.in_port, self.out_port)
 
 
@@ -168,7 +172,8 @@ def choose(
 ) -> PlanChoice:
     """The best plan for connections of this kind between these ports.
 
-    An override that cannot work is refused with its reason, and the plan is NONE: nothing else takes its place.
+    An override that cannot work is refused with its reason, and the plan is NONE: nothing else takes its place. Raises
+    ValueError for a word that is no Proto or Family. Reading capabilities that were not asked yet asks the drivers.
     """
     kind, override = Kind(Proto(proto), Family(family), nat), override or Override()
     engine, no_engine = engine_of(pair.in_port, override.engine)

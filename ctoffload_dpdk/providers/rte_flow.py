@@ -82,7 +82,10 @@ class RteFlowClass(DpifOffloadClass):
         self.provider.port_del(port.id, port.generation)
 
     def choices(self, first: Port, second: Port) -> dict[Kind, PlanChoice]:
-        """The plan for connections from the first port to the second, by protocol, family and NAT or not."""
+        """The plan for connections from the first port to the second, by protocol, family and NAT or not.
+
+        Raises UsageError where nothing is planned: no probe was offered for one of them, or it is not in use.
+        """
         found = self._choices.get((first.id, second.id))
         if found is None:
             raise UsageError(f"nothing is planned from {first.name} to {second.name}", op="choices", port=first.name)

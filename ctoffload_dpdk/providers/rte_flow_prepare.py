@@ -100,8 +100,9 @@ def set_up(
 ) -> Prepared:
     """Configures a port: queues of software each way, its hairpin's on top, what rules need. Raises PortError.
 
-    spread: how packets are spread over several queues. peer: the id of the other port that the hairpin leads to, which
-    is set up in the same way; None: back by this one.
+    rx_offloads: RTE_ETH_RX_OFFLOAD_* bits; descriptors: per queue, 0 for the driver's choice. spread: how packets are
+    spread over several queues. peer: the id of the other port that the hairpin leads to, which is set up in the same
+    way; None: back by this one.
     """
     peer = port.id if peer is None else peer
     hairpins = hairpin_queues(port)

@@ -116,7 +116,10 @@ class PortProbe:
         return 0 if self.findings[Cap.RULES, domain].how == questions.GROUP_0 else GROUP
 
     def end(self, domain: Domain) -> Action:
-        """How a question's rule ends where that is not what is asked: in the next group where there is one."""
+        """How a question's rule ends where that is not what is asked: in the next group where there is one.
+
+        Raises questions.Open where that is not known yet.
+        """
         jump = self.findings[Cap.JUMP, domain]
         if jump.has is None:
             raise questions.Open(jump.evidence)

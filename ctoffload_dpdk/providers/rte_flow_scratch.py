@@ -109,7 +109,7 @@ class Scratch:
             self.account.take_out(self._made.pop())
 
     def rule(self, attr: Attr, pattern: Sequence[Item], actions: Sequence[Action]) -> Rule:
-        """A rule, made by the engine of this scratch pad and confirmed by the driver."""
+        """A rule, made by the engine of this scratch pad and confirmed by the driver; FlowError EIO where it is not."""
         if self.engine is Engine.SYNC:
             made: Rule = self.port.create_rule(attr, pattern, actions)
             self._keep(made)

@@ -10,7 +10,9 @@ class RteFlowStats:
     """What the provider did, in numbers since it was made. live = created - destroyed - lost, of rules and contexts.
 
     unsettled: connections whose rules are on their way in or out. rules_static: of rules_live, those of the pipelines,
-    which stay while their port is used. refusal: the driver's last words.
+    which stay while their port is used. lost: gone without being destroyed; failed: refused by the driver; aged_hints:
+    connections of which an AGE said that they are idle; queries: rte_flow_query and its like; queue_full: operations
+    that found no place; came_late: results of operations that were given up. refusal: the driver's last words.
     """
 
     connections: int

@@ -328,7 +328,7 @@ cdef class RteFlowProvider:
     def set_engine(self, ethdev: int, is_queued: bool, n_queues: int = 0, queue_size: int = 0, n_rules: int = 0) -> None:
         """How rules get into a port: at once, or through its first n_queues flow queues of queue_size places each.
 
-        n_rules: room in each table of connections, for queues. Before the port has any.
+        n_rules: room in each table of connections, for queues. Before the port has any, else UsageError.
         """
         cdef EngineSlot *engine = &self.provider.engines[checked(ethdev)]
         if engine.is_open:
@@ -346,6 +346,7 @@ cdef class RteFlowProvider:
 
         counts: COUNT stands beside AGE. queue: the hairpin's of in_ethdev. reason: why, where the plan is NONE.
         Returns whether that is new. Connections that are in by what held before come out; they go on in software.
+        Raises UsageError where in_ethdev was not added.
         """
         cdef PlanCell cell
         cdef bint is_new
@@ -388,7 +389,7 @@ cdef class RteFlowProvider:
             raise MemoryError
 
     def stats(self) -> RteFlowStats:
-        """Numbers since creation."""
+        """What it did since it was made, and what it holds now."""
         cdef Provider *p = self.provider
         cdef Counts c = p.counts
         cdef EngineCounts e
