@@ -31,7 +31,7 @@ def socket_path(file_prefix: str = "rte") -> Path:
 
 
 def others(path: Path) -> str:
-    """What to try instead of this socket."""
+    """What to try instead of this socket, as a hint."""
     found = sorted(p.parent.name for p in runtime_directory().glob(f"*/{SOCKET}") if p != path)
     if found:
         return f"there are sockets of these file prefixes: {', '.join(found)} (--file-prefix)"
@@ -39,7 +39,11 @@ def others(path: Path) -> str:
 
 
 class Remote:
-    """A connection to one process. Raises NicsimError where nothing useful answers; close() it, or use it in a with."""
+    """A connection to one process. Raises NicsimError where nothing useful answers; close() it, or use it in a with.
+
+    path: of its telemetry socket; an answer is waited for 10 s. Its methods raise NicsimError where the process has
+    ended or does not answer, `port` also where there is no such emulated port.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -87,7 +91,7 @@ class Remote:
             raise NicsimError(f"process {self.pid} was asked {command}: {why}") from None
 
     def port_ids(self) -> list[int]:
-        """The numbers of its emulated ports."""
+        """The numbers of its emulated ports. Raises NicsimError where the driver is not loaded."""
         ids = self.ask("/nicsim/ports")
         if ids is None:
             raise NicsimError(
@@ -119,7 +123,10 @@ class Remote:
         )
 
     def rules(self, port_id: int) -> Iterator[dict[str, int | str]]:
-        """The live rules of a port, page by page: rules that come and go meanwhile may be missed."""
+        """The live rules of a port, page by page, none of a port that is not there.
+
+        Rules that come and go meanwhile may be missed.
+        """
         start = 0
         while page := self.ask(f"/nicsim/rules,{port_id},{start},{PAGE}"):
             yield from page.values()

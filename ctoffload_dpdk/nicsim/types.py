@@ -142,7 +142,10 @@ class Counters:
 
 @dataclass(frozen=True)
 class Books:
-    """created = live + destroyed + lost; most: high-water mark of live. lost: gone with a stop or removal."""
+    """How many rules, or indirect objects, of a port: created = live + destroyed + lost.
+
+    most: high-water mark of live; lost: gone with a stop or removal; capacity: the most that can live.
+    """
 
     live: int
     created: int
@@ -186,7 +189,7 @@ class TableAudit:
 
 @dataclass(frozen=True)
 class QueueAudit:
-    """A flow queue: enqueued = waiting + executed + cancelled, and executed = results + told + dropped.
+    """A flow queue, in operations: enqueued = waiting + executed + cancelled, and executed = results + told + dropped.
 
     failed: of executed; results: to be pulled; told: pulled; dropped: nobody gets the result, as it was told to be lost
     or the port stopped or was flushed before; cancelled: the port stopped while the queue was stalled, or was lost.

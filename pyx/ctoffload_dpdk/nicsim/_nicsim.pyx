@@ -123,11 +123,15 @@ cdef class Nic:
     """One port of an emulated NIC, seen from its wire.
 
     Made by `Nic.create`, or from the number of a port that exists. Valid until close(); once the port is removed, its
-    counters and books can still be read and what changes it raises NicsimError (ENODEV).
+    counters and books can still be read and what changes it raises NicsimError (ENODEV). After close() methods raise
+    ClosedError.
     """
 
     def __init__(self, int port_id, *, uint64_t keep_bytes=256 << 20):
-        """port_id: ethdev's number; keep_bytes: how much of what leaves by the wire is kept for wire_receive()."""
+        """port_id: ethdev's number; keep_bytes: how much of what leaves by the wire is kept for wire_receive().
+
+        Raises UsageError for what is no number of a port, NicsimError ENODEV for a port that is not emulated.
+        """
         load()
         if not 0 <= port_id <= 0xFFFF:
             raise UsageError(f"Nic: {port_id} is no port number")
@@ -199,7 +203,10 @@ cdef class Nic:
         self.check(rc, "wire_send")
 
     def wire_receive(self):
-        """Takes what left by the wire since the last call, oldest first; time_ns is the NIC's clock."""
+        """Takes what left by the wire since the last call, oldest first, as Packets; time_ns is the NIC's clock.
+
+        Raises UsageError where the wire leads to another port.
+        """
         self.require_open()
         cdef uint64_t n_packets = 0
         cdef uint64_t n_bytes = 0
@@ -302,13 +309,19 @@ cdef class Nic:
         return tuple(found)
 
     def stall_queue(self, uint32_t queue=0, bint on=True):
-        """A stalled flow queue takes operations and executes none; on=False lets it go on."""
+        """A stalled flow queue takes operations and executes none; on=False lets it go on.
+
+        Raises UsageError where there is no such queue.
+        """
         self.require_open()
         cdef int rc = self.ctl.queue_stall(self.port, queue, on)
         self.check_queue(rc, queue, "stall_queue")
 
     def drop_results(self, uint32_t n=1, uint32_t queue=0):
-        """The next n operations of a flow queue are executed, but their results never come; their places stay taken."""
+        """The next n operations of a flow queue are executed, but their results never come; their places stay taken.
+
+        Raises UsageError where there is no such queue.
+        """
         self.require_open()
         cdef int rc = self.ctl.queue_drop(self.port, queue, n)
         self.check_queue(rc, queue, "drop_results")
@@ -351,7 +364,8 @@ cdef class Nic:
     def fail_next(self, call, uint32_t n=1, int error=_errno.EIO):
         """The next n calls of this kind fail with that errno; n = 0 takes it back. See `Call` for the kinds.
 
-        A call has one plan of this, fail_every() and fail_randomly(): the last one given.
+        A call has one plan of this, fail_every() and fail_randomly(): the last one given. Raises UsageError for what is
+        no Call, as all do that take one.
         """
         self.plan(call, NICSIM_FAULT_NEXT, n, error, 0, "fail_next")
 
@@ -368,7 +382,8 @@ cdef class Nic:
     def slow_down(self, call, int ms, uint32_t n=1):
         """The next n calls of this kind take so many milliseconds of real time; n = 0 takes it back.
 
-        The caller waits, the rest of the NIC goes on. It can be combined with a plan to fail.
+        The caller waits, the rest of the NIC goes on. It can be combined with a plan to fail. ms: 0 to 600000, else
+        UsageError.
         """
         self.require_open()
         if not 0 <= ms <= 600_000:
@@ -439,8 +454,10 @@ cdef class Nic:
         self.tell(answer, &lie, "answer_garbage")
 
     def demand_reset(self):
-        """The port fails: its rules and indirect actions are lost, nothing passes, it can be neither configured nor started
-        until the host reset it. The host gets the event RESET."""
+        """The port fails: its rules and indirect actions are lost, nothing passes. The host gets the event RESET.
+
+        It can be neither configured nor started until the host has reset it.
+        """
         self.require_open()
         cdef int rc
         with nogil:
@@ -448,8 +465,10 @@ cdef class Nic:
         self.check(rc, "demand_reset")
 
     def unplug(self):
-        """Pulls the device out: its rules and indirect actions are lost, what the host asks of it fails. The host gets the
-        event REMOVED and has to close the port; a new one may then have the same name."""
+        """Pulls the device out: its rules and indirect actions are lost, what the host asks of it fails.
+
+        The host gets the event REMOVED and has to close the port; a new one may then have the same name.
+        """
         self.require_open()
         cdef int rc
         with nogil:
@@ -472,7 +491,10 @@ cdef class Nic:
         return now
 
     def set_ms(self, int64_t now_ms):
-        """Moves a clock that is run by hand forward to this time: rules age, events are sent. All ports of a switch share it."""
+        """Moves a clock that is run by hand forward to this time: rules age, events are sent.
+
+        All ports of a switch share it. Raises UsageError for a time before now_ms(), and while the clock is real.
+        """
         self.require_open()
         cdef int rc
         with nogil:
@@ -484,7 +506,10 @@ cdef class Nic:
         self.check(rc, "set_ms")
 
     def advance_ms(self, int64_t ms):
-        """Moves a clock that is run by hand forward by so many milliseconds. Returns its new time."""
+        """Moves a clock that is run by hand forward by so many milliseconds. Returns its new time.
+
+        Raises what set_ms() does.
+        """
         now = self.now_ms() + ms
         self.set_ms(now)
         return now
