@@ -12,7 +12,7 @@ SCHEMA = 1
 class PacketAccount:
     """Packets. wire_in = nic_forwarded + sum(nic_dropped) + host_rx; host_rx = host_tx + sum(sw_dropped) + sw_held.
 
-    sw_held: fragments that wait for the rest of their datagram; 0 once all is over.
+    sw_held: fragments that wait for the rest of their datagram, packets that wait for another loop; 0 once all is over.
     """
 
     wire_in: int = 0
@@ -65,7 +65,7 @@ class RuleAccount:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the NIC itself holds."""
+    """How many rules and indirect objects the NIC itself holds."""
 
     rules: int = 0
     objects: int = 0

@@ -62,11 +62,15 @@ class Engine:
     """A stateful bump in the wire: what arrives at a port leaves by the port it is joined with.
 
     Time is what `run_once` is told, in milliseconds, and never runs backwards. Owns its ports while they are in it.
-    Raises ClosedError once closed.
+    Raises ClosedError once closed, UsageError where a port is named that is not in it. While threads run, what changes
+    loops waits for their turns to end: CtoffloadError ETIMEDOUT after 5 s.
     """
 
     def __init__(self, eal: Eal, settings: Settings, *, now_ms: int = 0, events: int = 0) -> None:
-        """events: how many connection events are kept between two calls of conntrack.events()."""
+        """events: how many connection events are kept between two calls of conntrack.events().
+
+        Raises CtoffloadError ENOMEM where there is no address space for the connections.
+        """
         self.settings = settings
         self.eal = eal
         self.layer = OffloadLayer(
@@ -189,7 +193,7 @@ class Engine:
         self.conntrack.set_fragments(6, min_size=settings.ct_offload_fragment_min_size_ipv6)
 
     def add_port(self, name: str, mempool: Mempool, *, peer: str = "") -> EnginePort:
-        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in.
+        """Configures, starts and takes in the DPDK port of this name. Raises PortError; UsageError if it is in or open.
 
         peer: another port of DPDK's, in the engine or not yet, to which the NIC is to forward without a switch, where
         both have hairpin queues for that; else a hairpin leads back by the port itself.
@@ -295,13 +299,17 @@ class Engine:
         return self.ports[name]
 
     def plans(self, first: str, second: str) -> dict[tuple[Proto, Family, bool], PlanChoice]:
-        """The plan for connections from one port to the other, by protocol, family and NAT or not."""
+        """The plan for connections from one port to the other, by protocol, family and NAT or not.
+
+        Raises UsageError where nothing is planned between them.
+        """
         return self.offload_class.choices(self.port(first).layer_port, self.port(second).layer_port)
 
     def remove_port(self, name: str, now_ms: int, *, vanished: bool = False) -> None:
         """Takes a port out: its rules first, then the port stops. Its connections go on in software.
 
-        vanished: the device is gone already, and its rules with it.
+        vanished: the device is gone already, and its rules with it. Raises ProviderError ETIMEDOUT where connections do
+        not come out within 5 s.
         """
         self._check_open("remove_port")
         self._let_go(self.port(name), now_ms, vanished)
@@ -384,7 +392,10 @@ class Engine:
             return sum((loop.stats() for loop in self.loops), LoopStats())
 
     def drain(self, now_ms: int) -> None:
-        """Takes everything out of hardware: the switch goes off; connections go on in software."""
+        """Takes everything out of hardware: the switch goes off; connections go on in software.
+
+        Raises ProviderError ETIMEDOUT after 30 s while threads run, UsageError as `settle` does where they do not.
+        """
         self._check_open("drain")
         self.layer.set_global_cfg({"hw-offload": "false"})
         if self.is_running:
@@ -397,7 +408,7 @@ class Engine:
             raise ClosedError("the engine was closed", op=op)
 
     def close(self) -> None:
-        """Takes everything out of hardware, then stops the ports. Idempotent."""
+        """Takes everything out of hardware, then stops the ports. Idempotent. Raises as `OffloadLayer.close` does."""
         if self.is_closed:
             return
         self.is_closed = True

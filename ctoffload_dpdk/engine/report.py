@@ -45,7 +45,7 @@ MEANING: dict[Reason, str] = {
 
 
 def choice_facts(choice: PlanChoice) -> dict[str, Any]:
-    """A plan, and why none better."""
+    """A plan, and why none better: plan, fate, engine, last_used, refusals (plan, fate, why, evidence)."""
     return {
         "plan": str(choice.plan),
         "fate": str(choice.fate),
@@ -64,7 +64,10 @@ def pairs_of(engine: Engine) -> list[tuple[str, str]]:
 
 
 def plan_rows(engine: Engine, port: str | None = None) -> list[dict[str, Any]]:
-    """The plan for each kind of connection, by port pair; with a port: of those from it and to it."""
+    """The plan for each kind of connection, by port pair; with a port: of those from it and to it.
+
+    Keys: from, to, proto, family, nat, and those of `choice_facts`.
+    """
     return [
         {"from": first, "to": second, "proto": str(proto), "family": str(family), "nat": nat} | choice_facts(choice)
         for first, second in pairs_of(engine)
@@ -118,7 +121,8 @@ def capability_report(engine: Engine) -> dict[str, Any]:
 def explain(engine: Engine, row: np.void) -> list[dict[str, Any]]:
     """The chain of decisions about one connection, a row of a dump: each step, whether it lets it in, and why.
 
-    holds: True, False, or None where the question does not arise.
+    row: of CONNECTION. Keys: step, words, facts of some steps, and holds: True, False, or None where the question does
+    not arise.
     """
     layer = engine.layer
     reason = Reason(int(row["reason"]))

@@ -20,7 +20,7 @@ PACKED_OF_CONNECTION = (("offload", 2), ("reason", 6), ("zone", 16))
 
 
 def blocks(rows: NDArray[np.void], packets: Packets) -> bytearray:
-    """The packets of PacketTap.take() as pcapng blocks; interface n is port n of the loop."""
+    """The packets of PacketTap.take(), ENTRY[n], as pcapng blocks; interface n is port n of the loop."""
     if not len(rows):
         return bytearray()
     first, which = different(rows)

@@ -101,9 +101,9 @@ class LoopStats:
     """Packets since the loop was made, or of several loops. host_rx = host_tx + sum(sw_dropped) + held.
 
     held: fragments that wait for the rest of their datagram now, and packets that wait for another loop; sw_dropped by
-    reason: invalid, tx-full, no-peer, not-linear, fragment (by the settings), fragment-incomplete (its datagram never became whole), fragment-evicted (made
-    room for others), denied (by the policy), hand-over (for another loop, and the ring to that is full); untracked by
-    reason: packets that passed untracked, a part of host_rx.
+    reason: invalid, tx-full, no-peer, not-linear, fragment (by the settings), fragment-incomplete (its datagram never
+    became whole), fragment-evicted (made room for others), denied (by the policy), hand-over (for another loop, and the
+    ring to that is full); untracked by reason: packets that passed untracked, a part of host_rx.
     """
 
     host_rx: int = 0
@@ -208,7 +208,7 @@ cdef class Loop:
     """Receives on its ports, tracks, drops what the policy says, transmits by the peer port.
 
     Owned by an Engine. The tracker and the layer outlive it. `run_once` is for one thread; where that runs, every other
-    call needs the tracker held.
+    call needs the tracker held. Raises UsageError for an index that no port has.
     """
 
     def __cinit__(self, conntrack: Conntrack, layer: OffloadLayer | None):
@@ -228,7 +228,7 @@ cdef class Loop:
     def configure(
         self, *, drop_invalid: bool, expire_budget_us: int, fragments: FragmentPolicy = FRAGMENTS_TRACK
     ) -> None:
-        """What becomes of invalid packets and of fragments, how long one slice of expiry may take; from the next turn on.
+        """What becomes of invalid packets and fragments, how many us a slice of expiry may take; from the next turn on.
 
         Fragments that are held stay so until their datagram is whole or their time is up.
         """
@@ -329,7 +329,7 @@ cdef class Loop:
         self.translates = True
 
     def set_helpers(self, rules: Sequence[HelperRule]) -> None:
-        """Who reads along on connections that begin from now on: of these rules the first that fits."""
+        """Who reads along on connections that begin from now on: of these rules, 16 at most, the first that fits."""
         if len(rules) > MAX_HELPERS:
             raise UsageError(f"{len(rules)} helpers, of {MAX_HELPERS} at most", op="set_helpers")
         for i, chosen in enumerate(rules):
@@ -340,7 +340,7 @@ cdef class Loop:
     def set_tap(self, tap: PacketTap | None) -> None:
         """Copies of what is sent on and dropped go there from now on; None: nowhere. One tap at a time.
 
-        Where a thread runs the loop, between two of its turns only.
+        Where a thread runs the loop, between two of its turns only. Raises UsageError where there is a tap already.
         """
         if tap is not None and self.tap != NULL:
             raise UsageError("a capture is running already", op="set_tap", hint="end that one first")

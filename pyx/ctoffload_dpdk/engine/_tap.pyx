@@ -97,9 +97,9 @@ cdef class PacketTap:
     """A ring that a loop fills and `take` empties. Goes into a loop with Loop.set_tap.
 
     snaplen: bytes kept of each packet; ring_bytes: memory, rounded up to a power of two. Conditions over the connection
-    of a packet, all of which hold: proto, zone, offload, reason, src_port, dst_port, tcp_state: a number; mark: (value,
-    mask); src, dst, reply_src, reply_dst: an ipaddress network. With a condition, packets without a connection do not fit.
-    Raises UsageError, MemoryError.
+    of a packet, all of which hold, as `Conditions` takes them; None: no condition. With one, packets without a
+    connection do not fit. Raises UsageError for a snaplen not between 1 and 65535, a ring above 1 GiB and another
+    condition.
     """
 
     def __cinit__(self, *, snaplen: int = 65535, ring_bytes: int = 8 << 20, **conditions):
