@@ -49,7 +49,7 @@ class Tls:
     ca_certificate: str
 
     def apply(self) -> None:
-        """Raises SettingsError for a file that cannot be read."""
+        """Has the ovs package use these files from now on. Raises SettingsError for one that cannot be read."""
         for name in (self.private_key, self.certificate, self.ca_certificate):
             try:
                 Path(name).read_bytes()
@@ -134,7 +134,10 @@ class OvsdbRow:
         return self._transaction is not None
 
     def write(self, change: Mapping[str, Any], *, removed: Mapping[str, str] | None = None) -> None:
-        """Sets columns, or keys of a column where the value is a mapping. `run` reads the answer."""
+        """Sets columns, or keys of a column where the value is a mapping. `run` reads the answer.
+
+        removed: keys to take out, by column. Does nothing without a row or a connection, and while another write waits.
+        """
         row = self.row
         if row is None or self.is_writing or not self.is_connected:
             return
@@ -167,11 +170,14 @@ class OvsdbSource:
     """Follows other_config. What was last read and good stays in force, whatever happens to the server.
 
     given: the settings of the row; problems: what is wrong with the row as it is now; next_cfg: the configuration
-    number of the row these were read from.
+    number of the row these were read from; was_read: the server has told of the row, or that there is none.
     """
 
     def __init__(self, remotes: str, *, tls: Tls | None = None, host: str = "") -> None:
-        """host: under which this host's status stands; its name by default. Raises SettingsError."""
+        """host: under which this host's status stands; its name by default.
+
+        Raises SettingsError for a remote of another form, for ssl: without files, and for files that cannot be read.
+        """
         self.given: dict[str, Given] = {}
         self.problems: list[SettingsError] = []
         self.next_cfg = 0
@@ -231,7 +237,7 @@ class OvsdbSource:
         self._row.wait(timeout_ms)
 
     def close(self, timeout_ms: int = 1000) -> None:
-        """Takes this host's status out, where that is done in time, and disconnects."""
+        """Takes this host's status out, where that is done within timeout_ms, and disconnects."""
         self._status = ""
         turns = 20
         for turn in range(turns):
@@ -252,7 +258,7 @@ class OvsdbOwner:
     """Answers for the row as ovs-vswitchd would: cur_cfg, dpdk_initialized, dpdk_version.
 
     Only while it holds the lock of ovs-vswitchd, so that one process does, and a real ovs-vswitchd is left alone.
-    `ovs-vsctl set ...` returns when cur_cfg has reached the number of its change.
+    `ovs-vsctl set ...` returns when cur_cfg has reached the number of its change. Raises SettingsError as OvsdbSource.
     """
 
     def __init__(self, remotes: str, dpdk_version: str, *, tls: Tls | None = None) -> None:

@@ -106,7 +106,7 @@ def parse_each(values: Iterable[tuple[str, object, str]]) -> tuple[dict[str, Giv
 
 
 def given_flags(flags: Mapping[str, object]) -> dict[str, Given]:
-    """The flags of a command line (kebab-case name to value; None: not given) as a source."""
+    """The flags of a command line (kebab-case name to value; None: not given) as a source. Raises SettingsError."""
     given = {}
     for name, value in flags.items():
         if value is not None:

@@ -23,7 +23,11 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Given]:
 
 
 def check_toml(path: str | os.PathLike[str]) -> tuple[dict[str, Given], list[SettingsError]]:
-    """The settings a file gives, and every wrong one. Raises SettingsError where the file as a whole is wrong."""
+    """The settings a file gives, and every wrong one.
+
+    Raises SettingsError where the file as a whole is wrong: it cannot be read (errno), is above 1 MiB, is no TOML, or
+    has something else than the table [other_config].
+    """
     name = os.fspath(path)
     text = _text(name)
     try:

@@ -9,7 +9,10 @@ CPUS_FORM = "a mask of CPUs in hexadecimal, as 0x6 for CPUs 1 and 2; empty: any 
 
 
 def cpus(mask: str) -> tuple[int, ...]:
-    """The CPUs of a mask, lowest first; of an empty text, none. Raises ValueError."""
+    """The CPUs of a mask, lowest first; of an empty text, none.
+
+    Raises ValueError for what is no mask, a mask without a CPU, and CPUs above 1023.
+    """
     digits = mask.strip().lower().removeprefix("0x")
     if not mask.strip():
         return ()
@@ -22,5 +25,5 @@ def cpus(mask: str) -> tuple[int, ...]:
 
 
 def mask_of(found: Iterable[int]) -> str:
-    """The mask of some CPUs."""
+    """The mask of some CPUs: "0x6" of 1 and 2."""
     return hex(sum(1 << cpu for cpu in set(found)))

@@ -19,7 +19,10 @@ class HelperRule:
 
 
 def read_helpers(text: str) -> tuple[HelperRule, ...]:
-    """The rules of a text, in its order: the first that fits a connection is its helper. Raises ValueError."""
+    """The rules of a text, in its order: the first that fits a connection is its helper.
+
+    Raises ValueError for a text of another form, an unknown helper, and more than 16 rules.
+    """
     rules = tuple(read_rule(part) for part in text.split(",")) if text.strip() else ()
     if len(rules) > MAX_RULES:
         raise ValueError(f"{len(rules)} helpers, of {MAX_RULES} at most")
@@ -35,7 +38,7 @@ def read_rule(text: str) -> HelperRule:
 
 
 def number(text: str, lowest: int) -> int:
-    """A port or a zone."""
+    """A port or a zone. Raises ValueError for what is not between lowest and 65535."""
     if not (text.isascii() and text.isdigit() and len(text) < 6 and lowest <= int(text) <= 65535):
         raise ValueError(f"{text!r} is not between {lowest} and 65535")
     return int(text)

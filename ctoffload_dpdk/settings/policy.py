@@ -57,7 +57,10 @@ class PolicyRule:
 
 
 def statements(text: str) -> Iterator[str]:
-    """Statements end with a semicolon or a line; what follows # is a comment."""
+    """Statements end with a semicolon or a line; what follows # is a comment.
+
+    Raises SettingsError for more than 1024 of them, and for more than 65536 characters.
+    """
     found = [one.strip() for line in text.splitlines() for one in line.partition("#")[0].split(";")]
     found = [one for one in found if one]
     if len(text) > MAX_TEXT or len(found) > MAX_STATEMENTS:

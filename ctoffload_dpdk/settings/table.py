@@ -67,7 +67,8 @@ class Setting:
     def parse(self, value: object, where: str = "") -> Value:
         """The value in its type; text is read as OVSDB and command lines give it.
 
-        `where` names the source, e.g. "lab.toml line 3". Raises SettingsError.
+        `where` names the source, e.g. "lab.toml line 3". Raises SettingsError for another type, a number outside
+        minimum and maximum, and text that is no choice or not of the form.
         """
         parsed = self._typed(value)
         if isinstance(parsed, str) and not self._is_read(parsed, where):
@@ -131,7 +132,10 @@ def _timeout(default: int, doc: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings, each with a valid value; never changed. Raises SettingsError for a value it cannot have."""
+    """All settings, each with a valid value; never changed.
+
+    Raises SettingsError for a value it cannot have, ContradictionError for two that cannot both be.
+    """
 
     hw_offload: bool = _switch(True, "offload connections to the NIC; off drains them back into software")
     ct_offload_establish_at: str = _choice(
@@ -357,7 +361,10 @@ def find(name: str, where: str = "") -> Setting:
 
 
 def settings_from(values: Mapping[str, object], where: str = "") -> Settings:
-    """Settings with these values (kebab-case names), defaults elsewhere. Raises SettingsError."""
+    """Settings with these values (kebab-case names), defaults elsewhere.
+
+    Raises SettingsError for an unknown name or a wrong value, ContradictionError for two that cannot both be.
+    """
     parsed: dict[str, Any] = {}
     for name, value in values.items():
         setting = find(name, where)
