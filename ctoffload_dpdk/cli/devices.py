@@ -55,7 +55,10 @@ def find_device(text: str) -> Device:
 
 
 def address_of_interface(name: str) -> re.Match[str]:
-    """The PCI address of a network interface of the kernel."""
+    """The PCI address of a network interface of the kernel.
+
+    Raises UsageError where there is no such interface, PortError where it is none of a PCI device.
+    """
     interface = INTERFACES / name
     if "/" in name or not interface.is_dir():
         raise UsageError(

@@ -24,7 +24,11 @@ AT_ONCE = 8192
 def capture(
     system: System, snaplen: int = MAX_SNAPLEN, number: int = 0, ring: int = 8, **filters: Any
 ) -> Iterator[Part]:
-    """Rows of blocks, each with how many packets were captured and dropped so far. number: then it ends; 0: never."""
+    """Rows of blocks, each with how many packets were captured and dropped so far.
+
+    snaplen: bytes kept of a packet; number: of packets after which it ends, 0: never; ring: MiB of each loop. Raises
+    UsageError EBUSY where a capture runs already, EINVAL for a filter that is none.
+    """
     wanted = Filter.of(**filters)
     taps = [PacketTap(snaplen=snaplen, ring_bytes=ring << 20, **wanted.given()) for _ in system.engine.loops]
     with system.engine.held():

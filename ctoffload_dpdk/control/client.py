@@ -24,11 +24,13 @@ ANSWER_LIMIT_S = 60.0
 class Client:
     """Speaks with a running daemon. path: of its socket; None: in the usual places.
 
-    Raises CtoffloadError where there is none: ENOENT, ECONNREFUSED, EACCES.
+    Raises CtoffloadError where there is none: ENOENT, ECONNREFUSED, EACCES; UsageError ENAMETOOLONG for a long path.
+    What asks raises UsageError and CtoffloadError as the daemon refuses, CtoffloadError ETIMEDOUT where it does not
+    answer in time, and where it is gone: ECONNRESET, EPIPE.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout_s: float = ANSWER_LIMIT_S) -> None:
-        """timeout_s: how long to wait for the next piece of an answer."""
+        """timeout_s: how long to wait for the next piece of an answer; a place at the daemon is waited for 5 s."""
         self.path = Path(path) if path is not None else find_socket()
         check_length(self.path)
         self._number = 0
@@ -46,7 +48,7 @@ class Client:
     def call(
         self, command: str, /, *, told: Callable[[dict[str, Any]], None] | None = None, **parameters: object
     ) -> dict[str, Any]:
-        """The document that a command answers; parameters with _ for -. Raises CtoffloadError.
+        """The document that a command answers; parameters with _ for -. CtoffloadError for one that answers rows.
 
         told: gets what is known until then, each time the daemon says how far it is.
         """
@@ -99,7 +101,7 @@ class Client:
             yield parsed(line)
 
     def raw_lines(self, command: str, parameters: dict[str, object]) -> Iterator[bytes]:
-        """Each line of an answer but the last as it came; an error is raised. For programs that pass rows on."""
+        """Each line of an answer as it came, an error's and the last included. For programs that pass rows on."""
         self._number += 1
         asked = {name.replace("_", "-"): value for name, value in parameters.items() if value is not None}
         request = {"id": self._number, "command": command, "parameters": asked}
@@ -134,7 +136,7 @@ class Client:
 
 
 def parsed(line: bytes) -> dict[str, Any]:
-    """An answer's line. Raises CtoffloadError where it tells of an error."""
+    """An answer's line. Raises what it tells of, see `error_of`, and CtoffloadError EBADMSG where it is no JSON."""
     try:
         answer = json.loads(line)
     except ValueError:

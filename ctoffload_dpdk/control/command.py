@@ -79,7 +79,7 @@ class Parameter:
         return " or ".join(self.choices) or "text"
 
     def check(self, value: object) -> Any:
-        """The value. Raises UsageError."""
+        """The value. Raises UsageError EINVAL for another type, a number out of bounds, and text that is no choice."""
         is_right = type(value) is self.kind  # bool is an int to Python, not to a user
         if is_right and isinstance(value, str):
             is_right = not self.choices or value in self.choices
@@ -108,7 +108,7 @@ class Command:
     limit: str = ""
 
     def arguments(self, given: Mapping[str, object]) -> dict[str, Any]:
-        """What was given, checked, as Python arguments. Raises UsageError for what is unknown, wrong or missing."""
+        """What was given, checked, as Python arguments. Raises UsageError EINVAL for the unknown, wrong or missing."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:

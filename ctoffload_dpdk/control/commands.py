@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def find(name: str) -> Command:
-    """The command of that name. Raises UsageError, which names the nearest one."""
+    """The command of that name. Raises UsageError ENOSYS, which names the nearest one."""
     if name in COMMANDS:
         return COMMANDS[name]
     near = difflib.get_close_matches(name[:60], COMMANDS, n=1)
@@ -51,7 +51,10 @@ def begin(system: System, name: str, given: Mapping[str, object]) -> Answer:
 
 
 def document(system: System, name: str, /, **given: object) -> Document:
-    """Runs a command that answers a document, in one go; parameters with _ for -. Raises CtoffloadError."""
+    """Runs a command that answers a document, in one go; parameters with _ for -.
+
+    Raises UsageError for one that answers rows, and CtoffloadError as the command does.
+    """
     steps = begin(system, name, {key.replace("_", "-"): value for key, value in given.items()})
     if isinstance(steps, dict):
         return steps

@@ -105,7 +105,10 @@ def one(
     dport: int = 0,
     zone: int = 0,
 ) -> Rows:
-    """The connection of an id or a tuple as CONNECTION[1]. Raises CtoffloadError ENOENT, UsageError."""
+    """The connection of an id or a tuple as CONNECTION[1].
+
+    Raises CtoffloadError ENOENT where there is none, UsageError EINVAL where neither is given whole.
+    """
     if id is not None:
         rows = system.find_id(number_of(id))
     elif src is None or dst is None or proto is None:
@@ -124,7 +127,7 @@ def one(
 
 
 def number_of(text: str) -> int:
-    """The number of a connection's id: hexadecimal with 0x, or decimal."""
+    """The number of a connection's id: hexadecimal with 0x, or decimal. Raises UsageError EINVAL for other text."""
     try:
         number = int(text, 0)
     except ValueError:

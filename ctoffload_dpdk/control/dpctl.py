@@ -45,7 +45,7 @@ class Arguments:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Arguments:
-        """Raises DpctlError for an option that is none."""
+        """Takes the options out of the words. Raises DpctlError for one that is none."""
         found = cls()
         for word in words:
             if word.startswith("--"):
@@ -89,7 +89,7 @@ def number_of(text: str, limit: int) -> int | None:
 
 
 def zone_of(word: str) -> int:
-    """The zone of "zone=N"."""
+    """The zone of "zone=N". Raises DpctlError for what is none."""
     zone = number_of(word.removeprefix("zone="), 1 << 16)
     if zone is None:
         raise DpctlError("failed to parse zone")

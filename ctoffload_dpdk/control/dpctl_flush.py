@@ -118,7 +118,7 @@ def tuple_fits(rows: Rows, prefix: str, wanted: Tuple) -> Mask:
 
 
 def flush(system: System, given: Arguments) -> Steps:
-    """Ends the connections that fit. One that is named whole must be there."""
+    """Ends the connections that fit. One that is named whole must be there, else DpctlError ENOENT."""
     match = match_of(given)
     exact = match.exact()
     if exact is not None:
@@ -133,7 +133,7 @@ def flush(system: System, given: Arguments) -> Steps:
 
 
 def match_of(given: Arguments) -> Match:
-    """[dp] [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]], in this order."""
+    """[dp] [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]], in this order, else DpctlError."""
     words, match = given.words, Match()
     if words and words[0] == DATAPATH:
         words.pop(0)
@@ -151,7 +151,7 @@ def match_of(given: Arguments) -> Match:
 
 
 def masked(name: str, text: str, bits: int) -> tuple[int, int]:
-    """A value and its mask; without a mask all of it counts."""
+    """A value and its mask; without a mask all of it counts. Raises DpctlError for what is no number of `bits`."""
     value_text, slash, mask_text = text.partition("/")
     value = number_of(value_text, 1 << bits)
     mask = number_of(mask_text, 1 << bits) if slash else (1 << bits) - 1
@@ -161,7 +161,10 @@ def masked(name: str, text: str, bits: int) -> tuple[int, int]:
 
 
 def tuple_of(text: str, shared: Shared) -> Tuple:
-    """The fields of one tuple, separated by commas or blanks. shared: gets its protocol and family."""
+    """The fields of one tuple, separated by commas or blanks. shared: gets its protocol and family.
+
+    Raises DpctlError for a field that is none, or has no value that can be, and for ports without a protocol.
+    """
     made = Tuple()
     for part in filter(None, re.split(r"[, \t\r\n]+", text)):
         key, equals, value = part.partition("=")

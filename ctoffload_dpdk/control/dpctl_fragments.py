@@ -16,7 +16,7 @@ MAX_NUMBER = 1 << 32
 
 
 def family_of(given: Arguments, quotes: str) -> int:
-    """The family that is named: only its first two characters count, as in OVS."""
+    """The family that is named: only its first two characters count, as in OVS. Raises DpctlError without one."""
     given.take_datapath(begins_with("v4", "v6"))
     if not given.words or not given.words[0].startswith(("v4", "v6")):
         raise DpctlError(f"parameter missing: {quotes}v4{quotes} for IPv4 or {quotes}v6{quotes} for IPv6")

@@ -15,7 +15,10 @@ N_ZONES = 1 << 16
 
 
 def set_value(system: System, name: str, attribute: str, value: int | bool, where: str) -> None:
-    """Sets a setting by its source of run-time commands; in an engine without configuration, where it takes effect."""
+    """Sets a setting by its source of run-time commands; in an engine without configuration, where it takes effect.
+
+    Raises DpctlError for a value it cannot have, EBUSY where it waits for the next start.
+    """
     if system.configured is None:
         setattr(system.engine.conntrack, attribute, value)
         return
@@ -102,7 +105,7 @@ def set_limits(system: System, given: Arguments) -> str:
 
 
 def zone_limit_of(word: str) -> tuple[int, int]:
-    """(zone, limit) of "zone=N,limit=L", in either order."""
+    """(zone, limit) of "zone=N,limit=L", in either order. Raises DpctlError for what is none."""
     found: dict[str, int] = {}
     for part in word.split(","):
         key, _, value = part.partition("=")
@@ -120,7 +123,7 @@ def zone_limit_of(word: str) -> tuple[int, int]:
 
 
 def zones_of(word: str) -> list[int]:
-    """The zones of "zone=N1,N2"."""
+    """The zones of "zone=N1,N2". Raises DpctlError for what is none."""
     if not word.startswith("zone="):
         raise DpctlError(f"invalid argument {word}")
     numbers = [number_of(part, N_ZONES) for part in word.removeprefix("zone=").split(",")]

@@ -71,7 +71,7 @@ class Filter:
         reason: str | None = None,
         **same: Any,
     ) -> Filter:
-        """A filter of FILTER_PARAMETERS. Raises UsageError for text that is none of what is allowed."""
+        """A filter of FILTER_PARAMETERS. Raises UsageError EINVAL for text that is none of what is allowed."""
         return Filter(
             proto=None if proto is None else protocol(proto),
             src=network("src", src),
@@ -120,7 +120,7 @@ def network(name: str, text: str | None) -> ipaddress.IPv4Network | ipaddress.IP
 
 
 def protocol(text: str) -> int:
-    """The number of a protocol."""
+    """The number of a protocol, by its name or number. Raises UsageError EINVAL."""
     numbers = {word: number for number, word in PROTOCOLS.items()}
     if text.lower() in numbers:
         return numbers[text.lower()]
@@ -139,7 +139,7 @@ def masked(text: str) -> tuple[int, int]:
 
 
 def tcp_state(text: str) -> int:
-    """The number of a TCP state."""
+    """The number of a TCP state, its index in TCP_STATES. Raises UsageError EINVAL."""
     word = STATE_ALIASES.get(text.upper(), text.upper())
     if word not in TCP_STATES:
         raise wrong("state", text, f"one of {', '.join(TCP_STATES)}")

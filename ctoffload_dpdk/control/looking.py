@@ -58,7 +58,7 @@ def documents(rows: Rows) -> list[dict[str, Any]]:
 
 
 def more_than(best: Rows, most: int) -> int:
-    """How many packets one must have more than to be among the busiest; -1: none."""
+    """How many packets one must have more than to be among the busiest; -1: none are needed."""
     return int(best["packets"][-1].sum()) if len(best) == most else -1
 
 

@@ -41,7 +41,7 @@ class MetricsServer:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Raises UsageError where the port is taken."""
+        """Listens; `port` is then the one it has. Raises UsageError, with the errno, where it cannot: EADDRINUSE."""
         host = LISTEN[self.listen]
         try:
             self._server = await asyncio.start_server(self._accept, host, self.port, limit=MAX_HEAD_BYTES)
@@ -54,7 +54,7 @@ class MetricsServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Idempotent."""
+        """Lets the clients go and frees the port. Idempotent."""
         if self._server is None:
             return
         await stop(self._server, self._clients)

@@ -25,7 +25,10 @@ def runtime_directories() -> list[Path]:
 
 
 def make_runtime_directory() -> Path:
-    """The first of the usual places that is there, or can be made (mode 0700), and can be written to."""
+    """The first of the usual places that is there, or can be made (mode 0700), and can be written to.
+
+    Raises UsageError EACCES, with what is wrong with each.
+    """
     tried = []
     for directory in runtime_directories():
         try:
@@ -56,7 +59,7 @@ def find_socket() -> Path:
 
 
 def check_length(path: Path) -> None:
-    """Raises UsageError where the kernel has no room for the path of a socket."""
+    """Raises UsageError ENAMETOOLONG where the kernel has no room for the path of a socket."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise UsageError(
             f"the path of a socket has {MAX_PATH_BYTES} bytes at most: {path}",

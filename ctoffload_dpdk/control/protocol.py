@@ -43,7 +43,7 @@ class Request:
 
 
 def request_of(line: bytes) -> Request:
-    """Reads a request. Raises UsageError for what is none."""
+    """Reads a request. Raises UsageError EBADMSG for what is none."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):
@@ -85,7 +85,7 @@ def error_line(request_id: RequestId, error: CtoffloadError) -> bytes:
 
 
 def error_of(facts: Mapping[str, Any]) -> CtoffloadError:
-    """The error that an answer tells of, as its own kind where that is known here."""
+    """The error that an answer tells of: a UsageError where it says so, else a CtoffloadError."""
     kinds = {kind.__name__: kind for kind in known_errors(CtoffloadError)}
     kind = kinds.get(str(facts.get("error")), CtoffloadError)
     error = CtoffloadError(

@@ -60,7 +60,11 @@ def capabilities(system: System) -> Document:
 
 
 def offload(system: System, action: str = "status", provider: str | None = None, port: str | None = None) -> Document:
-    """The switch, globally, of a provider, or of a port."""
+    """The switch, globally, of a provider, or of a port.
+
+    Raises UsageError EINVAL where both are named, UsageError for a port that is not in the engine, ProviderError ENOENT
+    for a provider that is not registered.
+    """
     layer = system.engine.layer
     on = action == "on"
     waiting: list[str] = []
@@ -90,7 +94,7 @@ def offload(system: System, action: str = "status", provider: str | None = None,
 
 
 def ports(system: System, action: str = "list", port: str | None = None) -> Document:
-    """The ports; one is taken out, or put back."""
+    """The ports; one is taken out, or put back. Raises UsageError ENOSYS where they are not to be changed."""
     if system.ports is None:
         raise UsageError("the ports of this engine are not to be changed", errno=errno.ENOSYS, op="ports")
     if action != "list":
@@ -101,7 +105,10 @@ def ports(system: System, action: str = "list", port: str | None = None) -> Docu
 
 
 def config(system: System, name: str | None = None, value: str | None = None) -> Document:
-    """The settings that hold, each with its origin; with a name and a value: sets it until the source changes."""
+    """The settings that hold, each with its origin; with a name and a value: sets it until the source changes.
+
+    Raises UsageError ENOSYS without a configuration, SettingsError for an unknown name or a wrong value.
+    """
     if system.configured is None:
         raise UsageError("this engine has no configuration", errno=errno.ENOSYS, op="config")
     waiting: list[str] = []

@@ -101,7 +101,7 @@ class System:
         return np.sum([of for of, _ in found], axis=0), np.sum([tcp for _, tcp in found], axis=0)
 
     def find(self, src: str, dst: str, proto: int, *, sport: int = 0, dport: int = 0, zone: int = 0) -> Rows:
-        """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0]."""
+        """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0]; see `Conntrack.find`."""
         for tracker in self.trackers():
             with tracker.held():
                 rows = tracker.find(src, dst, proto, sport, dport, zone)

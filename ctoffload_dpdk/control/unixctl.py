@@ -73,7 +73,7 @@ def version(client: Client, words: Sequence[str]) -> str:
 
 
 def set_options(client: Client, words: Sequence[str]) -> str:
-    """[--format text|json], for this client from now on."""
+    """[--format text|json], for this client from now on. Raises Refused for another option or value."""
     rest = list(words)
     while rest:
         word = rest.pop(0)

@@ -165,7 +165,7 @@ class Rates:
         return rate_of("packets through the emulated NIC", "packets", sizes, times)
 
     def check(self, found: int, wanted: int, what: str) -> None:
-        """A rate of something that did not happen is none."""
+        """A rate of something that did not happen is none: raises CtoffloadError unless found is wanted."""
         if found != wanted:
             raise CtoffloadError(f"{what}: {found:,} of {wanted:,}, so that no rate can be given", op="bench")
 
