@@ -8,7 +8,8 @@ from conntrack_packets import UDP, udp
 from sharded import Sharded
 
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import Shards
+from ctoffload_dpdk.conntrack import Nat, Shards
+from ctoffload_dpdk.conntrack._shards import stubs, take, waiting
 
 
 def datagrams(shard: int, n: int) -> Packets:
@@ -66,3 +67,23 @@ def test_closing_closes_all(shards):
     shards.close()
     shards.close()
     assert all(shard.is_closed for shard in shards.shards)
+
+
+def test_a_stub_leads_nowhere_once_what_it_waits_for_is_not_to_begin():
+    """Its packet comes back from the only shard that could have begun it, and is not to begin anything any more."""
+    one = Sharded(2, 100, now_ms=0)
+    nat = Nat.parse("src=203.0.113.7:5000")
+    one.process(Packets.of([udp("10.0.0.1", 7, "192.0.2.2", 53)]).copy(), nat=nat)  # now the port is taken
+    before = stubs(one.shards[0])
+    for i in range(2, 20):  # some client is at home in the other shard than the answers to it
+        question = Packets.of([udp(f"10.0.0.{i}", 7, "192.0.2.2", 53)]).copy()
+        one.shards[0].process(question, 0, nat=nat)
+        if stubs(one.shards[0]) > before:
+            break
+        one.drain(0, nat=nat)
+    take(one.shards[1], 0, 32, 0, nat=nat)
+    assert (stubs(one.shards[0]), waiting(one.shards[0], 1)) == (before + 1, 1)
+    _, (verdict,) = take(one.shards[0], 1, 32, 0, nat=nat, commit=False)
+    assert verdict["state"] != 0
+    assert stubs(one.shards[0]) == before
+    one.close()

@@ -5,7 +5,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ctoffload_dpdk.conntrack._expect cimport expected
 from ctoffload_dpdk.conntrack._group cimport (
-    BEGIN, BY_HOME, FOLLOW, RETRY, Group, hand_over, home_of, is_stub, stub_give_back, stub_new, stub_remove,
+    BEGIN, BY_HOME, FOLLOW, RETRY, Group, hand_over, home_of, is_stub, stub_give_back, stub_give_up, stub_new,
+    stub_remove,
 )
 from ctoffload_dpdk.conntrack._hardware cimport (
     hardware_begin, hardware_defers_expiry, hardware_offer, hardware_offer_again, hardware_packet, is_visible,
@@ -231,8 +232,6 @@ cdef bint begin_elsewhere(Shard *shard, const Packet *packet, const Parsed *pars
         return True
     left = elsewhere.shards & ~packet.tried
     if not left:
-        if packet.directive == RETRY:
-            stub_remove(shard, packet.stub)
         return False
     left = elsewhere.first if left >> elsewhere.first & 1 else lowest_bit(left)
     if packet.directive != RETRY:
@@ -412,8 +411,8 @@ cdef void burst(Shard *shard, const Packet *packets, uint32_t n, const Action *a
             slot = judge(shard, &packets[i], &parsed[i], action, entry, now_ms, &verdicts[i], &reply)
             if not likely(verdicts[i].state != 0, True):
                 continue                 # handed over
-            if shard.group != NULL and packets[i].directive == BEGIN and not slot:
-                stub_give_back(<Group *> shard.group, packets[i].stub_home, packets[i].stub)
+            if shard.group != NULL and not slot:
+                stub_give_up(shard, &packets[i])
         act(shard, &packets[i], &parsed[i], action, slot, reply, now_ms, &verdicts[i])
 
 

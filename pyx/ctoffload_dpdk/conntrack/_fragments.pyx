@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ctoffload_dpdk.conntrack._burst cimport burst
 from ctoffload_dpdk.conntrack._checksum cimport adjust, load16, load32, replace, sum_bytes, sum_is_good
-from ctoffload_dpdk.conntrack._group cimport WHOLE_TOKEN
+from ctoffload_dpdk.conntrack._group cimport WHOLE_TOKEN, stub_give_up
 from ctoffload_dpdk.conntrack._key cimport Seed, hash_v6
 from ctoffload_dpdk.conntrack._packet cimport (
     CS_INVALID, CS_TRACKED, PKT_L3_BAD, PKT_L3_GOOD, PKT_WHOLE, REFUSED_FRAGMENT, REFUSED_NOT, Action, Packet, Verdict,
@@ -435,6 +435,7 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
         return refuse(fragments, &piece)
     hash = hash_of(fragments, &piece.key)
     at = datagram_find(fragments, &piece.key, hash)
+    datagram_at[0] = at
     if at and (fragments.datagrams[at - 1].state != LIST_INCOMPLETE or is_full(fragments, &fragments.datagrams[at - 1], piece.which, ovs_compat)):
         return TAKEN_NOT
     if at and overlaps(fragments, &fragments.datagrams[at - 1], &piece, ovs_compat):
@@ -446,12 +447,12 @@ cdef Taken take(Fragments *fragments, const Packet *packet, uint64_t token, bint
         at = datagram_begin(fragments, &piece.key, hash, now_ms)
     if not at:
         return TAKEN_NOT
-    datagram_at[0] = at
     datagram = &fragments.datagrams[at - 1]
     if not keep(fragments, datagram, packet, token, &piece):
         if not datagram.n:
             datagram_end(fragments, at)
         return TAKEN_NOT
+    datagram_at[0] = at
     fragments.counters[piece.which].accepted += 1
     return TAKEN_WHOLE if is_whole(fragments, datagram, ovs_compat) else TAKEN_HELD
 
@@ -613,6 +614,17 @@ cdef void say(Shard *shard, const Packet *packet, Taken taken, uint64_t token, u
         line.kind = LINE_HELD
 
 
+# The last fragment of what another shard handed over came, and the datagram is not whole: one was refused here, or dropped.
+# Nothing more of it comes, so the others are not to wait for that, nor a stub for their connection.
+cdef uint32_t abandon(Shard *shard, const Packet *packet, uint32_t at, uint32_t index, Line *lines) noexcept nogil:
+    cdef Fragments *fragments = <Fragments *> shard.fragments
+    stub_give_up(shard, packet)
+    if not at:
+        return 0
+    counters_of(fragments, at).expired += fragments.datagrams[at - 1].n
+    return let_go(fragments, at, LINE_DROPPED, MAX_HELD, index, lines)
+
+
 cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token, uint32_t index, const Action *action,
                               int64_t now_ms, Line *lines) noexcept nogil:
     cdef Fragments *fragments = <Fragments *> shard.fragments
@@ -627,6 +639,8 @@ cdef uint32_t fragments_track(Shard *shard, const Packet *packet, uint64_t token
         say(shard, packet, taken, token, index, action, now_ms, &lines[n])
         n_sent = lines[n].kind == LINE_VERDICT
         n += 1
+        if packet.ends_datagram:
+            n += abandon(shard, packet, at, index, lines + n)
     elif not shard.ovs_compat:
         n += let_go(fragments, at, LINE_VERDICT, MAX_HELD, index, lines + n)
     if shard.ovs_compat:

@@ -74,7 +74,7 @@ cdef void group_free(Group *group) noexcept nogil
 cdef bint hand_over(Shard *shard, const Packet *packet, uint32_t to, Directive directive, Verdict *verdict) noexcept nogil
 # All fragments of a datagram, or none: whether the ring has room for all, and each of them then.
 cdef bint has_room_for_fragments(Shard *shard, uint32_t n, const Verdict *verdict) noexcept nogil
-cdef void hand_over_with_others(Shard *shard, Packet *packet, const Verdict *verdict) noexcept nogil
+cdef void hand_over_with_others(Shard *shard, Packet *packet, bint is_last, const Verdict *verdict) noexcept nogil
 # A fragment that was received elsewhere than its datagram is put together.
 cdef bint hand_over_fragment(Shard *shard, const Packet *packet, uint32_t to) noexcept nogil
 
@@ -92,4 +92,6 @@ cdef uint32_t stub_new(Shard *shard, const Key *key, uint32_t hash, uint32_t to)
 cdef void stub_remove(Shard *shard, uint32_t slot) noexcept nogil
 # From any shard: its owner removes it before it looks at packets the next time.
 cdef void stub_give_back(Group *group, uint32_t owner, uint32_t slot) noexcept nogil
+# Nothing begins with this packet: what waits for its connection, where something does, waits no more.
+cdef void stub_give_up(Shard *shard, const Packet *packet) noexcept nogil
 cdef void stubs_take_back(Shard *shard) noexcept nogil

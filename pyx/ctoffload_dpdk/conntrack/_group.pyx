@@ -111,12 +111,13 @@ cdef bint has_room_for_fragments(Shard *shard, uint32_t n, const Verdict *verdic
     return False
 
 
-cdef void hand_over_with_others(Shard *shard, Packet *packet, const Verdict *verdict) noexcept nogil:
+cdef void hand_over_with_others(Shard *shard, Packet *packet, bint is_last, const Verdict *verdict) noexcept nogil:
     packet.stub_home = <uint8_t> (verdict.conn_id >> 16 & 0xff)
     packet.stub = <uint32_t> (verdict.conn_id >> 32)
     packet.tried = verdict.mark
     packet.turns = <uint8_t> (verdict.conn_id >> 25 & 0x7f)
     packet.sender = <uint8_t> (shard.number + 1)
+    packet.ends_datagram = is_last
     push(shard, packet, <uint32_t> (verdict.conn_id & 0xff), <Directive> (verdict.conn_id >> 8 & 0xff))
 
 
@@ -180,6 +181,13 @@ cdef void stub_give_back(Group *group, uint32_t owner, uint32_t slot) noexcept n
         shard.nats[slot].stub = first
         if shared_swap_if(&shard.returned, first, slot):
             return
+
+
+cdef void stub_give_up(Shard *shard, const Packet *packet) noexcept nogil:
+    if packet.directive == BEGIN:
+        stub_give_back(<Group *> shard.group, packet.stub_home, packet.stub)
+    elif packet.directive == RETRY and shard.nats[packet.stub].what == NAT_IS_STUB:
+        stub_remove(shard, packet.stub)
 
 
 cdef void stubs_take_back(Shard *shard) noexcept nogil:

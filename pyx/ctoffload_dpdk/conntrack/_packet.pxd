@@ -65,6 +65,7 @@ cdef struct Packet:
     uint8_t directive        # Directive of _group.pxd; 0 as received
     uint8_t sender           # of a fragment: the shard that had put its datagram together, + 1; 0: none had
     uint8_t turns            # how often it was handed over
+    uint8_t ends_datagram    # of a fragment with a sender: the others of its datagram were handed over before it
 
 # Who reads along on a control connection.
 cdef enum:

@@ -55,7 +55,8 @@ cdef class Burst:
         packet.hint = 0
         packet.origin = 0
         packet.token = FIRST_TOKEN + at
-        packet.tried = packet.stub = packet.stub_home = packet.directive = packet.sender = packet.turns = 0
+        packet.tried = packet.stub = packet.stub_home = packet.directive = 0
+        packet.sender = packet.turns = packet.ends_datagram = 0
 
     cdef uint32_t take(self, uint32_t start, Packet *packets) noexcept nogil:
         """The packets of one time from `start` on, at most a burst."""

@@ -150,7 +150,8 @@ cdef inline void fill(const End *end, rte_mbuf *mbuf, const uint16_t *tags, int 
     packet.hint = mbuf.hash.fdir.hi if mbuf.ol_flags & RTE_MBUF_F_RX_FDIR_ID else 0
     packet.origin = end.index
     packet.token = <uint64_t> mbuf
-    packet.tried = packet.stub = packet.stub_home = packet.directive = packet.sender = packet.turns = 0
+    packet.tried = packet.stub = packet.stub_home = packet.directive = 0
+    packet.sender = packet.turns = packet.ends_datagram = 0
 
 
 # Takes those away that another loop has.
@@ -585,7 +586,7 @@ cdef class Loop:
             if fits:
                 classify(rte_pktmbuf_mtod(mbuf), mbuf.data_len, tags, &n_tags)
                 fill(self.end_of(mbuf.port), mbuf, tags, n_tags, &packet)
-                hand_over_with_others(self.shard, &packet, verdict)
+                hand_over_with_others(self.shard, &packet, i == first + size - 1, verdict)
             else:
                 self.counts.dropped[<int> DROP_HAND_OVER] += 1
                 rte_pktmbuf_free(mbuf)
