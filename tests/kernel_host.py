@@ -33,7 +33,8 @@ class Host:
         self.run("ip", "link", "set", self.name, "up")
 
     def command(self, *words: str) -> list[str]:
-        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", *words]
+        """That of a program there. They are those of others: without sanitizers, where the suite runs below those."""
+        return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "env", "--unset=LD_PRELOAD", *words]
 
     def run(self, *words: str, check: bool = True) -> None:
         subprocess.run(self.command(*words), check=check, stderr=None if check else subprocess.DEVNULL)

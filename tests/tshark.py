@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from other_programs import ENVIRON
 
 TSHARK = shutil.which("tshark")
-# Without ASan, where the suite runs on it: capinfos does not end below it.
-ENVIRON = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def tshark(path: Path, *fields: str) -> list[list[str]]:

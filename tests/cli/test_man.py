@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from other_programs import ENVIRON
 
 from ctoffload_dpdk.cli import main
 from ctoffload_dpdk.cli.man_page import escaped, page_of, tree
@@ -28,7 +29,7 @@ def page() -> str:
 def rendered(page: str, *words: str) -> str:
     if shutil.which(words[0]) is None:
         pytest.skip(f"{words[0]} is not installed: apt-get install groff-base man-db")
-    environment = {**os.environ, "MANWIDTH": "120", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
+    environment = {**ENVIRON, "MANWIDTH": "120", "LC_ALL": "C.UTF-8", "MAN_KEEP_FORMATTING": ""}
     done = subprocess.run(words, input=page, capture_output=True, text=True, check=False, env=environment, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from other_programs import ENVIRON
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = ROOT / "pyx" / "ctoffload_dpdk" / "nicsim"
@@ -60,8 +60,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(500)  # most of it compiles, which takes minutes on a busy machine
 def test_no_race_and_the_account_closes(program: Path) -> None:
-    environ = {**os.environ, "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:report_thread_leaks=0"}
-    environ.pop("LD_PRELOAD", None)  # ASan, where the suite runs on it; two sanitizers do not share a process
+    # two sanitizers do not share a process
+    environ = {**ENVIRON, "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:report_thread_leaks=0"}
     done = subprocess.run(
         [program, "10000", *EAL], capture_output=True, text=True, timeout=120, env=environ, check=False
     )
