@@ -155,7 +155,7 @@ def flush(output: Output, /, **filters: Any) -> None:
     if output.json:
         output.document({"schema": 1, **answer})
     else:
-        click.echo(f"{answer['flushed']} connections have been ended")
+        click.echo(f"connections ended: {answer['flushed']}")
 
 
 @click.command()
@@ -179,7 +179,7 @@ def delete(output: Output, /, **which: Any) -> None:
     if output.json:
         output.document({"schema": 1, **answer})
     else:
-        click.echo(f"{answer['deleted']} connections have been ended")
+        click.echo(f"connections ended: {answer['deleted']}")
 
 
 @click.command()

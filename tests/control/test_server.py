@@ -14,6 +14,7 @@ import stat
 import threading
 
 import pytest
+from serving import Serving, connected, received
 
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control import protocol, server
@@ -24,44 +25,21 @@ from ctoffload_dpdk.control.system import System
 pytestmark = pytest.mark.eal
 
 
-class Serving:
-    """A server in a thread of its own, over an engine that nobody steps meanwhile."""
+class ControlServing(Serving):
+    """The control room's own server, and where it listens."""
 
     def __init__(self, system, path):
         self.server = Server(system, path)
         self.path = path
-        self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        assert self._up.wait(10)
-
-    async def _serve(self):
-        self._stop = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        await self.server.start()
-        self._up.set()
-        await self._stop.wait()
-        await self.server.close()
-
-    def close(self):
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        super().__init__(self.server)
 
 
 @pytest.fixture
 def serving(lab, tmp_path):
-    serving = Serving(System(lab.engine), tmp_path / "control.sock")
+    serving = ControlServing(System(lab.engine), tmp_path / "control.sock")
     yield serving
     serving.close()
     assert not serving.path.exists()
-
-
-@contextlib.contextmanager
-def connected(path, timeout_s=20):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(timeout_s)
-        client.connect(str(path))
-        yield client
 
 
 def exchange(path, data, *, half_close=True):
@@ -70,10 +48,8 @@ def exchange(path, data, *, half_close=True):
         client.sendall(data)
         if half_close:
             client.shutdown(socket.SHUT_WR)
-        received = b""
-        while chunk := client.recv(65536):
-            received += chunk
-    return [json.loads(line) for line in received.splitlines()]
+        said = received(client)
+    return [json.loads(line) for line in said.splitlines()]
 
 
 def still_serves(serving):
@@ -245,7 +221,7 @@ def test_a_second_daemon_is_refused_and_a_killed_ones_socket_taken_over(serving,
     dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     dead.bind(str(left))
     dead.close()
-    again = Serving(System(lab.engine), left)
+    again = ControlServing(System(lab.engine), left)
     assert still_serves(again)
     again.close()
 

@@ -477,7 +477,11 @@ int nicsim_rx_queue_start(struct rte_eth_dev *dev, uint16_t index);
 int nicsim_rx_queue_stop(struct rte_eth_dev *dev, uint16_t index);
 int nicsim_tx_queue_start(struct rte_eth_dev *dev, uint16_t index);
 int nicsim_tx_queue_stop(struct rte_eth_dev *dev, uint16_t index);
+#if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
+int nicsim_rx_queue_count(void *queue);
+#else
 uint32_t nicsim_rx_queue_count(void *queue);
+#endif
 int nicsim_rx_descriptor_status(void *queue, uint16_t offset);
 int nicsim_tx_descriptor_status(void *queue, uint16_t offset);
 void nicsim_rxq_info(struct rte_eth_dev *dev, uint16_t index, struct rte_eth_rxq_info *info);

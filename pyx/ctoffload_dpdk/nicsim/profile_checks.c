@@ -167,6 +167,21 @@ nicsim_fragment_of(const struct nicsim_asked *asked, rte_be16_t *value, rte_be16
     return *mask != 0;
 }
 
+const struct rte_flow_item_ipv4 nicsim_whole_ipv4 = {
+    .hdr.src_addr = UINT32_MAX, .hdr.dst_addr = UINT32_MAX, .hdr.next_proto_id = UINT8_MAX};
+#ifdef RTE_IPV6_MASK_FULL /* from DPDK 24.11 on, where an address is a structure */
+const struct rte_flow_item_ipv6 nicsim_whole_ipv6 = {
+    .hdr.src_addr = RTE_IPV6_MASK_FULL, .hdr.dst_addr = RTE_IPV6_MASK_FULL, .hdr.proto = UINT8_MAX};
+#else
+const struct rte_flow_item_ipv6 nicsim_whole_ipv6 = {
+    .hdr.src_addr = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+    .hdr.dst_addr = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+    .hdr.proto = UINT8_MAX,
+};
+#endif
+const struct rte_flow_item_tcp nicsim_whole_tcp = {.hdr.src_port = UINT16_MAX, .hdr.dst_port = UINT16_MAX};
+const struct rte_flow_item_udp nicsim_whole_udp = {.hdr.src_port = UINT16_MAX, .hdr.dst_port = UINT16_MAX};
+
 bool
 nicsim_is_mask_within(const struct nicsim_asked *asked, const struct nicsim_field *fields)
 {

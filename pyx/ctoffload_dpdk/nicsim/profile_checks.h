@@ -25,6 +25,11 @@ struct nicsim_field {
     const void *mask;
     size_t size;
 };
+/* Addresses and protocol, or both ports. */
+extern const struct rte_flow_item_ipv4 nicsim_whole_ipv4;
+extern const struct rte_flow_item_ipv6 nicsim_whole_ipv6;
+extern const struct rte_flow_item_tcp nicsim_whole_tcp;
+extern const struct rte_flow_item_udp nicsim_whole_udp;
 bool nicsim_is_mask_within(const struct nicsim_asked *asked, const struct nicsim_field *fields);
 /* A TCP or UDP port, an IP address, compared in part. */
 bool nicsim_has_partial_port(const struct nicsim_asked *asked);

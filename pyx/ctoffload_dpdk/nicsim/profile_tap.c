@@ -42,23 +42,14 @@ static const struct rte_flow_item_eth eth = {
     .hdr.ether_type = UINT16_MAX,
 };
 static const struct rte_flow_item_vlan vlan = {.hdr.vlan_tci = 0xffef, .hdr.eth_proto = UINT16_MAX};
-static const struct rte_flow_item_ipv4 ipv4 = {
-    .hdr.src_addr = UINT32_MAX, .hdr.dst_addr = UINT32_MAX, .hdr.next_proto_id = UINT8_MAX};
-static const struct rte_flow_item_ipv6 ipv6 = {
-    .hdr.src_addr = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
-    .hdr.dst_addr = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
-    .hdr.proto = UINT8_MAX,
-};
-static const struct rte_flow_item_tcp tcp = {.hdr.src_port = UINT16_MAX, .hdr.dst_port = UINT16_MAX};
-static const struct rte_flow_item_udp udp = {.hdr.src_port = UINT16_MAX, .hdr.dst_port = UINT16_MAX};
 
 static const struct nicsim_field fields[] = {
     {NICSIM_I_ETH, &eth, sizeof eth},
     {NICSIM_I_VLAN, &vlan, sizeof vlan},
-    {NICSIM_I_IPV4, &ipv4, sizeof ipv4},
-    {NICSIM_I_IPV6, &ipv6, sizeof ipv6},
-    {NICSIM_I_TCP, &tcp, sizeof tcp},
-    {NICSIM_I_UDP, &udp, sizeof udp},
+    {NICSIM_I_IPV4, &nicsim_whole_ipv4, sizeof nicsim_whole_ipv4},
+    {NICSIM_I_IPV6, &nicsim_whole_ipv6, sizeof nicsim_whole_ipv6},
+    {NICSIM_I_TCP, &nicsim_whole_tcp, sizeof nicsim_whole_tcp},
+    {NICSIM_I_UDP, &nicsim_whole_udp, sizeof nicsim_whole_udp},
     {0, NULL, 0},
 };
 

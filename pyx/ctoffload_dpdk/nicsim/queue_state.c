@@ -73,7 +73,11 @@ nicsim_queues_start(struct rte_eth_dev *dev)
     }
 }
 
+#if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
+int
+#else
 uint32_t
+#endif
 nicsim_rx_queue_count(void *opaque)
 {
     return nicsim_rxq_pending(opaque);
