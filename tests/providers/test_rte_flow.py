@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import scapy.all as scapy
 
+from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.engine import Engine, Settings
+from ctoffload_dpdk.providers.plan import Fate, LastUsed, Plan
+from ctoffload_dpdk.providers.rte_flow import RteFlowProvider
 
 pytestmark = pytest.mark.eal
 
@@ -62,3 +66,39 @@ def test_a_port_of_another_name_is_not_used(engine: Engine) -> None:
     assert engine.provider.port_add(9, 1, "no_such_port") is None
     assert engine.provider.port_add(1024, 1, "net_null0") is None
     assert engine.provider.port_add(9, 1, "net_null0") is not None
+
+
+NO_PORTS = [-1, 32, 65535, 1 << 40]
+
+
+@pytest.mark.parametrize("ethdev", NO_PORTS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda provider, ethdev: provider.set_misses(ethdev, True),
+        lambda provider, ethdev: provider.set_one_group(ethdev, True),
+        lambda provider, ethdev: provider.set_engine(ethdev, False),
+        lambda provider, ethdev: provider.has_rules(ethdev),
+        lambda provider, ethdev: provider.set_zone(ethdev, (), 1),
+        lambda provider, ethdev: provider.set_plan(ethdev, 0, (0, 0, False), Plan.NONE, Fate.QUEUE, LastUsed.SOFTWARE),
+    ],
+    ids=["set_misses", "set_one_group", "set_engine", "has_rules", "set_zone", "set_plan"],
+)
+def test_a_number_that_no_dpdk_port_has_is_refused(call: Callable[[RteFlowProvider, int], Any], ethdev: int) -> None:
+    with pytest.raises(UsageError, match=f"no DPDK port {ethdev}"):
+        call(RteFlowProvider(), ethdev)
+
+
+@pytest.mark.parametrize(
+    ("tags", "zone"), [((1, 2, 3), 5), (tuple(range(255)), 5), ((4096,), 5), ((-1,), 5), ((5,), 65536), ((), -1)]
+)
+def test_vlans_and_zones_that_cannot_be_are_refused(tags: tuple[int, ...], zone: int) -> None:
+    with pytest.raises(UsageError, match="cannot be in zone") as raised:
+        RteFlowProvider().set_zone(0, tags, zone)
+    assert raised.value.hint == "at most 2 VLAN ids of 0 to 4095, a zone of 0 to 65535"
+
+
+@pytest.mark.parametrize("kind", [(3, 0, False), (-1, 0, False), (0, 2, False), (0, -1, False)])
+def test_a_plan_for_connections_that_there_are_not_is_refused(kind: tuple[int, int, bool]) -> None:
+    with pytest.raises(UsageError, match="no connections of protocol"):
+        RteFlowProvider().set_plan(0, 0, kind, Plan.NONE, Fate.QUEUE, LastUsed.SOFTWARE)

@@ -47,7 +47,7 @@ from ctoffload_dpdk.providers._rte_flow_last_used cimport (
     last_used_poll,
 )
 from ctoffload_dpdk.providers._rte_flow_operation cimport op_flush, operate
-from ctoffload_dpdk.providers._rte_flow_pipeline cimport ZoneLine, pipeline_rules, zone_map_add
+from ctoffload_dpdk.providers._rte_flow_pipeline cimport MAX_TAGS, ZoneLine, pipeline_rules, zone_map_add
 from ctoffload_dpdk.providers._rte_flow_ports cimport (
     ethdev_of,
     kind_of,
@@ -71,6 +71,8 @@ from ctoffload_dpdk.providers._rte_flow_rule cimport (
     DOES_MARK,
     DOMAIN_INGRESS,
     DOMAIN_TRANSFER,
+    N_FAMILIES,
+    N_PROTOS,
 )
 from ctoffload_dpdk.providers._rte_flow_state cimport (
     N_DOMAINS,
@@ -91,6 +93,8 @@ cdef enum:
     N_FINAL_TRIES = 3
     # Operations between fetching what one needs and doing it.
     AHEAD = 16
+    VLAN_MOST = 4095
+    ZONE_MOST = 65535
 
 
 # ---- what the layer calls ----------------------------------------------------------------------------------------------
@@ -298,7 +302,7 @@ cdef class RteFlowProvider:
 
     def set_misses(self, ethdev: int, reach_software: bool) -> None:
         """Whether the port's host gets what no rule of the switch matches, without a rule that says so."""
-        cdef uint16_t number = ethdev
+        cdef uint16_t number = checked(ethdev)
         cdef bint reach = reach_software
         with nogil:
             pthread_mutex_lock(&self.provider.lock)
@@ -307,7 +311,7 @@ cdef class RteFlowProvider:
 
     def set_one_group(self, ethdev: int, has_one_group: bool) -> None:
         """Whether the port's rules cannot jump: connections that end in software then stand in group 0, of one zone."""
-        cdef uint16_t number = ethdev
+        cdef uint16_t number = checked(ethdev)
         cdef bint one = has_one_group
         with nogil:
             pthread_mutex_lock(&self.provider.lock)
@@ -346,11 +350,15 @@ cdef class RteFlowProvider:
 
         counts: COUNT stands beside AGE. queue: the hairpin's of in_ethdev. reason: why, where the plan is NONE.
         Returns whether that is new. Connections that are in by what held before come out; they go on in software.
-        Raises UsageError where in_ethdev was not added.
+        Raises UsageError where in_ethdev was not added, or there is no such kind.
         """
         cdef PlanCell cell
+        cdef uint16_t towards = checked(out_ethdev)
         cdef bint is_new
         proto, family, nat = kind
+        if not 0 <= proto < N_PROTOS or not 0 <= family < N_FAMILIES:
+            raise UsageError(f"no connections of protocol {proto} and family {family}", op="set_plan",
+                             hint=f"a protocol is 0 to {N_PROTOS - 1}, a family 0 to {N_FAMILIES - 1}")
         if self.provider.ports[checked(in_ethdev)].plans == NULL:
             raise UsageError(f"port {in_ethdev} was not added", op="set_plan", port=str(in_ethdev))
         memset(&cell, 0, sizeof(cell))
@@ -365,19 +373,22 @@ cdef class RteFlowProvider:
         cell.does = (DOES_AGE if cell.source & LAST_USED_AGE else 0) | (DOES_COUNT if cell.source & LAST_USED_COUNT else 0)
         cell.does |= DOES_CONTEXT if plan == Plan.CT else DOES_MARK if plan == Plan.MARK else 0
         pthread_mutex_lock(&self.provider.lock)
-        is_new = replan(self.provider, in_ethdev, checked(out_ethdev), kind_of(proto, family, nat), &cell)
+        is_new = replan(self.provider, in_ethdev, towards, kind_of(proto, family, nat), &cell)
         pthread_mutex_unlock(&self.provider.lock)
         return is_new
 
     def set_zone(self, ethdev: int, tags: tuple[int, ...], zone: int) -> None:
         """Packets of a port with these VLAN ids, outer first, are in a zone. Raises UsageError where they are in another,
-        or the port has rules already.
+        the port has rules already, or there are no such VLAN ids or zone.
         """
         cdef ZoneLine line
         cdef PortSlot *slot = &self.provider.ports[checked(ethdev)]
         if slot.has_pipeline[0] or slot.has_pipeline[1]:
             raise UsageError(f"port {ethdev} has rules already; set its zones before its first connection",
                              op="set_zone", port=str(ethdev))
+        if len(tags) > MAX_TAGS or not all(0 <= tag <= VLAN_MOST for tag in tags) or not 0 <= zone <= ZONE_MOST:
+            raise UsageError(f"port {ethdev}: VLAN {tags} cannot be in zone {zone}", op="set_zone", port=str(ethdev),
+                             hint=f"at most {MAX_TAGS} VLAN ids of 0 to {VLAN_MOST}, a zone of 0 to {ZONE_MOST}")
         memset(&line, 0, sizeof(line))
         line.zone, line.n_tags = zone, len(tags)
         for i, tag in enumerate(tags):
