@@ -35,7 +35,8 @@ class Packets:
             object.__setattr__(self, "time_ns", np.zeros(n, np.int64))
         if len(self.wire_length) != n:
             object.__setattr__(self, "wire_length", self.length)
-        if n and int((self.offset + self.length).max()) > len(self.data):
+        # The offset is looked at by itself: a sum of 64 bits may begin anew at 0.
+        if n and (int(self.offset.max()) > len(self.data) or int((self.offset + self.length).max()) > len(self.data)):
             raise UsageError("Packets: a packet lies outside its buffer")
 
     @classmethod
