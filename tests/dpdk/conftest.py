@@ -49,3 +49,10 @@ def ring(make_port: Callable[..., Any]) -> Any:
 def null(make_port: Callable[..., Any]) -> Any:
     """A port without rte_flow."""
     return make_port("net_null")
+
+
+@pytest.fixture
+def stopped_null(null: Any) -> Any:
+    """The same, configured with one queue each way, and stopped."""
+    null.stop()
+    return null

@@ -250,6 +250,9 @@ def contexts_through_a_queue(args: list[str]) -> dict[str, Any]:
         queue.push()
         queue.pull_all()
         facts["asked"] = [answer.value.last_seq, answer.is_failed]
+        spread = port.create_indirect(actions.Rss((0,)), ingress=True)
+        facts["no value"] = refusal(lambda: queue.enqueue_query(spread))
+        spread.close()
         queue.enqueue_conntrack_update(context, original_direction=False, user_data=3)
         queue.push()
         facts["updated"] = [queue.pull_all().is_ok.tolist(), context.query().is_original_dir]
@@ -271,6 +274,7 @@ def test_contexts_go_through_a_queue(on_mlx5):
     facts = on_mlx5(HARDWARE, contexts_through_a_queue)
     assert facts["made"] == facts["rule"] == [True]
     assert facts["before"] and facts["asked"] == [5, False]
+    assert facts["no value"][0] == "UsageError" and "has nothing to query" in facts["no value"][1]
     assert facts["updated"] == [[True], False]
     assert facts["destroyed"] == [[True], True]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import warnings
 from typing import Any
 
@@ -59,6 +60,16 @@ def test_packets_before_one_that_is_too_long_are_sent(ring, pool):
     assert list(ring.rx_burst().packets) == [b"a" * 60, b"b" * 60]
 
 
+def test_a_full_port_is_not_the_fault_of_a_packet_behind_that_is_too_long(ring, pool):
+    while ring.tx_burst(random_packets(32, 60), pool):
+        pass
+    assert ring.tx_burst(Packets.of([b"a" * 60, b"x" * 3000]), pool) == 0
+    ring.rx_burst()
+    assert ring.tx_burst(Packets.of([b"a" * 60, b"x" * 3000]), pool) == 1
+    while len(ring.rx_burst()):
+        pass
+
+
 def test_an_empty_pool_is_said(eal, ring):
     with eal.mempool(1, cache_size=0) as pool:
         ring.tx_burst(Packets.of([b"a" * 60]), pool)
@@ -103,6 +114,68 @@ def test_more_queues_than_the_driver_has_are_refused_in_dpdks_words(make_port):
     with pytest.raises(PortError) as caught:
         port.configure(rx_queues=1000)
     assert "1000" in caught.value.message and "EINVAL" in str(caught.value)
+
+
+BEYOND_16_BITS = [-1, 0x10000, 0x10001, 1 << 40, 0.5, None]
+
+
+@pytest.mark.parametrize("number", BEYOND_16_BITS)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("rx_queues", lambda port, n, pool: port.configure(rx_queues=n)),
+        ("tx_queues", lambda port, n, pool: port.configure(tx_queues=n)),
+        ("mtu", lambda port, n, pool: port.configure(mtu=n)),
+        ("mtu", lambda port, n, pool: port.set_mtu(n)),
+        ("queue", lambda port, n, pool: port.setup_rx_queue(n, pool)),
+        ("queue", lambda port, n, pool: port.setup_tx_queue(n)),
+        ("descriptors", lambda port, n, pool: port.setup_rx_queue(0, pool, descriptors=n)),
+        ("descriptors", lambda port, n, pool: port.setup_tx_queue(0, descriptors=n)),
+        ("descriptors", lambda port, n, pool: port.setup_queues(pool, descriptors=n)),
+        ("queue", lambda port, n, pool: port.setup_hairpin_rx(n, [(0, 0)])),
+        ("queue", lambda port, n, pool: port.setup_hairpin_tx(n, [(0, 0)])),
+        ("descriptors", lambda port, n, pool: port.setup_hairpin_rx(0, [(0, 0)], descriptors=n)),
+        ("descriptors", lambda port, n, pool: port.setup_hairpin_tx(0, [(0, 0)], descriptors=n)),
+        ("port id of a peer", lambda port, n, pool: port.setup_hairpin_rx(0, [(n, 0)])),
+        ("queue of a peer", lambda port, n, pool: port.setup_hairpin_tx(0, [(0, n)])),
+        ("rx_port", lambda port, n, pool: port.bind_hairpin(n)),
+        ("rx_port", lambda port, n, pool: port.unbind_hairpin(n)),
+        ("a queue of the table", lambda port, n, pool: port.set_reta([n] * port.info().reta_size)),
+    ],
+)
+def test_a_number_beyond_dpdks_16_bits_is_refused_in_words(stopped_null, pool, name, call, number):
+    with pytest.raises(UsageError, match=rf"^{name} is {re.escape(repr(number))}, but it holds [01] to \d+$"):
+        call(stopped_null, number, pool)
+    assert stopped_null.n_rx_queues == stopped_null.n_tx_queues == 1
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 39, b"x" * 41, b"x" * (256 + 40)])
+def test_a_key_of_another_length_than_the_drivers_is_refused(stopped_null, key):
+    for use in (
+        lambda: stopped_null.configure(rss_types=RSS_IP, rss_key=key),
+        lambda: stopped_null.set_rss(RSS_IP, key),
+    ):
+        with pytest.raises(UsageError, match=f"its RSS key has 40 bytes, not {len(key)}"):
+            use()
+
+
+@pytest.mark.parametrize("bits", [-1, 1 << 64])
+def test_bits_beyond_64_are_refused_in_words(stopped_null, bits):
+    for name in ("rss_types", "rx_offloads", "tx_offloads"):
+        with pytest.raises(UsageError, match=f"{name} is {bits}, but it holds"):
+            stopped_null.configure(**{name: bits})
+    with pytest.raises(UsageError, match=f"types is {bits}, but it holds"):
+        stopped_null.set_rss(bits)
+
+
+def test_none_is_no_pool(stopped_null, ring):
+    for use in (
+        lambda: stopped_null.setup_rx_queue(0, None),
+        lambda: stopped_null.setup_queues(None),
+        lambda: ring.tx_burst(Packets.of([b"x" * 60]), None),
+    ):
+        with pytest.raises(TypeError, match="mempool"):
+            use()
 
 
 def test_several_queues_work_each_for_itself(eal, make_port, pool):
@@ -257,9 +330,11 @@ def test_a_forgotten_port_and_a_forgotten_pool_warn(eal):
 
 
 def test_a_pool_that_cannot_be_is_refused(eal):
-    for n, size in ((0, 2048), (-1, 2048), (10, 0), (10, 70000)):
-        with pytest.raises(UsageError):
+    for n, size in ((0, 2048), (-1, 2048), (1 << 31, 2048), (10, 0), (10, 65408), (10, 65536 + 2048)):
+        with pytest.raises(UsageError, match="but it holds 1 to"):
             eal.mempool(n, data_bytes=size)
+    with pytest.raises(UsageError, match="cache_size is -1, but it holds"):
+        eal.mempool(10, cache_size=-1)
 
 
 def test_no_object_can_be_made_behind_its_owners_back():

@@ -51,8 +51,28 @@ def test_sizes_for_queues_are_refused_where_there_are_none(make_port):
     with pytest.raises(FlowError) as caught:
         port.configure_flow(FlowSizes())
     assert caught.value.op == "rte_flow_configure"
-    with pytest.raises(UsageError, match="1 to 64"):
-        port.configure_flow(FlowSizes(queues=0))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"queues": 0}, {"queues": -1}, {"queues": 65}, {"queues": 65537}]
+    + [{name: n} for name in ("queue_size", "counters", "ages", "meters", "conntracks") for n in (-1, 1 << 32)],
+)
+def test_sizes_that_cannot_be_are_refused_in_words(make_port, sizes):
+    port = make_port("net_null", start=False)
+    port.configure()
+    with pytest.raises(UsageError, match=f"FlowSizes.{next(iter(sizes))} is -?[0-9]+, but it holds"):
+        port.configure_flow(FlowSizes(**sizes))
+    with pytest.raises(UsageError, match="share_with is 65536, but it holds"):
+        port.configure_flow(FlowSizes(), share_with=65536)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 32])
+@pytest.mark.parametrize("name", ["group", "priority"])
+def test_a_group_or_priority_that_does_not_fit_is_refused_in_words(null, name, number):
+    for call in (null.create_rule, null.validate_rule):
+        with pytest.raises(UsageError, match=f"Attr.{name} is {number}, but it holds 0 to 4294967295"):
+            call(Attr(ingress=True, **{name: number}), PATTERN, [actions.Drop()])
 
 
 def test_nothing_asynchronous_is_called_before_configure_flow_succeeded(make_port):

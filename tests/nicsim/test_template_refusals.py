@@ -12,6 +12,7 @@ from nicsim_templates import COUNT_DROP, ROOT, SIZES, Bench, number
 
 from ctoffload_dpdk.base.errors import FlowError, UsageError
 from ctoffload_dpdk.dpdk import Attr, FlowSizes, actions, items
+from ctoffload_dpdk.nicsim import Call
 
 pytestmark = pytest.mark.eal
 
@@ -139,8 +140,6 @@ REFUSED: list[tuple[str, Callable[[Bench], Any], str, str]] = [
         "not those of the template",
     ),
     ("more actions", lambda b: b.enqueue(number(1), [*COUNT_DROP, actions.Void()]), "EINVAL", "more actions"),
-    ("a pattern template it has not", lambda b: b.enqueue(number(1), pattern_index=1), "EINVAL", "no such template"),
-    ("an actions template it has not", lambda b: b.enqueue(number(1), actions_index=1), "EINVAL", "no such template"),
 ]
 
 
@@ -174,8 +173,111 @@ def test_a_rule_is_not_destroyed_before_its_creation_was_executed(bench: Bench) 
         bench.destroy(rule)
     bench.run()
     bench.destroy(rule)
-    name, said = refusal(lambda: bench.destroy(rule))
-    assert (name, "its removal is on a queue" in said or "removal is on a queue already" in said) == ("EALREADY", True)
+    with pytest.raises(UsageError, match="being removed already"):
+        bench.destroy(rule)
+    assert bench.run() == [(0, True)]
+
+
+def test_close_of_what_is_being_removed_waits_for_that_removal(bench: Bench) -> None:
+    (rule,) = bench.rules(range(1, 2))
+    shared = bench.shared()
+    queue = bench.port.flow_queue()
+    bench.run()
+    bench.destroy(rule, 7)
+    queue.enqueue_indirect_destroy(shared, user_data=8, postpone=True)
+    rule.close()
+    shared.close()
+    assert bench.pull() == [(7, True), (8, True)]
+    assert bench.nic.audit().rules.live == bench.nic.audit().objects.live == 0
+
+
+def test_a_removal_that_failed_may_be_asked_for_again(bench: Bench) -> None:
+    (rule,) = bench.rules(range(1, 2))
+    bench.destroy(rule, 7)
+    bench.nic.fail_next(Call.COMPLETION, 1)
+    assert bench.run() == [(7, False)]
+    bench.destroy(rule, 8)
+    assert bench.run() == [(8, True)]
+    assert rule.is_closed
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [(name, index) for name in ("pattern_index", "actions_index") for index in (1, 256, -1)],
+)
+def test_a_template_that_the_table_has_not_is_refused(bench: Bench, name: str, index: int) -> None:
+    with pytest.raises(UsageError, match=f"{name} is {index}, but it holds 0 to 0"):
+        bench.enqueue(number(1), **{name: index})
+    assert bench.nic.audit().rules.created == 0
+
+
+@pytest.mark.parametrize("n_rules", [-1, 1 << 32])
+def test_a_table_for_more_or_fewer_rules_than_dpdk_counts_is_refused(bench: Bench, n_rules: int) -> None:
+    with pytest.raises(UsageError, match=f"n_rules is {n_rules}, but it holds"):
+        bench.new_table(ROOT, [number(0)], [(COUNT_DROP, None)], n_rules)
+
+
+def test_no_less_than_no_results_can_be_pulled(bench: Bench) -> None:
+    queue = bench.port.flow_queue()
+    bench.create(1)
+    bench.create(2)
+    with pytest.raises(UsageError, match="most is -1, but it holds"):
+        queue.pull(-1)
+    queue.push()
+    assert [bench.port.flow_queue().pull(most).user_data.tolist() for most in (0, 1, 5)] == [[], [1], [2]]
+
+
+@pytest.fixture
+def foreign(bench: Bench, lab: Any) -> Bench:
+    """A table on another port."""
+    return Bench(lab.host(sizes=SIZES), room=4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda own, foreign: own.flow_queue().enqueue_create(foreign.table, number(1), COUNT_DROP),
+        lambda own, foreign: own.flow_queue().enqueue_destroy(foreign.rules(range(1, 2))[0]),
+        lambda own, foreign: own.flow_queue().enqueue_query(foreign.host.shared(actions.Count())),
+        lambda own, foreign: own.flow_queue().enqueue_indirect_destroy(foreign.host.shared(actions.Count())),
+        lambda own, foreign: own.flow_queue().enqueue_conntrack_update(
+            foreign.host.shared(actions.Conntrack()), original_direction=False
+        ),
+    ],
+    ids=["table", "rule", "query", "destroy", "update"],
+)
+def test_what_belongs_to_another_port_is_refused(
+    bench: Bench, foreign: Bench, call: Callable[[Any, Bench], Any]
+) -> None:
+    with pytest.raises(UsageError, match="no business of <flow queue 0"):
+        call(bench.port, foreign)
+    assert bench.port.flow_queue().n_under_way == 0
+
+
+def test_templates_of_another_port_are_refused(bench: Bench, foreign: Bench) -> None:
+    for patterns, chosen in (
+        ([foreign.pattern_of(ROOT)], [bench.actions_of(ROOT)]),
+        ([bench.pattern_of(ROOT)], [foreign.actions_of(ROOT)]),
+        ([None], [bench.actions_of(ROOT)]),
+    ):
+        with pytest.raises(UsageError, match="is no template of"):
+            bench.port.template_table(ROOT, patterns, chosen, 4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda queue: queue.enqueue_create(None, number(1), COUNT_DROP),
+        lambda queue: queue.enqueue_destroy(None),
+        lambda queue: queue.enqueue_query(None),
+        lambda queue: queue.enqueue_indirect_destroy(None),
+        lambda queue: queue.enqueue_conntrack_update(None),
+    ],
+    ids=["create", "destroy", "query", "indirect-destroy", "update"],
+)
+def test_none_is_refused(bench: Bench, call: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError):
+        call(bench.port.flow_queue())
 
 
 def test_another_kind_of_indirect_action_than_the_template_wants(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import ipaddress
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from ctoffload_dpdk.dpdk._check cimport fits
 from ctoffload_dpdk.dpdk._indirect_handle cimport IndirectHandle
 from ctoffload_dpdk.dpdk._pattern cimport Block, block
 from ctoffload_dpdk.dpdk.librte_flow cimport (
@@ -171,12 +172,6 @@ cdef Actions template_masks(list wanted, list fixed):
         masks.kept.append(conf)
         masks.actions[i].conf = conf.at
     return masks
-
-
-cdef uint32_t fits(object value, str field, uint32_t most) except? 0xfffffffe:
-    if not isinstance(value, int) or not 0 <= value <= most:
-        raise UsageError(f"{field} is {value!r}, but it holds 0 to {most}")
-    return value
 
 
 # One function per action: fills in its configuration ------------------------------------------------------------------

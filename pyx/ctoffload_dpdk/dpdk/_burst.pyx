@@ -113,7 +113,8 @@ cdef int transmit(uint16_t port_id, uint16_t queue, object packets, Mempool memp
             n_sent += sent
             if failed or sent < n_ready:
                 break
-    if failed and n_sent == 0:
+    # Where the packets before it found no room in the port, that is not this packet's fault.
+    if failed and n_sent + n_ready == 0:
         check_port(-failed, "rte_eth_tx_burst", label, "", no_buffer(failed, mempool, packets))
     return n_sent
 

@@ -1,4 +1,5 @@
-"""The one place of this room where a return code becomes an exception."""
+"""The one place of this room where a return code becomes an exception, and a number that cannot be."""
+from cpython.number cimport PyNumber_Index
 from libc.errno cimport EIO
 from libc.string cimport strlen
 
@@ -21,7 +22,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ERROR_TYPE_STATE,
 )
 
-from ctoffload_dpdk.base.errors import EalError, FlowError, PortError, check
+from ctoffload_dpdk.base.errors import EalError, FlowError, PortError, UsageError, check
 from ctoffload_dpdk.dpdk.hints import eal_hint, flow_hint, port_hint
 
 # Where in the rule the driver sees the fault; used as a hint where no better one is known.
@@ -47,6 +48,17 @@ _CAUSES = {
 cdef int last_error() noexcept nogil:
     # A driver that answers NULL without setting rte_errno must not look like success.
     return -rte_errno if rte_errno > 0 else -EIO
+
+
+cdef object fits(object value, str name, object most, object least=0):
+    """C would cut it to the size of its member without a word."""
+    try:
+        number = PyNumber_Index(value)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise UsageError(f"{name} is {value!r}, but it holds {least} to {most}")
+    return number
 
 
 cdef int check_eal(int rc, str op, str what="", str message="") except -1:

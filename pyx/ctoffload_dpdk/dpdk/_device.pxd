@@ -1,5 +1,5 @@
 # A port as a device: which one it is, its set-up, its life.
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk._owned cimport Owned
@@ -26,5 +26,6 @@ cdef class Device(Owned):
     cdef void lose_rules(self)
     cdef int before_stop(self) except -1
     cdef object deliver(self, wanted)
+    cdef uint8_t key_length(self, bytes key) except? 0
     cdef void set_pool(self, object queue, object pool)
     cdef int tell_name(self) except -1

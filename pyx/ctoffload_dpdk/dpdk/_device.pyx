@@ -5,7 +5,7 @@ from libc.errno cimport ENODEV, EOPNOTSUPP
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ctoffload_dpdk.dpdk._check cimport check_port
+from ctoffload_dpdk.dpdk._check cimport check_port, fits
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk._mempool cimport Mempool
 from ctoffload_dpdk.dpdk._owned cimport Owned
@@ -53,6 +53,10 @@ from ctoffload_dpdk.dpdk.librte_flow cimport rte_ether_addr
 
 from ctoffload_dpdk.base.errors import PortError, UsageError
 from ctoffload_dpdk.dpdk.types import Descriptors, PortInfo, RxMetadata
+
+# Of an RSS key, where the driver does not say.
+USUAL_KEY_BYTES = 40
+BITS_64 = (1 << 64) - 1
 
 
 cdef class Device(Owned):
@@ -123,40 +127,49 @@ cdef class Device(Owned):
         self.require_open()
         return rte_eth_dev_is_removed(self.id) != 0
 
-    def configure(self, *, int rx_queues=1, int tx_queues=1, int mtu=0, rss_types=None, bytes rss_key=None,
-                  uint64_t rx_offloads=0, uint64_t tx_offloads=0, rx_metadata=RxMetadata.NONE, bint link_events=False,
-                  bint removal_events=False):
+    def configure(self, *, rx_queues=1, tx_queues=1, mtu=0, rss_types=None, bytes rss_key=None, rx_offloads=0,
+                  tx_offloads=0, rx_metadata=RxMetadata.NONE, bint link_events=False, bint removal_events=False):
         """Sets the number of queues (hairpin queues included) and what holds for all of them; the port must be stopped.
 
         mtu: bytes, 0 for the default; rss_types: RTE_ETH_RSS_* bits, None for no RSS; rx_metadata: what is asked for,
         the answer is what the driver delivers, which the first time settles for good. Queues set up before are gone.
         removal_events: drivers tell that the device was pulled out only where they were asked to, and those that never
-        do (PortInfo.tells_removal) refuse. Raises PortError.
+        do (PortInfo.tells_removal) refuse. Raises PortError; UsageError for what does not fit DPDK's members, and for a
+        key of another length than the driver's.
         Source: rte_eth_rx_metadata_negotiate(), rte_eth_dev_configure().
         """
         cdef rte_eth_conf conf
+        cdef uint16_t n_rx = fits(rx_queues, "rx_queues", 0xffff)
+        cdef uint16_t n_tx = fits(tx_queues, "tx_queues", 0xffff)
         cdef int rc
         self.require_stopped("configured")
-        delivered = self.deliver(rx_metadata)
         memset(&conf, 0, sizeof(conf))
-        conf.rxmode.offloads = rx_offloads
-        conf.txmode.offloads = tx_offloads
+        conf.rxmode.mtu = fits(mtu, "mtu", 0xffff)
+        conf.rxmode.offloads = fits(rx_offloads, "rx_offloads", BITS_64)
+        conf.txmode.offloads = fits(tx_offloads, "tx_offloads", BITS_64)
         conf.intr_conf.lsc = link_events
         conf.intr_conf.rmv = removal_events
         if rss_types is not None:
             conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS
-            conf.rx_adv_conf.rss_conf.rss_hf = rss_types
+            conf.rx_adv_conf.rss_conf.rss_hf = fits(rss_types, "rss_types", BITS_64)
         if rss_key is not None:
             conf.rx_adv_conf.rss_conf.rss_key = <uint8_t *> <const char *> rss_key
-            conf.rx_adv_conf.rss_conf.rss_key_len = len(rss_key)
-        conf.rxmode.mtu = mtu
+            conf.rx_adv_conf.rss_conf.rss_key_len = self.key_length(rss_key)
+        delivered = self.deliver(rx_metadata)
         mark = self.eal.log_mark()
         with nogil:
-            rc = rte_eth_dev_configure(self.id, rx_queues, tx_queues, &conf)
+            rc = rte_eth_dev_configure(self.id, n_rx, n_tx, &conf)
         self.check(rc, "rte_eth_dev_configure", mark)
         self.forget_pools()
-        self.n_rx_queues, self.n_tx_queues = rx_queues, tx_queues
+        self.n_rx_queues, self.n_tx_queues = n_rx, n_tx
         return delivered
+
+    cdef uint8_t key_length(self, bytes key) except? 0:
+        """Drivers read as many bytes as they want, and DPDK before 23.11 does not look whether there are so many."""
+        wanted = self.info().hash_key_bytes or USUAL_KEY_BYTES
+        if len(key) != wanted:
+            raise UsageError(f"{self.label()}: its RSS key has {wanted} bytes, not {len(key)}")
+        return wanted
 
     cdef object deliver(self, wanted):
         """What the driver delivers of what is wanted. DPDK lets it be asked before the port is first configured alone."""
@@ -166,38 +179,40 @@ cdef class Device(Owned):
             self.delivered = negotiate(self, wanted)
         return self.delivered & wanted
 
-    def setup_rx_queue(self, int queue, Mempool mempool, *, int descriptors=0):
+    def setup_rx_queue(self, queue, Mempool mempool not None, *, descriptors=0):
         """A receive queue that takes its buffers from mempool; descriptors 0 means the driver's choice, else adjusted.
 
         Source: rte_eth_rx_queue_setup().
         """
-        cdef uint16_t n_rx = descriptors
+        cdef uint16_t number = fits(queue, "queue", 0xffff)
+        cdef uint16_t n_rx = fits(descriptors, "descriptors", 0xffff)
         cdef uint16_t n_tx = 0
         cdef int rc
         self.require_stopped("changed")
         mempool.require_open()
-        if descriptors:
+        if n_rx:
             self.check(rte_eth_dev_adjust_nb_rx_tx_desc(self.id, &n_rx, &n_tx), "rte_eth_dev_adjust_nb_rx_tx_desc")
         mark = self.eal.log_mark()
         with nogil:
-            rc = rte_eth_rx_queue_setup(self.id, queue, n_rx, rte_eth_dev_socket_id(self.id), NULL, mempool.pool)
+            rc = rte_eth_rx_queue_setup(self.id, number, n_rx, rte_eth_dev_socket_id(self.id), NULL, mempool.pool)
         self.check(rc, "rte_eth_rx_queue_setup", mark)
-        self.set_pool(queue, mempool)
+        self.set_pool(number, mempool)
 
-    def setup_tx_queue(self, int queue, *, int descriptors=0):
+    def setup_tx_queue(self, queue, *, descriptors=0):
         """A transmit queue; descriptors as of setup_rx_queue. Source: rte_eth_tx_queue_setup()."""
+        cdef uint16_t number = fits(queue, "queue", 0xffff)
         cdef uint16_t n_rx = 0
-        cdef uint16_t n_tx = descriptors
+        cdef uint16_t n_tx = fits(descriptors, "descriptors", 0xffff)
         cdef int rc
         self.require_stopped("changed")
-        if descriptors:
+        if n_tx:
             self.check(rte_eth_dev_adjust_nb_rx_tx_desc(self.id, &n_rx, &n_tx), "rte_eth_dev_adjust_nb_rx_tx_desc")
         mark = self.eal.log_mark()
         with nogil:
-            rc = rte_eth_tx_queue_setup(self.id, queue, n_tx, rte_eth_dev_socket_id(self.id), NULL)
+            rc = rte_eth_tx_queue_setup(self.id, number, n_tx, rte_eth_dev_socket_id(self.id), NULL)
         self.check(rc, "rte_eth_tx_queue_setup", mark)
 
-    def setup_queues(self, Mempool mempool, *, int descriptors=0):
+    def setup_queues(self, Mempool mempool not None, *, descriptors=0):
         """Sets up every receive and transmit queue the port was configured with."""
         for queue in range(self.n_rx_queues):
             self.setup_rx_queue(queue, mempool, descriptors=descriptors)

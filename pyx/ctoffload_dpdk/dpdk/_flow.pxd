@@ -9,6 +9,8 @@ from ctoffload_dpdk.dpdk._pattern cimport Pattern
 from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow, rte_flow_attr, rte_flow_error
 
 cdef int to_attr(object attr, rte_flow_attr *out) except -1
+# Whether that removal, if there is one, has taken it out.
+cdef bint await_removal(Owned it, object removal) except -1
 cdef object read_query(object kind, const void *data)
 
 cdef class FlowDevice(Device):
@@ -31,4 +33,6 @@ cdef class Rule(Owned):
 
 cdef class IndirectAction(IndirectHandle):
     cdef readonly FlowDevice port
+    cdef object removal             # (FlowQueue, token) while it is under way
+    cdef int require_value(self) except -1
     cdef int update_with(self, const void *update) except -1

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.dpdk._actions cimport Actions, read_conntrack, write_conntrack
-from ctoffload_dpdk.dpdk._check cimport check_flow, last_error
+from ctoffload_dpdk.dpdk._check cimport check_flow, fits, last_error
 from ctoffload_dpdk.dpdk._device cimport Device
 from ctoffload_dpdk.dpdk._indirect_handle cimport IndirectHandle
 from ctoffload_dpdk.dpdk._owned cimport Owned
@@ -368,9 +368,7 @@ cdef class IndirectAction(IndirectHandle):
         cdef uint8_t data[QUERY_BYTES]
         cdef rte_flow_error error
         cdef int rc
-        self.require_open()
-        if self.kind not in (kinds.Count, kinds.Age, kinds.Conntrack):
-            raise UsageError(f"{self.label()} has nothing to query")
+        self.require_value()
         memset(data, 0, sizeof(data))
         memset(&error, 0, sizeof(error))
         with self.port.flow_lock:
@@ -378,6 +376,12 @@ cdef class IndirectAction(IndirectHandle):
                 rc = rte_flow_action_handle_query(self.port.id, self.handle, data, &error)
             self.port.check_flow(rc, "rte_flow_action_handle_query", &error)
         return read_query(self.kind, data)
+
+    cdef int require_value(self) except -1:
+        self.require_open()
+        if self.kind not in (kinds.Count, kinds.Age, kinds.Conntrack):
+            raise UsageError(f"{self.label()} has nothing to query")
+        return 0
 
     def update_age(self, *, timeout_s=None, bint touch=False):
         """Changes an AGE's timeout (0 to 16777215 s), or counts now as its last use.
@@ -389,9 +393,7 @@ cdef class IndirectAction(IndirectHandle):
         memset(&update, 0, sizeof(update))
         update.touch = touch
         if timeout_s is not None:
-            if not 0 <= timeout_s <= 0xffffff:
-                raise UsageError(f"timeout_s is {timeout_s}, but it holds 0 to {0xffffff}")
-            update.timeout_valid, update.timeout = 1, timeout_s
+            update.timeout_valid, update.timeout = 1, fits(timeout_s, "timeout_s", 0xffffff)
         self.update_with(&update)
 
     def update_conntrack(self, conntrack=None, *, original_direction=None):
@@ -428,12 +430,22 @@ cdef class IndirectAction(IndirectHandle):
     cdef int release(self) except -1:
         cdef rte_flow_error error
         cdef int rc
+        if await_removal(self, self.removal):
+            return 0
         memset(&error, 0, sizeof(error))
         with self.port.flow_lock:
             with nogil:
                 rc = rte_flow_action_handle_destroy(self.port.id, self.handle, &error)
             return self.port.check_flow(rc, "rte_flow_action_handle_destroy", &error,
                                         f"could not remove {self.label()}")
+
+
+cdef bint await_removal(Owned it, object removal) except -1:
+    """A removal on a queue is under way: waits for its end. False where there was none, or it failed."""
+    if removal is not None:
+        queue, token = removal
+        queue.complete(token)
+    return it.is_closed
 
 
 cdef int query(Rule rule, int action_type, void *data) except -1:
@@ -468,6 +480,7 @@ cdef object read_query(object kind, const void *data):
 
 cdef int to_attr(object attr, rte_flow_attr *out) except -1:
     memset(out, 0, sizeof(out[0]))
-    out.group, out.priority = attr.group, attr.priority
-    out.ingress, out.egress, out.transfer = attr.ingress, attr.egress, attr.transfer
+    out.group = fits(attr.group, "Attr.group", 0xffffffff)
+    out.priority = fits(attr.priority, "Attr.priority", 0xffffffff)
+    out.ingress, out.egress, out.transfer = bool(attr.ingress), bool(attr.egress), bool(attr.transfer)
     return 0

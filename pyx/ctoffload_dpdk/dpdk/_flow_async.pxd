@@ -12,6 +12,7 @@ cdef class AsyncRule(Rule):
     cdef readonly FlowQueue queue
     cdef uint64_t created_by            # token of its creation
     cdef readonly bint is_confirmed     # the NIC has it
+    cdef object removal                 # (FlowQueue, token) while it is under way
     cdef readonly bint is_failed        # the NIC refused it; it has to be destroyed all the same
 
 # What an operation that is under way stands for.
@@ -31,5 +32,6 @@ cdef class FlowQueue:
     cdef int require_ready(self) except -1
     cdef uint64_t begin(self, object kind, object subject, uint64_t user_data, object buffer) except 0
     cdef list pull_some(self, int most)
+    cdef int require_own(self, object port, object what) except -1
     cdef int wait_for(self, uint64_t token) except -1
     cdef int check(self, int rc, str op, void *error, str what) except -1

@@ -8,13 +8,13 @@ import time
 import numpy as np
 
 from libc.errno cimport EAGAIN, EBUSY, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, ETIMEDOUT
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ctoffload_dpdk.dpdk._actions cimport Actions, write_conntrack
-from ctoffload_dpdk.dpdk._check cimport check_flow, last_error
-from ctoffload_dpdk.dpdk._flow cimport FlowDevice, IndirectAction, Rule, read_query
+from ctoffload_dpdk.dpdk._check cimport check_flow, fits, last_error
+from ctoffload_dpdk.dpdk._flow cimport FlowDevice, IndirectAction, Rule, await_removal, read_query
 from ctoffload_dpdk.dpdk._owned cimport Owned
 from ctoffload_dpdk.dpdk._pattern cimport Block, Pattern, block
 from ctoffload_dpdk.dpdk._templates cimport TemplateTable, make_actions, make_pattern, make_table
@@ -80,18 +80,19 @@ cdef class AsyncDevice(FlowDevice):
         cdef rte_flow_queue_attr queue
         cdef const rte_flow_queue_attr *queues[QUEUES_MOST]
         cdef rte_flow_error error
-        cdef uint16_t n_queues = sizes.queues
+        cdef uint16_t n_queues
         cdef int rc
         self.require_stopped("given other sizes")
-        if not 0 < sizes.queues <= QUEUES_MOST:
-            raise UsageError(f"FlowSizes.queues is {sizes.queues}; it is 1 to {QUEUES_MOST}")
+        n_queues = fits(sizes.queues, "FlowSizes.queues", QUEUES_MOST, 1)
+        for member in ("queue_size", "counters", "ages", "meters", "conntracks"):
+            fits(getattr(sizes, member), f"FlowSizes.{member}", 0xffffffff)
         memset(&error, 0, sizeof(error))
         memset(&attr, 0, sizeof(attr))
         attr.nb_counters, attr.nb_aging_objects, attr.nb_meters = sizes.counters, sizes.ages, sizes.meters
         attr.nb_conn_tracks = sizes.conntracks
         attr.flags = RTE_FLOW_PORT_FLAG_STRICT_QUEUE if sizes.strict_queue else 0
         if share_with is not None:
-            self.check_flow(dpdk_flow_port_attr_share(&attr, share_with), "rte_flow_configure", &error,
+            self.check_flow(dpdk_flow_port_attr_share(&attr, fits(share_with, "share_with", 0xffff)), "rte_flow_configure", &error,
                             "needs DPDK 23.03 to share indirect actions")
         queue.size = sizes.queue_size
         for i in range(n_queues):
@@ -139,13 +140,13 @@ cdef class AsyncDevice(FlowDevice):
             raise UsageError(f"{len(listed)} actions, but {len(fixed)} times fixed or not")
         return make_actions(self, listed, fixed, attr)
 
-    def template_table(self, attr, patterns, actions, int n_rules, *, bint resizable=False):
+    def template_table(self, attr, patterns, actions, n_rules, *, bint resizable=False):
         """Room for n_rules rules of these templates, 1 to 255 of each kind, at Attr's group, priority and direction.
 
-        resizable needs DPDK 24.03. Source: rte_flow_template_table_create().
+        UsageError for templates of another port. resizable needs DPDK 24.03. Source: rte_flow_template_table_create().
         """
         self.require_async()
-        return make_table(self, attr, tuple(patterns), tuple(actions), n_rules, resizable)
+        return make_table(self, attr, tuple(patterns), tuple(actions), fits(n_rules, "n_rules", 0xffffffff), resizable)
 
     def flow_queue(self, int index=0):
         """The queue of asynchronous operations with this number; one thread at a time may use it.
@@ -218,6 +219,8 @@ cdef class AsyncRule(Rule):
         cdef uint64_t token
         cdef Operation operation
         cdef rte_flow_error error
+        if await_removal(self, self.removal):
+            return 0
         # A rule must not be removed before its creation has ended.
         self.queue.push()
         self.queue.wait_for(self.created_by)
@@ -271,20 +274,25 @@ cdef class FlowQueue:
         hint = "the queue or the table is full; push, and pull results first" if rc in (-EAGAIN, -EBUSY, -ENOMEM) else ""
         return check_flow(rc, op, (<Owned> self.port).label(), <rte_flow_error *> error, what, hint)
 
-    def enqueue_create(self, TemplateTable table, pattern, actions, *, int pattern_index=0, int actions_index=0,
+    def enqueue_create(self, TemplateTable table not None, pattern, actions, *, pattern_index=0, actions_index=0,
                        uint64_t user_data=0, bint postpone=False):
         """Puts the creation of a rule on the queue and returns it as AsyncRule, which the table owns.
 
         pattern, actions: the values of the templates with these indices. postpone: not before push(). user_data comes
-        back with the result. FlowError EAGAIN: the queue is full. Source: rte_flow_async_create().
+        back with the result. FlowError EAGAIN: the queue is full; UsageError: a table of another port, or a template
+        that it has not. Source: rte_flow_async_create().
         """
         cdef AsyncRule rule = AsyncRule.__new__(AsyncRule)
         cdef Pattern c_pattern
         cdef rte_flow_op_attr attr
         cdef rte_flow_error error
         cdef uint64_t token
+        cdef uint8_t its_pattern, its_actions
         self.require_ready()
         table.require_open()
+        self.require_own(table.port, table)
+        its_pattern = fits(pattern_index, "pattern_index", len(table.patterns) - 1)
+        its_actions = fits(actions_index, "actions_index", len(table.actions) - 1)
         rule.pattern = list(pattern)
         c_pattern = Pattern(rule.pattern)
         rule.actions_c = Actions(actions)
@@ -295,8 +303,7 @@ cdef class FlowQueue:
         token = self.begin("create", rule, user_data, None)
         with nogil:
             rule.flow = rte_flow_async_create(self.port.id, self.index, &attr, table.table, c_pattern.items,
-                                              pattern_index, rule.actions_c.actions, actions_index, <void *> token,
-                                              &error)
+                                              its_pattern, rule.actions_c.actions, its_actions, <void *> token, &error)
         if rule.flow == NULL:
             del self.under_way[token]
             self.check(last_error(), "rte_flow_async_create", &error, "refused the rule")
@@ -305,18 +312,24 @@ cdef class FlowQueue:
         rule.owned_by(table)
         return rule
 
-    def enqueue_destroy(self, AsyncRule rule, *, uint64_t user_data=0, bint postpone=False):
-        """Puts the removal of a rule on the queue; UsageError before the result of its creation was pulled.
+    def enqueue_destroy(self, AsyncRule rule not None, *, uint64_t user_data=0, bint postpone=False):
+        """Puts the removal of a rule on the queue.
 
+        UsageError before the result of its creation was pulled, for a rule of another port, and for one that is on its
+        way out already.
         Source: rte_flow_async_destroy().
         """
         cdef uint64_t token
         self.require_ready()
         rule.require_open()
+        self.require_own(rule.port, rule)
+        if rule.removal is not None:
+            raise UsageError(f"{rule!r} is being removed already", hint="pull the result of its removal")
         if not rule.is_confirmed and not rule.is_failed:
             raise UsageError(f"{rule!r} was not confirmed yet", hint="pull the result of its creation first")
         token = self.begin("destroy", rule, user_data, None)
         enqueue_destroy(self, rule, token, postpone)
+        rule.removal = (self, token)
 
     def push(self):
         """Hands everything that is on the queue to the NIC. Source: rte_flow_push()."""
@@ -330,8 +343,9 @@ cdef class FlowQueue:
             rc = rte_flow_push(self.port.id, self.index, &error)
         self.check(rc, "rte_flow_push", &error, "")
 
-    def pull(self, int most=64):
+    def pull(self, most=64):
         """At most `most` results that have arrived, as Pulled: user_data and is_ok arrays. Source: rte_flow_pull()."""
+        most = fits(most, "most", 0x7fffffff)
         self.require_ready()
         results = self.unread[:most]
         del self.unread[:most]
@@ -372,6 +386,12 @@ cdef class FlowQueue:
             token = <size_t> results[i].user_data
             found.append(finish(self.under_way.pop(token, None), results[i].status == RTE_FLOW_OP_SUCCESS))
         return [result for result in found if result is not None]
+
+    def complete(self, uint64_t token):
+        """Waits for an operation that is under way, if it still is; its result waits for the next pull()."""
+        if token in self.under_way:
+            self.push()
+            self.wait_for(token)
 
     cdef int wait_for(self, uint64_t token) except -1:
         """Pulls until this operation is done; results of others wait for the next pull()."""
@@ -435,7 +455,7 @@ cdef class FlowQueue:
         made.owned_by(self.port)
         return made
 
-    def enqueue_conntrack_update(self, IndirectAction action, conntrack=None, *, original_direction=None,
+    def enqueue_conntrack_update(self, IndirectAction action not None, conntrack=None, *, original_direction=None,
                                  uint64_t user_data=0, bint postpone=False):
         """As IndirectAction.update_conntrack, through the queue. Source: rte_flow_async_action_handle_update()."""
         cdef Block update = block(sizeof(rte_flow_modify_conntrack))
@@ -444,7 +464,7 @@ cdef class FlowQueue:
         cdef rte_flow_error error
         cdef uint64_t token
         cdef int rc
-        self.require_indirect()
+        self.require_indirect(action)
         action.require_kind(kinds.Conntrack)
         if conntrack is not None:
             write_conntrack(&change.new_ct, conntrack)
@@ -462,9 +482,10 @@ cdef class FlowQueue:
             del self.under_way[token]
         self.check(rc, "rte_flow_async_action_handle_update", &error, "")
 
-    def enqueue_query(self, IndirectAction action, *, uint64_t user_data=0, bint postpone=False):
+    def enqueue_query(self, IndirectAction action not None, *, uint64_t user_data=0, bint postpone=False):
         """Asks for an indirect action's value; returns an Answer whose `value` is there once the result was pulled.
 
+        UsageError for an action that has none, or is another port's.
         Source: rte_flow_async_action_handle_query().
         """
         cdef Block data = block(QUERY_BYTES)
@@ -472,8 +493,8 @@ cdef class FlowQueue:
         cdef rte_flow_error error
         cdef uint64_t token
         cdef int rc
-        self.require_indirect()
-        action.require_open()
+        self.require_indirect(action)
+        action.require_value()
         memset(&attr, 0, sizeof(attr))
         memset(&error, 0, sizeof(error))
         attr.postpone = postpone
@@ -487,14 +508,14 @@ cdef class FlowQueue:
         self.check(rc, "rte_flow_async_action_handle_query", &error, "")
         return answer
 
-    def enqueue_indirect_destroy(self, IndirectAction action, *, uint64_t user_data=0, bint postpone=False):
-        """Removes an indirect action, through the queue. Source: rte_flow_async_action_handle_destroy()."""
+    def enqueue_indirect_destroy(self, IndirectAction action not None, *, uint64_t user_data=0, bint postpone=False):
+        """Removes an indirect action, through the queue. UsageError for another port's, and for one that is on its way
+        out already. Source: rte_flow_async_action_handle_destroy()."""
         cdef rte_flow_op_attr attr
         cdef rte_flow_error error
         cdef uint64_t token
         cdef int rc
-        self.require_indirect()
-        action.require_open()
+        self.require_indirect(action)
         memset(&attr, 0, sizeof(attr))
         memset(&error, 0, sizeof(error))
         attr.postpone = postpone
@@ -505,13 +526,25 @@ cdef class FlowQueue:
         if rc < 0:
             del self.under_way[token]
         self.check(rc, "rte_flow_async_action_handle_destroy", &error, "")
+        action.removal = (self, token)
 
-    def require_indirect(self):
-        """Raises UsageError where the driver has holes in its table."""
+    def require_indirect(self, IndirectAction action=None):
+        """Raises UsageError where the driver has holes in its table, or the action is another port's or on its way out."""
         self.require_ready()
         if self.port.driver in NO_ASYNC_INDIRECT:
             raise UsageError(f"{self.port!r}: its driver has no asynchronous indirect actions",
                              hint="use Port.create_indirect")
+        if action is not None:
+            action.require_open()
+            self.require_own(action.port, action)
+            if action.removal is not None:
+                raise UsageError(f"{action!r} is being removed already", hint="pull the result of its removal")
+
+    cdef int require_own(self, object port, object what) except -1:
+        """Its driver would take the pointer for one of its own."""
+        if port is not self.port:
+            raise UsageError(f"{what!r} is no business of {self!r}", hint="use a queue of the port that made it")
+        return 0
 
 
 class Answer:
@@ -552,8 +585,13 @@ cdef tuple finish(Operation operation, bint ok):
     if operation.kind == "create":
         rule = operation.subject
         rule.is_confirmed, rule.is_failed = ok, not ok
-    elif operation.kind == "destroy" and ok:
-        (<Owned> operation.subject).abandon()
+    elif operation.kind == "destroy":
+        if ok:
+            (<Owned> operation.subject).abandon()
+        elif isinstance(operation.subject, AsyncRule):
+            (<AsyncRule> operation.subject).removal = None
+        else:
+            (<IndirectAction> operation.subject).removal = None
     elif operation.kind == "query":
         operation.subject.is_failed = not ok
         if ok:

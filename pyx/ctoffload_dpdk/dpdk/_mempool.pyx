@@ -3,7 +3,7 @@ import itertools
 
 from libc.stdint cimport uint16_t
 
-from ctoffload_dpdk.dpdk._check cimport check_port, last_error
+from ctoffload_dpdk.dpdk._check cimport check_port, fits, last_error
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk._owned cimport Owned
 from ctoffload_dpdk.dpdk.librte_mbuf cimport (
@@ -30,32 +30,29 @@ cdef class Mempool(Owned):
         raise UsageError("Mempool is made by Eal.mempool(n_mbufs)")
 
     @staticmethod
-    def create(Eal eal, int n_mbufs, *, int data_bytes=2048, int cache_size=256, int socket_id=ANY_SOCKET,
-               str name=""):
+    def create(Eal eal not None, n_mbufs, *, data_bytes=2048, cache_size=256, int socket_id=ANY_SOCKET, str name=""):
         """Makes n_mbufs buffers of data_bytes each (headroom comes on top), on any socket by default.
 
         cache_size: buffers kept per registered thread, at most n_mbufs / 1.5. socket_id: of NUMA, -1 for any.
-        Raises PortError without memory, UsageError without buffers, or of other than 1 to 65407 bytes.
+        Raises PortError without memory, UsageError for no buffers or other than 1 to 65407 bytes.
         Source: rte_pktmbuf_pool_create().
         """
         cdef Mempool self = Mempool.__new__(Mempool)
         cdef rte_mempool *pool
         cdef bytes encoded
         cdef const char *pointer
+        cdef unsigned int n = fits(n_mbufs, "n_mbufs", 0x7fffffff, 1)
+        cdef uint16_t room = fits(data_bytes, "data_bytes", 0xffff - RTE_PKTMBUF_HEADROOM, 1) + RTE_PKTMBUF_HEADROOM
+        cdef unsigned int kept = min(fits(cache_size, "cache_size", 0x7fffffff), n * 2 // 3)
         eal.require_open()
-        if n_mbufs < 1 or not 0 < data_bytes <= 0xffff - RTE_PKTMBUF_HEADROOM:
-            raise UsageError(f"a pool of {n_mbufs} buffers of {data_bytes} bytes cannot be",
-                             hint="n_mbufs is at least 1, data_bytes 1 to 65407")
         self.name = name or f"ctoffload_{next(names)}"
         self.eal = eal
         self.users = []
         encoded = self.name.encode()
         pointer = encoded
-        cache_size = min(cache_size, n_mbufs * 2 // 3)
         mark = eal.log_mark()
         with nogil:
-            pool = rte_pktmbuf_pool_create(pointer, n_mbufs, cache_size, 0, data_bytes + RTE_PKTMBUF_HEADROOM,
-                                           socket_id)
+            pool = rte_pktmbuf_pool_create(pointer, n, kept, 0, room, socket_id)
         if pool == NULL:
             check_port(last_error(), "rte_pktmbuf_pool_create", f"mempool {self.name} ({n_mbufs} x {data_bytes} bytes)",
                        eal.log_errors(mark))

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.dpdk._burst cimport receive, transmit
+from ctoffload_dpdk.dpdk._check cimport fits
 from ctoffload_dpdk.dpdk._device cimport Device
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk._flow_async cimport AsyncDevice
@@ -57,7 +58,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport rte_flow_error, rte_flow_pick_trans
 from libc.stdlib cimport calloc, free
 
 from ctoffload_dpdk.base.errors import UsageError
-from ctoffload_dpdk.dpdk._device import find_port
+from ctoffload_dpdk.dpdk._device import USUAL_KEY_BYTES, find_port
 from ctoffload_dpdk.dpdk._events import subscribe
 from ctoffload_dpdk.dpdk.types import HairpinCapability, Link, PortStats, Rss
 
@@ -77,7 +78,7 @@ cdef class Port(AsyncDevice):
     """
 
     @staticmethod
-    def open(Eal eal, which):
+    def open(Eal eal not None, which):
         """Opens the port with this id, name ("net_ring0") or device arguments ("0000:03:00.0"). One object per port.
 
         PortError ENODEV where there is none, UsageError where it is open already or device arguments name several.
@@ -124,15 +125,14 @@ cdef class Port(AsyncDevice):
         self.check(rte_eth_dev_get_mtu(self.id, &mtu), "rte_eth_dev_get_mtu")
         return mtu
 
-    def set_mtu(self, int mtu):
+    def set_mtu(self, mtu):
         """Changes the MTU, 1 to 65535 bytes; many drivers want the port stopped. Source: rte_eth_dev_set_mtu()."""
+        cdef uint16_t n_bytes = fits(mtu, "mtu", 0xffff, 1)
         cdef int rc
         self.require_open()
-        if not 0 < mtu <= 0xffff:
-            raise UsageError(f"mtu is {mtu}, but it holds 1 to 65535")
         mark = self.eal.log_mark()
         with nogil:
-            rc = rte_eth_dev_set_mtu(self.id, mtu)
+            rc = rte_eth_dev_set_mtu(self.id, n_bytes)
         self.check(rc, "rte_eth_dev_set_mtu", mark)
 
     def rss(self):
@@ -142,22 +142,23 @@ cdef class Port(AsyncDevice):
         self.require_open()
         memset(&conf, 0, sizeof(conf))
         memset(key, 0, sizeof(key))
-        n_key = self.info().hash_key_bytes or 40
+        n_key = self.info().hash_key_bytes or USUAL_KEY_BYTES
         conf.rss_key, conf.rss_key_len = key, n_key
         self.check(rte_eth_dev_rss_hash_conf_get(self.id, &conf), "rte_eth_dev_rss_hash_conf_get")
         return Rss(conf.rss_hf, bytes(key[:n_key]))
 
-    def set_rss(self, uint64_t types, bytes key=None):
+    def set_rss(self, types, bytes key=None):
         """Changes what RSS hashes (RTE_ETH_RSS_* bits), and its key (None keeps it).
 
+        UsageError for a key of other than info().hash_key_bytes bytes, 40 where that is 0.
         Source: rte_eth_dev_rss_hash_update().
         """
         cdef rte_eth_rss_conf conf
         self.require_open()
         memset(&conf, 0, sizeof(conf))
-        conf.rss_hf = types
+        conf.rss_hf = fits(types, "types", 0xffffffffffffffff)
         if key is not None:
-            conf.rss_key, conf.rss_key_len = <uint8_t *> <const char *> key, len(key)
+            conf.rss_key, conf.rss_key_len = <uint8_t *> <const char *> key, self.key_length(key)
         mark = self.eal.log_mark()
         self.check(rte_eth_dev_rss_hash_update(self.id, &conf), "rte_eth_dev_rss_hash_update", mark)
 
@@ -185,7 +186,7 @@ cdef class Port(AsyncDevice):
             raise UsageError(f"{self.label()}: its redirection table has {size} entries, not {len(queues)}")
         memset(entries, 0xff, sizeof(entries))
         for i, queue in enumerate(queues):
-            entries[i // RETA_GROUP].reta[i % RETA_GROUP] = queue
+            entries[i // RETA_GROUP].reta[i % RETA_GROUP] = fits(queue, "a queue of the table", 0xffff)
         mark = self.eal.log_mark()
         self.check(rte_eth_dev_rss_reta_update(self.id, entries, size), "rte_eth_dev_rss_reta_update", mark)
 
@@ -303,42 +304,46 @@ cdef class Port(AsyncDevice):
         self.check(rte_eth_dev_hairpin_capability_get(self.id, &cap), "rte_eth_dev_hairpin_capability_get")
         return HairpinCapability(cap.max_nb_queues, cap.max_rx_2_tx, cap.max_tx_2_rx, cap.max_nb_desc)
 
-    def setup_hairpin_rx(self, int queue, peers, *, int descriptors=0, bint manual_bind=False, bint tx_explicit=False):
+    def setup_hairpin_rx(self, queue, peers, *, descriptors=0, bint manual_bind=False, bint tx_explicit=False):
         """A receive queue that the NIC sends on by itself; peers: [(port id, tx queue)], 1 to 32.
 
         descriptors: 0 means the most that the driver takes; manual_bind: joined by bind_hairpin(), not by start();
         tx_explicit: rules for what leaves are the caller's. Source: rte_eth_rx_hairpin_queue_setup().
         """
         cdef rte_eth_hairpin_conf conf
+        cdef uint16_t number = fits(queue, "queue", 0xffff)
+        cdef uint16_t n_descriptors = fits(descriptors, "descriptors", 0xffff)
         self.require_stopped("changed")
         fill_hairpin(&conf, peers, manual_bind, tx_explicit)
         mark = self.eal.log_mark()
-        self.check(rte_eth_rx_hairpin_queue_setup(self.id, queue, descriptors, &conf),
+        self.check(rte_eth_rx_hairpin_queue_setup(self.id, number, n_descriptors, &conf),
                    "rte_eth_rx_hairpin_queue_setup", mark)
 
-    def setup_hairpin_tx(self, int queue, peers, *, int descriptors=0, bint manual_bind=False, bint tx_explicit=False):
+    def setup_hairpin_tx(self, queue, peers, *, descriptors=0, bint manual_bind=False, bint tx_explicit=False):
         """The other half: peers: [(port id, rx queue)], the rest as of setup_hairpin_rx.
 
         Source: rte_eth_tx_hairpin_queue_setup().
         """
         cdef rte_eth_hairpin_conf conf
+        cdef uint16_t number = fits(queue, "queue", 0xffff)
+        cdef uint16_t n_descriptors = fits(descriptors, "descriptors", 0xffff)
         self.require_stopped("changed")
         fill_hairpin(&conf, peers, manual_bind, tx_explicit)
         mark = self.eal.log_mark()
-        self.check(rte_eth_tx_hairpin_queue_setup(self.id, queue, descriptors, &conf),
+        self.check(rte_eth_tx_hairpin_queue_setup(self.id, number, n_descriptors, &conf),
                    "rte_eth_tx_hairpin_queue_setup", mark)
 
-    def bind_hairpin(self, int rx_port=RTE_MAX_ETHPORTS):
+    def bind_hairpin(self, rx_port=RTE_MAX_ETHPORTS):
         """Joins its hairpin tx queues with the rx queues of rx_port, or of all. Source: rte_eth_hairpin_bind()."""
         self.require_open()
         mark = self.eal.log_mark()
-        self.check(rte_eth_hairpin_bind(self.id, rx_port), "rte_eth_hairpin_bind", mark)
+        self.check(rte_eth_hairpin_bind(self.id, fits(rx_port, "rx_port", RTE_MAX_ETHPORTS)), "rte_eth_hairpin_bind", mark)
 
-    def unbind_hairpin(self, int rx_port=RTE_MAX_ETHPORTS):
+    def unbind_hairpin(self, rx_port=RTE_MAX_ETHPORTS):
         """Separates them again. Source: rte_eth_hairpin_unbind()."""
         self.require_open()
         mark = self.eal.log_mark()
-        self.check(rte_eth_hairpin_unbind(self.id, rx_port), "rte_eth_hairpin_unbind", mark)
+        self.check(rte_eth_hairpin_unbind(self.id, fits(rx_port, "rx_port", RTE_MAX_ETHPORTS)), "rte_eth_hairpin_unbind", mark)
 
     def hairpin_peers(self, *, bint as_tx=True):
         """Ids of the ports joined with this one as sender, or as receiver. Source: rte_eth_hairpin_get_peer_ports()."""
@@ -363,7 +368,7 @@ cdef class Port(AsyncDevice):
         finally:
             self.leave()
 
-    def tx_burst(self, packets, Mempool mempool, int queue=0):
+    def tx_burst(self, packets, Mempool mempool not None, int queue=0):
         """Sends Packets, copied once into buffers of mempool; returns how many the port took. One thread per queue.
 
         PortError where none was sent for want of a buffer: EMSGSIZE, a packet is longer than one; ENOBUFS, the pool is
@@ -393,5 +398,6 @@ cdef int fill_hairpin(rte_eth_hairpin_conf *conf, peers, bint manual_bind, bint 
         raise UsageError(f"a hairpin queue has 1 to {RTE_ETH_MAX_HAIRPIN_PEERS} peers, not {len(peers)}")
     conf.peer_count, conf.manual_bind, conf.tx_explicit = len(peers), manual_bind, tx_explicit
     for i, (port_id, queue) in enumerate(peers):
-        conf.peers[i].port, conf.peers[i].queue = port_id, queue
+        conf.peers[i].port = fits(port_id, "port id of a peer", RTE_MAX_ETHPORTS - 1)
+        conf.peers[i].queue = fits(queue, "queue of a peer", 0xffff)
     return 0

@@ -1,4 +1,6 @@
 # Templates and the tables made of them.
+from libc.stdint cimport uint32_t
+
 from ctoffload_dpdk.dpdk._actions cimport Actions
 from ctoffload_dpdk.dpdk._flow cimport FlowDevice
 from ctoffload_dpdk.dpdk._owned cimport Owned
@@ -25,4 +27,5 @@ cdef class TemplateTable(Owned):
 
 cdef PatternTemplate make_pattern(FlowDevice port, list pattern, object attr, bint relaxed)
 cdef ActionsTemplate make_actions(FlowDevice port, list actions, list fixed, object attr)
-cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tuple actions, int n_rules, bint resizable)
+cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tuple actions, uint32_t n_rules,
+                              bint resizable)

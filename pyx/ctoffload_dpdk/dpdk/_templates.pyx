@@ -1,4 +1,5 @@
 """Templates of patterns and actions, and the tables made of them: what asynchronous rules are instances of."""
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from ctoffload_dpdk.dpdk._actions cimport Actions, template_masks
@@ -99,7 +100,7 @@ cdef PatternTemplate make_pattern(FlowDevice port, list pattern, object attr, bi
     memset(&c_attr, 0, sizeof(c_attr))
     memset(&error, 0, sizeof(error))
     c_attr.relaxed_matching = relaxed
-    c_attr.ingress, c_attr.egress, c_attr.transfer = attr.ingress, attr.egress, attr.transfer
+    c_attr.ingress, c_attr.egress, c_attr.transfer = bool(attr.ingress), bool(attr.egress), bool(attr.transfer)
     with port.flow_lock:
         with nogil:
             made.template = rte_flow_pattern_template_create(port.id, &c_attr, c_pattern.items, &error)
@@ -119,7 +120,7 @@ cdef ActionsTemplate make_actions(FlowDevice port, list actions, list fixed, obj
     port.require_harmless(values)
     memset(&c_attr, 0, sizeof(c_attr))
     memset(&error, 0, sizeof(error))
-    c_attr.ingress, c_attr.egress, c_attr.transfer = attr.ingress, attr.egress, attr.transfer
+    c_attr.ingress, c_attr.egress, c_attr.transfer = bool(attr.ingress), bool(attr.egress), bool(attr.transfer)
     with port.flow_lock:
         with nogil:
             made.template = rte_flow_actions_template_create(port.id, &c_attr, values.actions, masks.actions, &error)
@@ -130,7 +131,8 @@ cdef ActionsTemplate make_actions(FlowDevice port, list actions, list fixed, obj
     return made
 
 
-cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tuple actions, int n_rules, bint resizable):
+cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tuple actions, uint32_t n_rules,
+                              bint resizable):
     cdef TemplateTable made = TemplateTable.__new__(TemplateTable)
     cdef rte_flow_pattern_template *c_patterns[MAX_TEMPLATES]
     cdef rte_flow_actions_template *c_actions[MAX_TEMPLATES]
@@ -140,7 +142,7 @@ cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tupl
     cdef int n_actions = len(actions)
     if not 0 < n_patterns <= MAX_TEMPLATES or not 0 < n_actions <= MAX_TEMPLATES:
         raise UsageError(f"a table has 1 to {MAX_TEMPLATES} templates of each kind, not {n_patterns} and {n_actions}")
-    collect(c_patterns, c_actions, patterns, actions)
+    collect(port, c_patterns, c_actions, patterns, actions)
     memset(&c_attr, 0, sizeof(c_attr))
     memset(&error, 0, sizeof(error))
     to_attr(attr, &c_attr.flow_attr)
@@ -160,10 +162,14 @@ cdef TemplateTable make_table(FlowDevice port, object attr, tuple patterns, tupl
     return made
 
 
-cdef int collect(rte_flow_pattern_template **c_patterns, rte_flow_actions_template **c_actions, tuple patterns,
-                 tuple actions) except -1:
+cdef int collect(FlowDevice port, rte_flow_pattern_template **c_patterns, rte_flow_actions_template **c_actions,
+                 tuple patterns, tuple actions) except -1:
     cdef PatternTemplate pattern
     cdef ActionsTemplate action
+    for template in (*patterns, *actions):
+        if not isinstance(template, (PatternTemplate, ActionsTemplate)) or template.port is not port:
+            raise UsageError(f"{template!r} is no template of {port!r}",
+                             hint="make it with pattern_template and actions_template of the port that has the table")
     for i, pattern in enumerate(patterns):
         pattern.require_open()
         c_patterns[i] = pattern.template
