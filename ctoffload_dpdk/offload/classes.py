@@ -16,7 +16,7 @@ class DpifOffloadClass:
     name: str = ""
 
     def set_config(self, key: str, value: str) -> int:
-        """A setting of the layer changed; returns 0, or a positive errno, which `set_global_cfg` raises."""
+        """A setting of the layer; returns 0, or a positive errno, which `set_global_cfg` raises once all were told."""
         return 0
 
     def port_add(self, port: Port, name: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -146,6 +148,35 @@ def test_what_init_returns_or_raises_is_passed_on_and_nothing_stays() -> None:
         layer.register(Refusing(raises=OSError(errno.EACCES, "x") and RuntimeError("no licence")))
     assert isinstance(raised.value.__cause__, RuntimeError)
     assert layer.providers() == []
+
+
+class Greedy(RecordingProvider):
+    """Leaves no address space for the shards' lanes behind its init."""
+
+    def init(self, host: object) -> int:
+        rc = super().init(host)
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 20, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        return rc or 0
+
+
+@pytest.mark.skipif(
+    os.environ.get("CTOFFLOAD_SANITIZED") == "1", reason="a sanitizer uses terabytes of address space itself"
+)
+def test_a_provider_without_memory_for_its_lanes_is_ended_and_not_registered() -> None:
+    layer = OffloadLayer((40_000, 20_000, 5_000))
+    layer.add_shard(16)
+    greedy = Greedy("greedy")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        with pytest.raises(MemoryError):
+            layer.register(greedy, activate=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert not greedy.is_initialised
+    assert layer.providers() == []
+    layer.register(RecordingProvider("greedy"), activate=True)
+    assert layer.is_active("greedy")
+    layer.close()
 
 
 def test_an_unknown_name_lists_those_that_are_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 
@@ -77,6 +78,25 @@ def test_it_is_reported_by_name(stall: Stall, capfd: pytest.CaptureFixture[str])
     stall.end()
     stall.lab.settle()
     assert stall.lab.layer.stalled() == []
+
+
+@pytest.mark.slow
+def test_a_shard_that_it_cannot_be_told_of_is_not_added_and_may_be_again() -> None:
+    other = RecordingProvider("asked-first")
+    other.priority = -1
+    stall = Stall(other)
+    stall.lab.connection()
+    stall.lab.turn()
+    stall.begin()
+    with pytest.raises(ProviderError, match="does not come back from a call") as raised:
+        stall.lab.layer.add_shard(16)  # waits 5 s for it
+    assert raised.value.errno == errno.ETIMEDOUT
+    assert stall.lab.layer.n_shards == 1
+    stall.end()
+    assert stall.lab.layer.add_shard(16) == 1
+    stall.lab.settle()
+    assert stall.lab.layer.stalled() == []
+    stall.lab.layer.close()
 
 
 def test_a_call_within_its_limit_is_no_stall(stall: Stall) -> None:

@@ -180,6 +180,86 @@ def test_settings_reach_the_classes_and_a_refusal_has_its_name() -> None:
     assert raised.value.errno == errno.EINVAL
 
 
+def test_a_refusal_keeps_neither_the_switch_nor_other_classes_from_what_was_asked(
+    lab: Lab, provider: RecordingProvider
+) -> None:
+    lab.layer.force_enable(False)
+    refusing, other = Hardware("hw"), Hardware("other")
+    for cls in (refusing, other):
+        lab.layer.class_register(cls)
+    conn = lab.connection()
+    lab.settle()
+    asked = {"n-rxq": "impossible", "hw-offload": "true"}
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="hw refused n-rxq=impossible"):
+            lab.layer.set_global_cfg(asked)
+        assert refusing.config == other.config == asked
+        assert lab.layer.enabled() and lab.table.enabled()
+        lab.settle()
+        assert provider.installed == {conn}
+    with pytest.raises(ProviderError, match="hw refused"):
+        lab.layer.set_global_cfg({"n-rxq": "impossible"})
+    assert not lab.layer.enabled() and not lab.table.enabled()
+    lab.settle()
+    assert provider.held == {}
+
+
+def test_a_class_that_raises_is_as_good_as_one_that_refuses() -> None:
+    class Raising(Hardware):
+        def set_config(self, key: str, value: str) -> int:
+            raise ValueError("no idea")
+
+    lab, other = Lab(), Hardware("other")
+    lab.layer.force_enable(False)
+    lab.layer.class_register(Raising("raising"))
+    lab.layer.class_register(other)
+    epoch = lab.table.epoch()
+    with pytest.raises(ValueError, match="no idea"):
+        lab.layer.set_global_cfg({"hw-offload": "true"})
+    assert other.config == {"hw-offload": "true"}
+    assert (lab.layer.enabled(), lab.table.epoch()) == (True, epoch + 1)
+
+
+class WithoutLicence(RecordingProvider):
+    """Its init refuses until there is a licence."""
+
+    def __init__(self) -> None:
+        super().__init__("hw")
+        self.has_licence = False
+
+    def init(self, host: object) -> int:
+        return super().init(host) or 0 if self.has_licence else errno.EACCES
+
+
+def test_on_holds_where_a_built_in_provider_refuses_and_asking_again_brings_it() -> None:
+    lab, provider = Lab(), WithoutLicence()
+    lab.layer.force_enable(False)
+    lab.layer.add_builtin("hw", lambda: provider)
+    lab.layer.class_register(Hardware("hw"))
+    epoch = lab.table.epoch()
+    with pytest.raises(ProviderError, match="provider hw: init failed"):
+        lab.layer.set_global_cfg({"hw-offload": "true"})
+    assert (lab.layer.enabled(), lab.table.epoch()) == (True, epoch + 1)
+    assert lab.layer.providers() == []
+    provider.has_licence = True
+    lab.layer.set_global_cfg({"hw-offload": "true"})
+    assert [p.name for p in lab.layer.providers()] == ["hw"]
+    lab.layer.close()
+
+
+def test_a_class_whose_built_in_provider_refuses_is_not_registered_and_may_be_again() -> None:
+    layer, provider = OffloadLayer(), WithoutLicence()
+    layer.add_builtin("hw", lambda: provider)
+    layer.set_global_cfg({"hw-offload": "true"})
+    with pytest.raises(ProviderError, match="provider hw: init failed"):
+        layer.class_register(Hardware("hw"))
+    assert not layer.class_is_registered("hw")
+    provider.has_licence = True
+    layer.class_register(Hardware("hw"))
+    assert [p.name for p in layer.providers()] == ["hw"]
+    layer.close()
+
+
 # --- activation by name ---
 
 
@@ -317,6 +397,22 @@ def test_ports_that_are_not_there_or_there_already() -> None:
     with pytest.raises(PortError, match="port 7 is not there") as raised:
         layer.port_del(port)
     assert raised.value.errno == errno.ENODEV
+
+
+def test_a_port_that_a_class_raises_for_is_not_added() -> None:
+    class Raising(Hardware):
+        def port_add(self, port: Port, name: str) -> bool:
+            if name == "bad":
+                raise PortError("broken", errno=errno.EIO)
+            return super().port_add(port, name)
+
+    layer = OffloadLayer()
+    layer.class_register(Raising("hw"))
+    with pytest.raises(PortError, match="broken"):
+        layer.port_add("bad", 7)
+    assert len(layer.ports) == 0
+    assert layer.port_add("p0", 7).generation == 2
+    layer.close()
 
 
 # --- flush ---

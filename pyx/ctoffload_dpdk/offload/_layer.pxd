@@ -43,6 +43,7 @@ cdef class OffloadLayer:
     # The shard of that number; NULL where there is none. Valid until the layer is closed.
     cdef OffloadShard *shard(self, uint32_t shard) noexcept
     cdef bint attach_lane(self, uint32_t shard, Provider provider) except False
+    cdef void drop_shard(self, uint32_t number)
     cdef void retire_lane(self, uint32_t shard, int provider)
     cdef void free_retired(self, bint all_)
     cdef void forget(self, Provider provider)

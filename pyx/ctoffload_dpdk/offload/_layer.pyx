@@ -115,11 +115,26 @@ cdef class OffloadLayer:
         if self._shards[number] == NULL:
             raise MemoryError(f"no address space for {max_slots} connections")
         shard_set_control(self._shards[number], self.control)
+        try:
+            for provider in self.providers():
+                self.attach_lane(number, provider)
+        except BaseException:
+            self.drop_shard(number)
+            raise
         self._n_shards += 1
         shared_set(&self.control.n_shards, self._n_shards)
-        for provider in self.providers():
-            self.attach_lane(number, provider)
         return number
+
+    cdef void drop_shard(self, uint32_t number):
+        """One that nobody has turned yet."""
+        cdef Provider provider
+        cdef Lane *lane
+        for provider in self.providers():
+            lane = shard_lane(self._shards[number], provider.index)
+            if lane != NULL and worker_set_lane(provider.worker, number, NULL):
+                lane_free(lane)
+        shard_free(self._shards[number])
+        self._shards[number] = NULL
 
     cdef bint attach_lane(self, uint32_t shard, Provider provider) except False:
         cdef Lane *lane = lane_new(shard, self.budget)
@@ -177,7 +192,7 @@ cdef class OffloadLayer:
 
         It is active while a dpif-offload class of its name uses a port; `activate` makes it active without.
         Raises ProviderError: EEXIST for a name that is taken, EINVAL for missing members, EPROTO for another ABI,
-        ENOSPC for the ninth, and whatever its init returned.
+        ENOSPC for the ninth, and whatever its init returned; MemoryError. It is not registered then.
         """
         self.check_open("register")
         free_index = next((i for i, p in enumerate(self._slots) if p is None), None)
@@ -190,8 +205,12 @@ cdef class OffloadLayer:
                                 provider=provider.name, hint="unregister it first, or give the other one its own name")
         provider.init()
         self.free_retired(False)
-        for shard in range(self._n_shards):
-            self.attach_lane(shard, provider)
+        try:
+            for shard in range(self._n_shards):
+                self.attach_lane(shard, provider)
+        except BaseException:
+            self.forget(provider)
+            raise
         (<Provider> provider).layer = self
         watched_set(self.watched, free_index, (<Provider> provider).worker)
         self._slots[free_index] = provider
@@ -270,17 +289,24 @@ cdef class OffloadLayer:
         """Registers a dpif-offload class and offers it the ports nobody uses.
 
         `source`: a DpifOffloadClass, a PyCapsule of a C class, or an object that gives one. Raises ProviderError: EEXIST
-        for a name that is taken, EINVAL for missing members, EPROTO for another ABI.
+        for a name that is taken, EINVAL for missing members, EPROTO for another ABI, or as `register` does for the
+        built-in provider of its name. It is not registered then.
         """
         self.check_open("class_register")
         cls = source if isinstance(source, DpifOffloadClass) else CompiledDpifOffloadClass(source)
         self.classes.register(cls)
-        if self.enabled():
-            self.module_init()
-        for entry in self.ports:
-            if not entry.used_by and cls.port_add(entry.port, entry.port.name):
-                self.ports.change(entry.port, used_by=cls.name)
-        self.publish()
+        try:
+            if self.enabled():
+                self.module_init()
+        except BaseException:
+            self.classes.unregister(cls.name)
+            raise
+        try:
+            for entry in self.ports:
+                if not entry.used_by and cls.port_add(entry.port, entry.port.name):
+                    self.ports.change(entry.port, used_by=cls.name)
+        finally:
+            self.publish()
 
     def class_unregister(self, name: str, *, timeout_s: float = 5.0) -> None:
         """Takes its connections out, its ports from it, and forgets it. Raises ProviderError ENOENT, ETIMEDOUT."""
@@ -303,14 +329,19 @@ cdef class OffloadLayer:
     def port_add(self, name: str = "", port_id: int | None = None) -> Port:
         """A port appeared: offered to the dpif-offload classes in order; the first that uses it owns it.
 
-        The provider of that class's name is active from its first port on. Raises PortError EEXIST, ENOSPC.
+        The provider of that class's name is active from its first port on. Raises PortError EEXIST, ENOSPC, and what a
+        class raises: it is not added then.
         """
         self.check_open("port_add")
         port = self.ports.add(name, port_id)
-        for cls in self.classes:
-            if cls.port_add(port, name):
-                self.ports.change(port, used_by=cls.name)
-                break
+        try:
+            for cls in self.classes:
+                if cls.port_add(port, name):
+                    self.ports.change(port, used_by=cls.name)
+                    break
+        except BaseException:
+            self.ports.remove(port)
+            raise
         self.publish()
         return port
 
@@ -357,21 +388,36 @@ cdef class OffloadLayer:
         """Takes `hw-offload` (true or false, default false) and hands every key to the dpif-offload classes.
 
         On makes built-in providers available and offers connections; off takes everything out of hardware.
-        Raises SettingsError EINVAL for another value, ProviderError with the errno of the class that refused a key, or
-        as `register` does.
+        Raises SettingsError EINVAL for another value: nothing changes then. Raises ProviderError with the errno of the
+        class that refused a key, or as `register` does: the switch is as asked for all the same, every class was told
+        every key, and the first refusal is raised. Calling it again tells all of them again.
         """
         self.check_open("set_global_cfg")
         changed = self.switch.configure(cfg)
+        refusal = self.tell_classes(cfg)
+        try:
+            if self.enabled():
+                self.module_init()
+        finally:
+            if changed:
+                self.publish()
+        if refusal is not None:
+            raise refusal
+
+    def tell_classes(self, cfg: Mapping[str, str | bool]) -> Exception | None:
+        """Hands every key to every class; the first refusal."""
+        refusals = []
         for cls in self.classes:
             for key, value in cfg.items():
-                rc = cls.set_config(key, str(value))
+                try:
+                    rc = cls.set_config(key, str(value))
+                except Exception as error:
+                    refusals.append(error)
+                    continue
                 if rc:
-                    raise ProviderError(f"dpif-offload class {cls.name} refused {key}={value}", errno=rc,
-                                        op="set_config", provider=cls.name)
-        if self.enabled():
-            self.module_init()
-        if changed:
-            self.publish()
+                    refusals.append(ProviderError(f"dpif-offload class {cls.name} refused {key}={value}", errno=rc,
+                                                  op="set_config", provider=cls.name))
+        return refusals[0] if refusals else None
 
     def enabled(self) -> bool:
         """True while connections may go to hardware."""

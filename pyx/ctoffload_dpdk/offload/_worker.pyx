@@ -90,13 +90,17 @@ cdef void worker_fini(Worker *w) noexcept nogil:
 
 
 cdef bint worker_set_lane(Worker *w, uint32_t shard, Lane *lane) noexcept nogil:
+    """For the worker and its querier, or for neither: False where one of them does not come back from a call."""
+    cdef bint done
     if shard >= MAX_SHARDS or not control_lock_take(&w.lock, 5000):
         return False
-    w.lanes[shard] = lane
-    if lane != NULL and shard >= w.n_lanes:
-        w.n_lanes = shard + 1
+    done = w.querier == NULL or worker_set_lane(w.querier, shard, lane)
+    if done:
+        w.lanes[shard] = lane
+        if lane != NULL and shard >= w.n_lanes:
+            w.n_lanes = shard + 1
     control_lock_give(&w.lock)
-    return w.querier == NULL or worker_set_lane(w.querier, shard, lane)
+    return done
 
 
 # --- calling the provider -------------------------------------------------------------------------------------------
