@@ -25,8 +25,8 @@ class Client:
     """Speaks with a running daemon. path: of its socket; None: in the usual places.
 
     Raises CtoffloadError where there is none: ENOENT, ECONNREFUSED, EACCES; UsageError ENAMETOOLONG for a long path.
-    What asks raises UsageError and CtoffloadError as the daemon refuses, CtoffloadError ETIMEDOUT where it does not
-    answer in time, and where it is gone: ECONNRESET, EPIPE.
+    What asks raises what the daemon refuses with, of the same class (UsageError, SettingsError, ...), CtoffloadError
+    ETIMEDOUT where it does not answer in time, and where it is gone: ECONNRESET, EPIPE.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, timeout_s: float = ANSWER_LIMIT_S) -> None:
@@ -136,11 +136,13 @@ class Client:
 
 
 def parsed(line: bytes) -> dict[str, Any]:
-    """An answer's line. Raises what it tells of, see `error_of`, and CtoffloadError EBADMSG where it is no JSON."""
+    """An answer's line. Raises what it tells of, see `error_of`, and CtoffloadError EBADMSG for what is no answer."""
     try:
         answer = json.loads(line)
-    except ValueError:
-        raise CtoffloadError("the daemon's answer is no JSON", errno=errno.EBADMSG) from None
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise CtoffloadError("the daemon's answer is no JSON object", errno=errno.EBADMSG)
     if "error" in answer:
         raise error_of(answer["error"])
     found: dict[str, Any] = answer

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ctoffload_dpdk.base import errors
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.command import SCHEMA, Part
 
@@ -81,22 +82,23 @@ def part_line(request_id: RequestId, part: Part) -> bytes:
 
 
 def error_line(request_id: RequestId, error: CtoffloadError) -> bytes:
-    return line_of(request_id, "error", error.as_dict())
+    """An error's answer. A class that a client cannot know of goes as the nearest one that it does."""
+    kind = next(each.__name__ for each in type(error).__mro__ if each.__name__ in ERRORS)
+    return line_of(request_id, "error", error.as_dict() | {"error": kind})
 
 
-def error_of(facts: Mapping[str, Any]) -> CtoffloadError:
-    """The error that an answer tells of: a UsageError where it says so, else a CtoffloadError."""
-    kinds = {kind.__name__: kind for kind in known_errors(CtoffloadError)}
-    kind = kinds.get(str(facts.get("error")), CtoffloadError)
-    error = CtoffloadError(
-        str(facts.get("message", "the daemon gave no reason")),
-        errno=int(facts.get("errno", 0)),
-        **{key: str(facts.get(key, "")) for key in ("op", "provider", "port", "hint")},
+def error_of(facts: object) -> CtoffloadError:
+    """The error that an answer tells of, of its class where that is one of `base.errors`, else a CtoffloadError."""
+    told: Mapping[str, Any] = facts if isinstance(facts, dict) else {}
+    number = told.get("errno", 0)
+    return ERRORS.get(str(told.get("error")), CtoffloadError)(
+        str(told.get("message", "the daemon gave no reason")),
+        errno=number if isinstance(number, int) else 0,
+        **{key: str(told.get(key, "")) for key in ("op", "provider", "port", "hint")},
     )
-    if kind is UsageError:
-        error.__class__ = UsageError
-    return error
 
 
-def known_errors(kind: type[CtoffloadError]) -> list[type[CtoffloadError]]:
-    return [kind, *(found for below in kind.__subclasses__() for found in known_errors(below))]
+# Classes that are made of what an answer tells, by name.
+ERRORS = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, CtoffloadError)
+}

@@ -16,9 +16,10 @@ import threading
 import pytest
 from serving import Serving, connected, received
 
-from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
+from ctoffload_dpdk.base import errors
+from ctoffload_dpdk.base.errors import CtoffloadError, SettingsError, UsageError
 from ctoffload_dpdk.control import protocol, server
-from ctoffload_dpdk.control.client import Client
+from ctoffload_dpdk.control.client import Client, parsed
 from ctoffload_dpdk.control.server import Server
 from ctoffload_dpdk.control.system import System
 
@@ -71,6 +72,36 @@ def test_documents_rows_and_errors_come_back_under_the_requests_id(lab, serving)
         assert client.call("count") == {"connections": 1}
     (answer,) = exchange(serving.path, b'{"id": "mine", "command": "count"}\n')
     assert answer == {"id": "mine", "schema": 1, "result": {"connections": 1}}
+
+
+class Refusing:
+    """A configuration that refuses every change with one error."""
+
+    def set(self, name, value, where):
+        raise self.error
+
+
+def test_every_error_arrives_as_what_it_is(lab, tmp_path):
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CtoffloadError)]
+    assert {errors.ClosedError, SettingsError, errors.RuleGone} < set(kinds)
+    of_a_room = type("OfARoom", (SettingsError,), {})
+    refusing = Refusing()
+    served = contextlib.closing(Serving(System(lab.engine, refusing), tmp_path / "errors.sock"))
+    with served as serving, Client(serving.path) as client:
+        for kind, arrives_as in [*((kind, kind) for kind in kinds), (of_a_room, SettingsError)]:
+            refusing.error = kind("no", errno=errno.EBUSY, op="set", provider="dpdk", port="eth0", hint="wait")
+            with pytest.raises(CtoffloadError) as caught:
+                client.call("config", name="hw-offload", value="true")
+            assert type(caught.value) is arrives_as
+            assert caught.value.as_dict() == refusing.error.as_dict() | {"error": arrives_as.__name__}
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"7", b"[" * 100_000, b'{"error": 7}', b'{"error": {"error": [], "errno": "x", "message": {}}}']
+)
+def test_whatever_a_daemon_answers_is_an_error_of_ours(line):
+    with pytest.raises(CtoffloadError):
+        parsed(line)
 
 
 def test_requests_sent_at_once_and_a_half_closed_connection_are_answered_in_order(serving):
