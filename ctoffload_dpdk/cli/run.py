@@ -101,7 +101,8 @@ def mask_of_cores(text: str) -> str:
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first) <= MAX_CPU):
+        is_list = all(end.isdecimal() and len(end) <= len(str(MAX_CPU)) for end in (first, last or first))
+        if not (is_list and int(first) <= int(last or first) <= MAX_CPU):
             raise click.UsageError(f"--cores cannot be {text!r}; it is a list of CPUs: 2,3 or 2-5")
         found += range(int(first), int(last or first) + 1)
     return mask_of(found)

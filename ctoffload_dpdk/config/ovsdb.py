@@ -313,7 +313,8 @@ def check_remotes(remotes: str, tls: Tls | None) -> None:
         method, _, rest = remote.partition(":")
         if method not in ("unix", "tcp", "ssl") or not rest:
             raise SettingsError(f"{shown(remote)} is no OVSDB remote", hint=hint)
-        if method != "unix" and not rest.rpartition(":")[2].isdigit():
+        port = rest.rpartition(":")[2]
+        if method != "unix" and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) <= 65535):
             raise SettingsError(f"{shown(remote)} names no port", hint=hint)
         if method == "ssl" and tls is None:
             raise SettingsError(

@@ -44,11 +44,11 @@ class NatRange:
     def parse(cls, text: str) -> NatRange:
         """Reads "10.1.1.1-10.1.1.9:1024-2047" or "[2001:db8::1]:80". Raises UsageError EINVAL for other text."""
         if text.startswith("["):
-            found = re.fullmatch(r"\[([^\]]+)\](?:-\[([^\]]+)\])?(?::(\d+)(?:-(\d+))?)?", text)
+            found = re.fullmatch(r"\[([^\]]+)\](?:-\[([^\]]+)\])?(?::(\d{1,5})(?:-(\d{1,5}))?)?", text)
         elif text.count(":") > 1:
             found = re.fullmatch(r"([^-]+)(?:-([^-]+))?()()", text)
         else:
-            found = re.fullmatch(r"([^:-]*)(?:-([^:]+))?(?::(\d+)(?:-(\d+))?)?", text)
+            found = re.fullmatch(r"([^:-]*)(?:-([^:]+))?(?::(\d{1,5})(?:-(\d{1,5}))?)?", text)
         if not found:
             raise _wrong(f"{text!r} is no range")
         low = _address(found[1]) if found[1] else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.control.command import Answers, Command, Document, Parameter, Part, Parts, Steps
-from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, protocol
+from ctoffload_dpdk.control.filters import FILTER_PARAMETERS, Filter, number, protocol
 from ctoffload_dpdk.control.system import AT_ONCE, SLICE, System
 from ctoffload_dpdk.engine import conntrack_text, explain, json_rows, ovs_text
 
@@ -128,13 +128,10 @@ def one(
 
 def number_of(text: str) -> int:
     """The number of a connection's id: hexadecimal with 0x, or decimal. Raises UsageError EINVAL for other text."""
-    try:
-        number = int(text, 0)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 2**64 or len(text) > 20:
+    found = number(text)
+    if found is None or found >= 2**64:
         raise UsageError(f"id cannot be {text[:60]!r}", errno=errno.EINVAL, hint="a number, as a dump in JSON gives it")
-    return number
+    return found
 
 
 def get(system: System, format: str = "json", **which: Any) -> Parts:

@@ -82,7 +82,8 @@ def begins_with(*starts: str) -> Callable[[str], bool]:
 def number_of(text: str, limit: int) -> int | None:
     """A number in decimal or 0x; None where it is none, or does not fit below the limit."""
     try:
-        value = int(text, 16 if text.lower().startswith("0x") else 10) if len(text) < 30 and "_" not in text else -1
+        is_plain = len(text) < 30 and text.isascii() and "_" not in text
+        value = int(text, 16 if text.lower().startswith("0x") else 10) if is_plain else -1
     except ValueError:
         return None
     return value if 0 <= value < limit and text == text.strip() and not text.startswith("+") else None

@@ -131,11 +131,19 @@ def protocol(text: str) -> int:
 
 def masked(text: str) -> tuple[int, int]:
     """The mark and its mask; what lies outside the mask does not count."""
-    found = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
-    value, mask = (int(found[1], 0), int(found[2] or "0xffffffff", 0)) if found else (-1, 0)
-    if not 0 <= value < 2**32 or not 0 <= mask < 2**32:
+    first, slash, last = text.partition("/")
+    value, mask = number(first), number(last) if slash else 2**32 - 1
+    if value is None or mask is None or max(value, mask) >= 2**32:
         raise wrong("mark", text, "a number, or number/mask, 32 bits each: 16, 0x10/0xf0")
     return value & mask, mask
+
+
+def number(text: str) -> int | None:
+    """A number of at most 20 characters, hexadecimal with 0x, else decimal; None for other text."""
+    found = re.fullmatch(r"0x([0-9a-fA-F]{1,18})|([0-9]{1,20})", text)
+    if found is None:
+        return None
+    return int(found[1], 16) if found[1] else int(found[2])
 
 
 def tcp_state(text: str) -> int:

@@ -159,6 +159,8 @@ def test_the_owner_lets_ovs_vsctl_wait_and_says_dpdks_version(ovsdb, source):
         ("ptcp:6640", "'ptcp:6640' is no OVSDB remote"),
         ("tcp:127.0.0.1:6640,x", "'x' is no OVSDB remote"),
         ("tcp:127.0.0.1", "'tcp:127.0.0.1' names no port"),
+        ("tcp:127.0.0.1:65536", "'tcp:127.0.0.1:65536' names no port"),
+        ("tcp:127.0.0.1:\u00b2", "'tcp:127.0.0.1:\u00b2' names no port"),
         ("ssl:127.0.0.1:6640", "needs a key and certificates"),
     ],
 )

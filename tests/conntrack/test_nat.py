@@ -534,6 +534,7 @@ def ip(text):
         ("src=10.1.1.1:0-5", "0-5 is no range of ports"),
         ("src=10.1.1.1:7-5", "7-5 is no range of ports"),
         ("src=10.1.1.1:70000", "70000-70000 is no range of ports"),
+        ("src=10.1.1.1:" + "9" * 5000, "is no range"),
         ("src=0.0.0.0", "is no address to translate to"),
         ("src=10.1.1", "'10.1.1' is no address"),
         ("src=10.1.1.1,src=10.1.1.2", "is not understood"),

@@ -129,6 +129,8 @@ def test_it_says_what_it_runs_without(daemon):
         (["--vdev", "net_nicsim0,profile=none"], "profile"),
         (["--cores", "a", *EMULATED], "--cores cannot be 'a'"),
         (["--cores", "3-2", *EMULATED], "--cores cannot be '3-2'"),
+        (["--cores", "1024", *EMULATED], "--cores cannot be '1024'"),
+        (["--cores", "9" * 5000, *EMULATED], "--cores cannot be '9999"),
         (["--cores", "", *EMULATED], "--cores cannot be ''"),
         (["--cores", "0", "--pmd-cpu-mask", "1", *EMULATED], "--cores and --pmd-cpu-mask say the same"),
         (["--pmd-cpu-mask", "0-1", *EMULATED], "pmd-cpu-mask cannot be '0-1'"),

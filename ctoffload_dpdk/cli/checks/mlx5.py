@@ -118,7 +118,7 @@ def firmware(device: PciDevice, software: Software) -> Iterator[Finding]:
 def steering(device: PciDevice, software: Software) -> tuple[int, str]:
     """dv_flow_en as it will be, and who says so."""
     given = arguments(device.devargs).get("dv_flow_en", "")
-    if given.isdigit():
+    if given.isdecimal():
         return int(given), f"dv_flow_en={given}"
     return (2 if software.hws_by_default else 1), f"the default of DPDK {software.version or 'this version'}"
 
