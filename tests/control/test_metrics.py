@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ import pytest
 import scapy.all as scapy
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Serving, received
-from story import A
+from story import A, UdpConnection
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.control import metrics_http
 from ctoffload_dpdk.control.metrics import METRICS, page
 from ctoffload_dpdk.control.metrics_http import MetricsServer
 from ctoffload_dpdk.control.system import System
+from ctoffload_dpdk.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
@@ -82,6 +85,28 @@ def test_a_scrape_says_what_the_engine_says(lab, serving):
     lab.engine.conntrack.flush()
     lab.engine.settle(lab.now_ms)
     assert scraped(serving)["ctoffload_connections_ended_total{cause=flushed}"] == 2
+
+
+def test_fragments_that_are_held_and_packets_that_wait_for_another_loop_are_told_apart(make_lab):
+    lab = make_lab(replace(Settings(), ct_offload_loops=2, hw_offload=False), queues=2)
+
+    def told() -> tuple[float, float]:
+        with contextlib.closing(Serving(MetricsServer(System(lab.engine), "local", 0))) as serving:
+            found = scraped(serving)
+        return found["ctoffload_fragments_held"], found["ctoffload_packets_waiting"]
+
+    conn = lab.udp(answered=False)
+    whole = scapy.IP(src=conn.src, dst=conn.dst) / scapy.UDP(sport=conn.sport, dport=conn.port) / bytes(3000)
+    lab.send(A, Packets.of([bytes(scapy.Ether() / piece) for piece in scapy.fragment(whole, 1240)[:2]]))
+    assert told() == (2, 0)
+    conns = [UdpConnection(lab, answered=False) for _ in range(16)]
+    frames = [bytes(conn.frame(A, scapy.UDP(sport=conn.sport, dport=53) / b"q")) for conn in conns]
+    lab.nics[A].wire_send(Packets.of(frames))
+    lab.engine.loops[0].run_once(lab.now_ms)
+    assert told() == (2, lab.engine.loops[1].handed())
+    assert lab.engine.loops[1].handed() > 0
+    lab.engine.settle(lab.now_ms)
+    assert told() == (2, 0)
 
 
 def test_each_metric_is_there_and_promtool_finds_nothing_wrong(lab, serving, prometheus):

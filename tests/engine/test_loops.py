@@ -135,11 +135,11 @@ def test_a_full_ring_drops_with_a_reason_and_the_account_closes(make_lab: Any) -
         lab.engine.loops[0].run_once(lab.now_ms)
         lab.nics[B].wire_receive()
     waiting = lab.engine.packets()
-    assert (waiting.held, lab.engine.loops[1].handed()) == (1024, 1024)
+    assert (waiting.held, waiting.handed, lab.engine.loops[1].handed()) == (1024, 1024, 1024)
     assert waiting.sw_dropped["hand-over"] > 0
     assert waiting.host_rx == waiting.host_tx + sum(waiting.sw_dropped.values()) + waiting.held
     lab.engine.settle(lab.now_ms)
-    assert lab.engine.packets().held == 0
+    assert (lab.engine.packets().held, lab.engine.packets().handed) == (0, 0)
     lab.assert_audit_matches()
 
 

@@ -100,8 +100,8 @@ UNTRACKED_NAMES = ("", "non-ip", "link-local-multicast", "neighbour-discovery", 
 class LoopStats:
     """Packets since the loop was made, or of several loops. host_rx = host_tx + sum(sw_dropped) + held.
 
-    held: fragments that wait for the rest of their datagram now, and packets that wait for another loop; sw_dropped by
-    reason: invalid, tx-full, no-peer, not-linear, fragment (by the settings), fragment-incomplete (its datagram never
+    held: packets that are here now: handed of them wait for another loop, the rest are fragments that wait for the rest of
+    their datagram. sw_dropped by reason: invalid, tx-full, no-peer, not-linear, fragment (by the settings), fragment-incomplete (its datagram never
     became whole), fragment-evicted (made room for others), denied (by the policy), hand-over (for another loop, and the
     ring to that is full); untracked by reason: packets that passed untracked, a part of host_rx.
     """
@@ -109,13 +109,15 @@ class LoopStats:
     host_rx: int = 0
     host_tx: int = 0
     held: int = 0
+    handed: int = 0
     tracked: int = 0
     sw_dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROP_NAMES, 0))
     untracked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(UNTRACKED_NAMES[1:], 0))
 
     def __add__(self, other: LoopStats) -> LoopStats:
         return LoopStats(
-            self.host_rx + other.host_rx, self.host_tx + other.host_tx, self.held + other.held, self.tracked + other.tracked,
+            self.host_rx + other.host_rx, self.host_tx + other.host_tx, self.held + other.held, self.handed + other.handed,
+            self.tracked + other.tracked,
             {name: n + other.sw_dropped[name] for name, n in self.sw_dropped.items()},
             {name: n + other.untracked[name] for name, n in self.untracked.items()})
 
@@ -671,10 +673,12 @@ cdef class Loop:
 
     def stats(self) -> LoopStats:
         """Packets since the loop was made."""
+        handed = self.handed()
         return LoopStats(
             host_rx=self.counts.host_rx,
             host_tx=self.counts.host_tx,
-            held=(self.fragments.n_held if self.fragments != NULL else 0) + self.handed(),
+            held=(self.fragments.n_held if self.fragments != NULL else 0) + handed,
+            handed=handed,
             tracked=self.counts.tracked,
             sw_dropped={name: self.counts.dropped[i] for i, name in enumerate(DROP_NAMES)},
             untracked={name: self.counts.untracked[i] for i, name in enumerate(UNTRACKED_NAMES) if name},
