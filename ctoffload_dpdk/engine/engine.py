@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from ctoffload_dpdk.base.errors import ClosedError, PortError, UsageError
+from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, PortError, UsageError
 from ctoffload_dpdk.conntrack import Conntrack, Nat, Policy, Shards
 from ctoffload_dpdk.dpdk import Eal, Mempool, Port
 from ctoffload_dpdk.engine._loop import FragmentPolicy, Loop, LoopStats
@@ -56,6 +56,12 @@ class EnginePort:
     layer_port: LayerPort
     n_mbufs: int
     queues: int
+
+
+def _give_back(port: Port) -> None:
+    """Why the port cannot be used is what counts, not how it closes."""
+    with contextlib.suppress(CtoffloadError):
+        port.close()
 
 
 class Engine:
@@ -115,8 +121,10 @@ class Engine:
             yield
 
     def start(self) -> None:
-        """A thread for each loop and each provider from now on; `run_once` is theirs."""
+        """A thread for each loop and each provider from now on, and no `run_once`. Where they run, nothing happens."""
         self._check_open("start")
+        if self.is_running:
+            return
         self.layer.start()
         self.is_running = True
         self.threads.start(cpus(self.settings.pmd_cpu_mask))
@@ -204,7 +212,14 @@ class Engine:
         return self._take_in(self.eal.port(name), mempool, peer)
 
     def _take_in(self, port: Port, mempool: Mempool, peer: str) -> EnginePort:
-        """Configures a port that is stopped, starts it, and has loops and layer use it."""
+        """Configures a stopped port, starts it, and has loops and layer use it; closes it where that cannot be."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(_give_back, port)
+            taken = self._use(port, mempool, peer, undo)
+            undo.pop_all()
+        return taken
+
+    def _use(self, port: Port, mempool: Mempool, peer: str, undo: contextlib.ExitStack) -> EnginePort:
         name = port.name
         queues, spread = queues_of(port, len(self.loops))
         prepared = self._prepare(port, mempool, peer, queues, spread)
@@ -214,7 +229,6 @@ class Engine:
         try:
             port.set_promiscuous()
         except PortError as error:
-            port.close()
             raise PortError(
                 f"port {name} cannot receive all packets: {error.message}",
                 errno=error.errno,
@@ -225,12 +239,16 @@ class Engine:
         if peer in self.ports:
             bind(probe, self.offload_class.probes[self.ports[peer].layer_port.id])
         self._opened[port.id] = port
+        undo.callback(self._opened.pop, port.id)
         self.offload_class.offer(probe)
         layer_port = self.layer.port_add(name)
+        undo.callback(self.layer.port_del, layer_port)
         with self.held():
             for loop in self.loops:
                 index = loop.add_port(port.id, layer_port.id, layer_port.generation, queues=queues)
+        undo.callback(self._leave_loops, index)
         self.ports[name] = EnginePort(name, port, index, layer_port, mempool.size, queues)
+        undo.callback(self.ports.pop, name)
         with self.held():
             self._apply_policy()
             self._apply_fragments()
@@ -330,23 +348,31 @@ class Engine:
         try:
             taken.port.reset()
         except PortError:
-            with contextlib.suppress(PortError):  # why it cannot be reset is what counts
-                taken.port.close()
+            _give_back(taken.port)
             raise
         return self._take_in(taken.port, mempool, peer)
 
     def _let_go(self, taken: EnginePort, now_ms: int, vanished: bool) -> None:
         """Loops and layer do not use the port any more, and nothing of its connections is in a NIC."""
         self._opened.pop(taken.port.id, None)
-        with self.held():
-            for loop in self.loops:
-                loop.remove_port(taken.index)
+        self._leave_loops(taken.index)
         self.layer.port_del(taken.layer_port, vanished=vanished)
         if not self.is_running:
             self.run_once(now_ms)
 
+    def _leave_loops(self, index: int) -> None:
+        with self.held():
+            for loop in self.loops:
+                loop.remove_port(index)
+
     def run_once(self, now_ms: int) -> int:
-        """One turn of each loop and of each provider's worker. Returns how much was done; 0: nothing was to do."""
+        """One turn of each loop and of each provider's worker. Returns how much was done; 0: nothing was to do.
+
+        Raises UsageError while threads run.
+        """
+        self._check_open("run_once")
+        if self.is_running:
+            raise UsageError("threads run the loops", op="run_once", hint="stop() ends them")
         self.review(now_ms)
         return sum(loop.run_once(now_ms) for loop in self.loops) + self.layer.run_workers(now_ms)
 
@@ -408,19 +434,26 @@ class Engine:
             raise ClosedError("the engine was closed", op=op)
 
     def close(self) -> None:
-        """Takes everything out of hardware, then stops the ports. Idempotent. Raises as `OffloadLayer.close` does."""
+        """Takes everything out of hardware, ends the threads, then stops the ports. Idempotent.
+
+        Raises as `OffloadLayer.close` does: the threads have ended then, the ports are still there with what is in
+        their NICs, and closing again goes on. Raises PortError of a port that does not stop, when all is closed.
+        """
         if self.is_closed:
             return
-        self.is_closed = True
-        self.layer.close()
-        if self.is_running:
-            self.threads.stop()
+        self.layer.check_callback("close")
+        try:
+            self.layer.close()
+        finally:
+            self.stop()
         for loop in self.loops:
             loop.close()
-        for taken in reversed(self.ports.values()):  # the port that owns a switch comes first and goes last
-            taken.port.close()
-        self.ports.clear()
-        self.conntrack.close()
+        with contextlib.ExitStack() as every:
+            every.callback(self.conntrack.close)
+            for taken in self.ports.values():  # the port that owns a switch comes first and goes last
+                every.callback(taken.port.close)
+            self.ports.clear()
+            self.is_closed = True
 
     def __enter__(self) -> Engine:
         return self

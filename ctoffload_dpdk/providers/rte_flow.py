@@ -62,17 +62,25 @@ class RteFlowClass(DpifOffloadClass):
         if self.provider.port_add(port.id, port.generation, name, software_queues(probe)) is None:
             return False
         if probe is not None:
-            self.probes[port.id] = probe
-            self._prepare(probe)
-            for other in [*self.probes]:
-                for pair in {(port.id, other), (other, port.id)}:
-                    self._plan(*pair)
-            for pair in [pair for pair in self._pairs if port.id not in pair]:
-                if probe.port.id in {asked.owner for asked in self._pairs[pair].ports}:
-                    self._plan(*pair)
-            self._note_open()
-            self._review_at_ms, self._review_after_ms = None, REVIEW_FIRST_MS
+            try:
+                self._take(port, probe)
+            except BaseException:
+                self.port_del(port)
+                raise
         return True
+
+    def _take(self, port: Port, probe: PortProbe) -> None:
+        """Asks the port what it can, and plans for its pairs."""
+        self.probes[port.id] = probe
+        self._prepare(probe)
+        for other in [*self.probes]:
+            for pair in {(port.id, other), (other, port.id)}:
+                self._plan(*pair)
+        for pair in [pair for pair in self._pairs if port.id not in pair]:
+            if probe.port.id in {asked.owner for asked in self._pairs[pair].ports}:
+                self._plan(*pair)
+        self._note_open()
+        self._review_at_ms, self._review_after_ms = None, REVIEW_FIRST_MS
 
     def port_del(self, port: Port) -> None:
         self.probes.pop(port.id, None)

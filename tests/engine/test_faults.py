@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import threading
 from typing import Any
 
 import pytest
 
+from ctoffload_dpdk.base.errors import ClosedError, PortError, ProviderError, UsageError
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.demo.lab import PORTS
+from ctoffload_dpdk.offload import CtOffloadProvider
 
 pytestmark = pytest.mark.eal
 
@@ -80,3 +84,78 @@ def test_a_port_that_goes_takes_its_rules_along_and_connections_go_on(lab: Any) 
     assert conn.is_live
     assert not conn.in_hardware
     assert conn.reason in (Reason.PORT_DOWN, Reason.NO_PORT)
+
+
+class Closing(CtOffloadProvider):
+    """Closes the engine from within, which is refused."""
+
+    name = "closing"
+
+    def __init__(self, lab: Any) -> None:
+        self.lab = lab
+        self.refusals: list[int] = []
+
+    def submit(self, ops: Any, contexts: Any) -> None:
+        ops["error"] = 0
+        try:
+            self.lab.engine.close()
+        except ProviderError as error:
+            self.refusals.append(error.errno)
+
+
+def test_a_close_that_was_refused_closed_nothing_and_another_one_does(lab: Any) -> None:
+    conn = lab.udp()
+    closing = Closing(lab)
+    lab.engine.layer.register(closing, activate=True)
+    lab.udp()
+    assert set(closing.refusals) == {errno.EDEADLK}
+    assert conn.in_hardware and not lab.engine.is_closed
+    lab.engine.layer.unregister("closing")
+    lab.close()
+    assert lab.engine.is_closed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [False, True])
+def test_a_close_that_the_nic_kept_from_its_end_goes_on_when_asked_again(make_lab: Any, threads: bool) -> None:
+    lab = make_lab()
+    lab.udp()
+    if threads:
+        lab.engine.start()
+    for nic in lab.nics:
+        nic.fail_next("destroy", 1 << 30, errno.EBUSY)
+        nic.fail_next("async_destroy", 1 << 30, errno.EBUSY)
+    with pytest.raises(ProviderError, match="still holds connections") as raised:  # waits 5 s
+        lab.engine.close()
+    assert raised.value.errno == errno.ETIMEDOUT
+    assert (lab.engine.is_running, lab.engine.is_closed, [*lab.engine.ports]) == (False, False, [*PORTS])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ct-")]
+    for nic in lab.nics:
+        nic.clear_faults()
+    lab.engine.close()
+    assert all(nic.audit().rules.live == 0 for nic in lab.nics)
+    assert (lab.engine.is_closed, lab.engine.ports) == (True, {})
+    lab.close()
+
+
+def test_a_port_that_does_not_stop_keeps_nothing_else_open(lab: Any) -> None:
+    ports = [taken.port for taken in lab.engine.ports.values()]
+    lab.nics[1].fail_next("stop", 1)
+    with pytest.raises(PortError, match="rte_eth_dev_close"):
+        lab.engine.close()
+    assert [port.is_closed for port in ports] == [True, False]
+    assert lab.engine.is_closed
+    ports[1].close()
+    with pytest.raises(ClosedError):
+        lab.engine.run_once(lab.now_ms)
+    lab.close()
+
+
+def test_threads_are_started_once_and_turns_are_theirs(lab: Any) -> None:
+    lab.engine.start()
+    lab.engine.start()
+    assert [thread.name for thread in threading.enumerate()].count("ct-loop-0") == 1
+    with pytest.raises(UsageError, match="threads run the loops"):
+        lab.engine.run_once(lab.now_ms)
+    lab.engine.stop()
+    lab.engine.stop()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from story import A, B, with_plan
+from story import A, B, StoryLab, with_plan
 
+from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.base.reasons import Reason
+from ctoffload_dpdk.demo.lab import PORTS
 
 pytestmark = pytest.mark.eal
 ENGINES = ("sync", "async")
@@ -64,3 +67,41 @@ def test_a_port_that_went_and_returned_takes_its_connections_in_again(
         assert lab.host_rx == seen
     # Rules of a switch are its owner's: they are lost where that one goes without a word, and only there.
     assert (lab.engine.rules().lost > 0) == (event != "port_leaves" and side == A)
+
+
+def fill_the_loops(lab: StoryLab) -> None:
+    with pytest.raises(UsageError, match="at most"):
+        while True:
+            lab.engine.loops[0].add_port(31, 99, 1)
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda lab: lab.nics[B].fail_next("configure", 1),
+        lambda lab: lab.nics[B].fail_next("start", 1),
+        fill_the_loops,
+    ],
+    ids=["configure", "start", "loops"],
+)
+def test_a_port_that_cannot_be_taken_in_is_given_back(lab: StoryLab, fails: Callable[[StoryLab], None]) -> None:
+    lab.port_leaves(B)
+    n_ports = len(lab.engine.layer.ports)
+    fails(lab)
+    with pytest.raises(CtoffloadError):
+        lab.engine.add_port(PORTS[B], lab.mempool)
+    assert not lab.has(B)
+    assert len(lab.engine.layer.ports) == n_ports
+    lab._unplug(B)  # which an open port would refuse
+    if fails is not fill_the_loops:
+        lab.port_returns(B)
+        assert lab.udp().in_hardware
+
+
+@pytest.mark.parametrize(("outer", "zone"), [(4096, 5), (-1, 5), (5, 65536), (5, -1)])
+def test_a_zone_that_cannot_be_is_refused_before_anybody_is_told(lab: StoryLab, outer: int, zone: int) -> None:
+    for inner in (None, 7):
+        with pytest.raises(UsageError, match="cannot be in zone"):
+            lab.engine.set_zone(PORTS[A], outer, inner, zone)
+    lab.engine.set_zone(PORTS[A], 5, None, 6)
+    assert lab.udp(vlans=(5,), zone=6).row is not None

@@ -30,7 +30,7 @@ from ctoffload_dpdk.offload._worker cimport MAX_SHARDS, in_provider_call, worker
 from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_CLASS_EST_ADDS, CT_OFFLOAD_EVENT_LOST, CT_OFFLOAD_ID_SHARD, CT_OFFLOAD_MAX_PROVIDERS,
     ct_offload_op)
-from ctoffload_dpdk.offload.libspsc cimport pause_us, shared_add, shared_get, shared_set, shared_time_set
+from ctoffload_dpdk.offload.libspsc cimport clock_ms, pause_us, shared_add, shared_get, shared_set, shared_time_set
 
 log = logging.getLogger("ctoffload.offload")
 
@@ -643,6 +643,8 @@ cdef class OffloadLayer:
             shared_set(&self.watched.stop, 1)
             self._watch.join()
             self._watch = None
+        if self.is_threaded:
+            self.now_ms = clock_ms()    # by which the threads ran: time goes on from there
         self.is_threaded = False
 
     def watch(self) -> None:
@@ -692,6 +694,7 @@ cdef class OffloadLayer:
         self.check_callback(op)
 
     def check_callback(self, op: str) -> None:
+        """Raises ProviderError EDEADLK from within a provider."""
         if in_provider_call():
             raise ProviderError(f"{op}: called from within a provider", errno=errno.EDEADLK, op=op,
                                 hint="a provider answers through its results, host.complete and host.event")
