@@ -76,7 +76,7 @@ class Inventory:
 
 def checked(inventory: Inventory) -> Inventory:
     """The inventory where it makes sense. Raises LabError."""
-    if not inventory.dut:
+    if not inventory.dut or not all(inventory.dut):
         raise LabError("no device under test is named", f"name one with --dut or in a file with --lab: {FORMS}")
     special = [d for d in inventory.dut if d.startswith((EMULATED, STANDIN))]
     if special and len(inventory.dut) > 1:

@@ -43,6 +43,7 @@ NULL, CARD, FREE = "vdev:net_null0", "0000:08:00.0", "nicsim:free"
 CONNECTX_ON = {"SYSFS_PCI_DEVICES": "{place}/connectx/pci"}
 WRONG = {
     "no-device": Wrong((), "no device under test is named", CARD),
+    "nameless-device": Wrong(on(""), "no device under test is named", CARD),
     "no-such-address": Wrong(on("0000:ff:1f.7"), "there is no PCI device 0000:ff:1f.7", "network devices here"),
     "no-such-interface": Wrong(on("eth-none"), "eth-none is neither a PCI address", "ip link"),
     "no-such-profile": Wrong(on("nicsim:connectx-9"), "no emulated NIC is called 'connectx-9'", "connectx-hws"),
