@@ -116,12 +116,12 @@ def test_every_profile_passes_what_it_can(profile: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1000)
-@pytest.mark.parametrize("steering", ["software", "hardware"])
-def test_the_real_driver_passes_what_needs_no_packet(steering: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("steering", "least"), [("software", 33), ("hardware", 32)])
+def test_the_real_driver_passes_what_needs_no_packet(steering: str, least: int, tmp_path: Path) -> None:
     done = run("--dut", f"standin:{steering}", "--lab-report", str(tmp_path))
     if "the stand-in cannot run here" in words(done):
         pytest.skip(words(done).split("ERROR: ")[-1].splitlines()[0])
-    assert passed(done) >= 36
+    assert passed(done) >= least
     assert "the stand-in moves no packet" in done.stdout
 
 
