@@ -69,6 +69,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     rte_flow_action_type,
     rte_flow_conntrack_state,
     rte_flow_conntrack_tcp_last_index,
+    rte_flow_field_data,
     rte_flow_field_id,
     rte_flow_modify_op,
     rte_flow_tcp_dir_param,
@@ -83,6 +84,8 @@ cdef extern from "arpa/inet.h" nogil:
     uint16_t htons(uint16_t value)
 
 cdef uint32_t AGE_MAX_S = 0xffffff
+BITS_64 = (1 << 64) - 1
+INT_MOST = 0x7fffffff
 
 
 cdef class Actions:
@@ -190,22 +193,24 @@ def fill_queue(Block conf, action, list kept):
 
 def fill_rss(Block conf, action, list kept):
     cdef rte_flow_action_rss *rss = <rte_flow_action_rss *> conf.at
-    cdef Block queues = block(max(1, len(action.queues)) * sizeof(uint16_t))
-    cdef Block key = block(max(1, len(action.key)))
+    cdef tuple wanted = tuple(action.queues)
+    cdef bytes key_bytes = action.key
+    cdef Block queues = block(max(1, len(wanted)) * sizeof(uint16_t))
+    cdef Block key = block(max(1, len(key_bytes)))
     cdef Py_ssize_t i
-    if not action.queues:
+    if not wanted:
         raise UsageError("Rss has no queues")
-    for i, queue in enumerate(action.queues):
+    for i, queue in enumerate(wanted):
         (<uint16_t *> queues.at)[i] = fits(queue, "Rss.queues", 0xffff)
-    memcpy(key.at, <const char *> action.key, len(action.key))
+    memcpy(key.at, <const char *> key_bytes, len(key_bytes))
     kept += (queues, key)
     rss.func = RTE_ETH_HASH_FUNCTION_DEFAULT
     rss.level = fits(action.level, "Rss.level", 0xffffffff)
-    rss.types = action.types
-    rss.queue_num = len(action.queues)
+    rss.types = fits(action.types, "Rss.types", BITS_64)
+    rss.queue_num = len(wanted)
     rss.queue = <uint16_t *> queues.at
-    rss.key_len = len(action.key)
-    rss.key = <uint8_t *> key.at if action.key else NULL
+    rss.key_len = len(key_bytes)
+    rss.key = <uint8_t *> key.at if key_bytes else NULL
 
 
 def fill_count(Block conf, action, list kept):
@@ -215,7 +220,7 @@ def fill_count(Block conf, action, list kept):
 def fill_age(Block conf, action, list kept):
     cdef rte_flow_action_age *age = <rte_flow_action_age *> conf.at
     age.timeout = fits(action.timeout_s, "Age.timeout_s", AGE_MAX_S)
-    age.context = <void *> <size_t> action.context
+    age.context = <void *> <size_t> fits(action.context, "Age.context", BITS_64)
 
 
 def fill_port_id(Block conf, action, list kept):
@@ -284,18 +289,27 @@ def fill_vlan_pcp(Block conf, action, list kept):
 def fill_modify(Block conf, action, list kept):
     cdef rte_flow_action_modify_field *modify = <rte_flow_action_modify_field *> conf.at
     cdef bytes value
-    modify.operation = <rte_flow_modify_op> <int> action.op
+    modify.operation = <rte_flow_modify_op> <int> fits(action.op, "ModifyField.op", INT_MOST)
     modify.width = fits(action.width_bits, "ModifyField.width_bits", 0xffffffff)
-    dpdk_field_at(&modify.dst, <rte_flow_field_id> <int> action.to.field, action.to.level, action.to.tag_index,
-                  action.to.offset_bits)
+    write_field(&modify.dst, action.to)
     if isinstance(action.source, bytes):
         value = action.source
         if len(value) > 16:
             raise UsageError(f"ModifyField.source holds at most 16 bytes, not {len(value)}")
         dpdk_field_value(&modify.src, <const char *> value, len(value))
     else:
-        dpdk_field_at(&modify.src, <rte_flow_field_id> <int> action.source.field, action.source.level,
-                      action.source.tag_index, action.source.offset_bits)
+        write_field(&modify.src, action.source)
+
+
+cdef int write_field(rte_flow_field_data *side, object at) except -1:
+    dpdk_field_at(
+        side,
+        <rte_flow_field_id> <int> fits(at.field, "FieldAt.field", INT_MOST),
+        fits(at.level, "FieldAt.level", 0xff),
+        fits(at.tag_index, "FieldAt.tag_index", 0xff),
+        fits(at.offset_bits, "FieldAt.offset_bits", 0xffffffff),
+    )
+    return 0
 
 
 def fill_conntrack(Block conf, action, list kept):
@@ -314,13 +328,14 @@ cdef int write_conntrack(rte_flow_action_conntrack *out, object state) except -1
     out.challenge_ack_passed = bool(state.challenge_ack_passed)
     out.last_direction = bool(state.last_direction_is_original)
     out.liberal_mode = bool(state.liberal_mode)
-    out.state = <rte_flow_conntrack_state> <int> state.state
+    out.state = <rte_flow_conntrack_state> <int> fits(state.state, "Conntrack.state", INT_MOST)
     out.max_ack_window = fits(state.max_ack_window, "Conntrack.max_ack_window", 0xff)
     out.retransmission_limit = fits(state.retransmission_limit, "Conntrack.retransmission_limit", 0xff)
     write_direction(&out.original_dir, state.original)
     write_direction(&out.reply_dir, state.reply)
     out.last_window = fits(state.last_window, "Conntrack.last_window", 0xffff)
-    out.last_index = <rte_flow_conntrack_tcp_last_index> <int> state.last_index
+    last = fits(state.last_index, "Conntrack.last_index", INT_MOST)
+    out.last_index = <rte_flow_conntrack_tcp_last_index> <int> last
     out.last_seq = fits(state.last_seq, "Conntrack.last_seq", 0xffffffff)
     out.last_ack = fits(state.last_ack, "Conntrack.last_ack", 0xffffffff)
     out.last_end = fits(state.last_end, "Conntrack.last_end", 0xffffffff)

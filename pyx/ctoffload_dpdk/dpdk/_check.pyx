@@ -23,6 +23,7 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
 )
 
 from ctoffload_dpdk.base.errors import EalError, FlowError, PortError, UsageError, check
+from ctoffload_dpdk.base.numbers import shown
 from ctoffload_dpdk.dpdk.hints import eal_hint, flow_hint, port_hint
 
 # Where in the rule the driver sees the fault; used as a hint where no better one is known.
@@ -57,7 +58,7 @@ cdef object fits(object value, str name, object most, object least=0):
     except TypeError:
         number = None
     if number is None or not least <= number <= most:
-        raise UsageError(f"{name} is {value!r}, but it holds {least} to {most}")
+        raise UsageError(f"{name} is {shown(value)}, but it holds {least} to {most}")
     return number
 
 

@@ -71,9 +71,19 @@ cdef class Mempool(Owned):
             self.users.remove(user)
 
     def close(self):
-        """Frees the pool. UsageError while a queue of an open port takes buffers from it."""
-        if self.users and not self.is_closed:
+        """Frees the pool. UsageError while a queue of an open port takes buffers from it, or a port may have some that
+        it was given to send.
+        """
+        from ctoffload_dpdk.dpdk._port import Port
+
+        if self.is_closed:
+            return
+        if self.users:
             raise UsageError(f"{self.label()} is used by {', '.join(self.users)}", hint="close the ports first")
+        ports = self.eal.living(Port) if self.n_in_use else []
+        if ports:
+            raise UsageError(f"{self.n_in_use} buffers of {self.label()} are under way",
+                             hint=f"receive what was sent, or close the ports first: {', '.join(map(str, ports))}")
         Owned.close(self)
 
     cdef int release(self) except -1:
