@@ -90,7 +90,7 @@ def test_a_pool_stays_while_a_queue_uses_it(pool, ring):
 def test_a_pool_stays_while_a_port_has_buffers_of_it_to_send(eal, ring):
     with eal.mempool(63) as pool:
         ring.tx_burst(random_packets(3, 60), pool)
-        with pytest.raises(UsageError, match="3 buffers of mempool .* are under way") as caught:
+        with pytest.raises(UsageError, match=r"3 buffers of mempool .* are under way") as caught:
             pool.close()
         assert repr(ring) in caught.value.hint
         assert len(ring.rx_burst()) == 3
