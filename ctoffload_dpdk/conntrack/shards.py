@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION, Conntrack, Counters
 from ctoffload_dpdk.conntrack._shardgroup import ShardGroup
 from ctoffload_dpdk.offload import OffloadLayer
+
+T = TypeVar("T")
 
 # Rows of a dump or a flush between which the shard's loop goes on: 0.2 ms.
 SLICE = 2048
@@ -56,11 +59,13 @@ class Shards:
         group = ShardGroup(n) if n > 1 else None
         self.shards = tuple(Conntrack(max_connections, shard=i, layer=layer, group=group, **options) for i in range(n))
 
-    def each(self) -> Iterator[Conntrack]:
-        """Each shard in turn, its loop standing still meanwhile."""
+    def each(self, call: Callable[[Conntrack], T]) -> list[T]:
+        """What a call gives of each shard in turn, the loop of that one standing still meanwhile."""
+        found = []
         for shard in self.shards:
             with shard.held():
-                yield shard
+                found.append(call(shard))
+        return found
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -85,7 +90,7 @@ class Shards:
     @property
     def count(self) -> int:
         """Live connections."""
-        return sum(shard.count for shard in self.each())
+        return sum(self.each(lambda shard: shard.count))
 
     @property
     def capacity(self) -> int:
@@ -95,7 +100,7 @@ class Shards:
     @property
     def now_ms(self) -> int:
         """The latest time any shard was told."""
-        return max(shard.now_ms for shard in self.each())
+        return max(self.each(lambda shard: shard.now_ms))
 
     def iterate(self, chunk: int = SLICE) -> Iterator[NDArray[np.void]]:
         """Yields CONNECTION[] arrays of the live connections, a slice of a shard's table at a time."""
@@ -104,14 +109,15 @@ class Shards:
 
     def connections(self, zone: int | None = None) -> NDArray[np.void]:
         """All live connections, or those of a zone, as CONNECTION[]; timeout_ms is what is left at now_ms."""
+        only = None if zone is None else whole(zone, 0, 65535, "zone")
         rows = joined(self.iterate())
-        return rows if zone is None else rows[rows["zone"] == zone]
+        return rows if only is None else rows[rows["zone"] == only]
 
     def find(  # noqa: PLR0917 - the tuple, in its order
         self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0
     ) -> NDArray[np.void]:
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0]."""
-        return joined(shard.find(src, dst, proto, src_port, dst_port, zone) for shard in self.each())[:1]
+        return joined(self.each(lambda shard: shard.find(src, dst, proto, src_port, dst_port, zone)))[:1]
 
     def ask(self, conn_ids: ArrayLike | None = None) -> int:
         """Asks the NIC of these connections (uint64[n]), or of all: when they were used, and what it carried.
@@ -119,7 +125,7 @@ class Shards:
         Returns how many are asked; the answers come with later turns.
         """
         if conn_ids is not None:
-            return sum(shard.ask(conn_ids) for shard in self.each())
+            return sum(self.each(lambda shard: shard.ask(conn_ids)))
         asked = 0
         for shard in self.shards:
             for rows in shard.iterate(SLICE):
@@ -143,21 +149,21 @@ class Shards:
         self, src: str, dst: str, proto: int, src_port: int = 0, dst_port: int = 0, zone: int = 0
     ) -> bool:
         """Ends the connection of a tuple of either direction; False where there is none."""
-        return sum(shard.flush_tuple(src, dst, proto, src_port, dst_port, zone) for shard in self.each()) > 0
+        return any(self.each(lambda shard: shard.flush_tuple(src, dst, proto, src_port, dst_port, zone)))
 
     def flush_ids(self, conn_ids: ArrayLike) -> int:
         """Ends the connections of these ids (uint64[n]), as a dump gives them; returns how many were still there."""
-        return sum(shard.flush_ids(conn_ids) for shard in self.each())
+        return sum(self.each(lambda shard: shard.flush_ids(conn_ids)))
 
     # --- counters and events ---
 
     def counters(self) -> Counters:
         """Totals of all shards since they were made."""
-        return total([shard.counters() for shard in self.each()])
+        return total(self.each(Conntrack.counters))
 
     def events(self) -> NDArray[np.void]:
         """What happened since the last call, in order of time, as CONNECTION[]; see `Conntrack.events`."""
-        rows = joined(shard.events() for shard in self.each())
+        rows = joined(self.each(Conntrack.events))
         return rows[np.argsort(rows["time_ms"], kind="stable")] if len(self.shards) > 1 else rows
 
     # --- limits, timeouts, fragments ---
@@ -182,17 +188,15 @@ class Shards:
 
     def zone_count(self, zone: int) -> int:
         """Live connections in a zone."""
-        return sum(shard.zone_count(zone) for shard in self.each())
+        return sum(self.each(lambda shard: shard.zone_count(zone)))
 
     def set_timeout_policy(self, policy: int, **timeouts_s: int) -> None:
         """Sets timeouts in seconds, named as in OVS (tcp_established=...); those left out are the defaults."""
-        for shard in self.each():
-            shard.set_timeout_policy(policy, **timeouts_s)
+        self.each(lambda shard: shard.set_timeout_policy(policy, **timeouts_s))
 
     def clear_timeout_policy(self, policy: int) -> None:
         """Connections of this policy get the defaults with their next packet."""
-        for shard in self.each():
-            shard.clear_timeout_policy(policy)
+        self.each(lambda shard: shard.clear_timeout_policy(policy))
 
     def timeout_policy(self, policy: int = 0) -> dict[str, int]:
         """{name: seconds} of a policy; the defaults for one that was never set."""
@@ -200,12 +204,11 @@ class Shards:
 
     def set_fragments(self, family: int, **values: Any) -> None:
         """Putting together of one family (4 or 6); takes what `Conntrack.set_fragments` takes."""
-        for shard in self.each():
-            shard.set_fragments(family, **values)
+        self.each(lambda shard: shard.set_fragments(family, **values))
 
     def fragments(self) -> dict[str, int]:
         """Settings and counters of fragments, by name; counters of all shards."""
-        found = [shard.fragments() for shard in self.each()]
+        found = self.each(Conntrack.fragments)
         settings = ("enabled", "min_size", "max_held", "timeout_ms")
         return {n: v if n.endswith(settings) else sum(f[n] for f in found) for n, v in found[0].items()}
 

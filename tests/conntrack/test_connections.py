@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +30,7 @@ from conntrack_packets import (
 
 from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.conntrack import TIMEOUT_NAMES, Conntrack, Refusal, states_text
+from ctoffload_dpdk.conntrack import TIMEOUT_NAMES, Conntrack, Refusal, Shards, states_text
 
 ASK, ANSWER = udp(CLIENT, 1000, SERVER, 53), udp(SERVER, 53, CLIENT, 1000)
 
@@ -284,6 +287,19 @@ def test_an_unknown_policy_is_the_default_until_it_is_set(tracker: Tracker) -> N
     assert tracker.ct.connections()[0]["timeout_ms"] == 5_000
 
 
+def test_with_all_policies_taken_one_more_is_refused_and_clearing_it_changes_nothing(tracker: Tracker) -> None:
+    tracker.ct.set_timeout_policy(0, udp_first=500)
+    for policy in range(1, 65536):
+        tracker.ct.set_timeout_policy(policy)
+    with pytest.raises(CtoffloadError, match="65535 policies are the most") as caught:
+        tracker.ct.set_timeout_policy(65536)
+    assert caught.value.errno == errno.ENOSPC
+    tracker.ct.clear_timeout_policy(65536)
+    assert tracker.ct.timeout_policy(0)["udp_first"] == 500
+    tracker.ct.clear_timeout_policy(0)
+    assert tracker.ct.timeout_policy(0)["udp_first"] == 60
+
+
 def test_an_unknown_timeout_is_an_error_that_names_those_there_are(tracker: Tracker) -> None:
     with pytest.raises(UsageError, match="no timeout is named udp_frist") as caught:
         tracker.ct.set_timeout_policy(1, udp_frist=3)
@@ -465,6 +481,118 @@ def test_address_space_that_the_kernel_refuses_is_an_error_that_says_so() -> Non
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     assert caught.value.errno == errno.ENOMEM
     assert "ulimit" in caught.value.hint
+
+
+NOT_A_ZONE = "zone {} is not between 0 and 65535"
+NOT_32_BITS = "{} is not between 0 and 4294967295"
+
+
+@pytest.mark.parametrize("make", [lambda: Conntrack(10), lambda: Shards(2, 10)], ids=["Conntrack", "Shards"])
+@pytest.mark.parametrize(
+    ("call", "given", "said"),
+    [
+        *((name, (zone, *more), NOT_A_ZONE.format(zone))
+          for name, more in (("flush", ()), ("connections", ()), ("zone_count", ()), ("zone_limit", ()),
+                             ("clear_zone_limit", ()), ("set_zone_limit", (5,)))
+          for zone in (-1, 65536, 2**32, 2**70)),
+        ("flush", (1.5,), "zone 1.5 is no whole number"),
+        ("flush", (float("nan"),), "zone nan is no whole number"),
+        ("flush", ("5",), "zone '5' is no whole number"),
+        ("set_zone_limit", (0, -1), NOT_32_BITS.format("limit -1")),
+        ("set_zone_limit", (0, 2**63), NOT_32_BITS.format(f"limit {2**63}")),
+        ("find", ("10.0.0.1", "10.0.0.2", 256), "proto 256 is not between 0 and 255"),
+        ("find", ("10.0.0.1", "10.0.0.2", 6, -1), "src_port -1 is not between 0 and 65535"),
+        ("find", ("10.0.0.1", "10.0.0.2", 1, 0, 65536), "dst_port 65536 is not between 0 and 65535"),
+        ("find", ("10.0.0.1", "10.0.0.2", 6, 0, 0, 65536), NOT_A_ZONE.format(65536)),
+        ("flush_tuple", ("10.0.0.1", "10.0.0.2", 6, 1, 2, -1), NOT_A_ZONE.format(-1)),
+        ("flush_ids", ([-1],), "conn_ids -1 is not between 0 and"),
+        ("flush_ids", ([2**64],), "conn_ids 18446744073709551616 is not between 0 and"),
+        ("flush_ids", ([0.5],), "conn_ids are no whole numbers"),
+        ("flush_ids", ([[1, 2]],), "conn_ids has 2 dimensions"),
+        ("ask", (np.array([-1]),), "conn_ids -1 is not between 0 and"),
+        ("set_timeout_policy", (-1,), NOT_32_BITS.format("timeout policy -1")),
+        ("clear_timeout_policy", (2**32,), NOT_32_BITS.format("timeout policy 4294967296")),
+        ("timeout_policy", (2**32,), NOT_32_BITS.format("timeout policy 4294967296")),
+        ("iterate", (0,), "chunk 0 is not between 1 and"),
+        ("iterate", (-1,), "chunk -1 is not between 1 and"),
+        ("set_fragments", (5,), "family 5 is neither 4 nor 6"),
+        ("max_connections", 2**64, NOT_32_BITS.format(f"max_connections {2**64}")),
+        ("zone_default_limit", -1, NOT_32_BITS.format("zone_default_limit -1")),
+        ("unconfirmed_rst_ms", -1, "unconfirmed_rst_ms -1 is not between 0 and"),
+    ],
+)  # fmt: skip
+def test_a_number_that_does_not_fit_is_refused_before_anything_happens(
+    make: Callable[[], Any], call: str, given: Any, said: str
+) -> None:
+    with contextlib.closing(make()) as tracker, pytest.raises(UsageError, match=said) as caught:
+        if isinstance(given, tuple):
+            list(getattr(tracker, call)(*given) or ())
+        else:
+            setattr(tracker, call, given)
+    assert caught.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("find_id", (-1,)),
+        ("find_id", (2**64,)),
+        ("keep_events", (-1,)),
+        ("expire", (2**63,)),
+        ("expire", (0, -1)),
+        ("advance", (-(2**63),)),
+        ("hold", (-1,)),
+    ],
+)
+def test_so_it_is_by_one_shard_alone(call: str, given: tuple[int, ...]) -> None:
+    with Conntrack(10) as tracker, pytest.raises(UsageError, match="is not between"):
+        getattr(tracker, call)(*given)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"zone": np.array([65541])}, "zone 65541 is not between 0 and 65535"),
+        ({"zone": -1}, "zone -1 is not between 0 and 65535"),
+        ({"zone": np.uint32(65541)}, "zone 65541 is not between 0 and 65535"),
+        ({"zone": [1.0]}, "zone are no whole numbers but float64"),
+        ({"flags": [2**32]}, "flags 4294967296 is not between"),
+        ({"port": np.array([-1])}, "port -1 is not between"),
+        ({"port_generation": 2**32}, "port_generation 4294967296 is not between"),
+        ({"room": np.array([2**40])}, "room 1099511627776 is not between"),
+        ({"room": np.array([2**32 - 1], np.uint32)}, "the room of a packet lies outside its buffer"),
+        ({"now_ms": [float("nan")]}, "now_ms are no whole numbers"),
+        ({"now_ms": 2**63 - 1}, "now_ms 9223372036854775807 is not between"),
+        ({"mark": 2**32 + 5}, "mark 4294967301 is not between"),
+        ({"mark_mask": -1}, "mark_mask -1 is not between"),
+        ({"label": 1 << 128}, "label of 129 bits is not between"),
+        ({"label_mask": -1}, "label_mask -1 is not between"),
+        ({"timeout_policy": -1}, "timeout_policy -1 is not between"),
+        ({"nat": "src=10.0.0.1"}, "str is no Nat"),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_packets_has_to_fit(values: dict[str, Any], said: str) -> None:
+    with Conntrack(10) as tracker:
+        for call in (tracker.process, tracker.track):
+            with pytest.raises(UsageError, match=said) as caught:
+                call(Packets.of([ASK]), **values)
+            assert caught.value.errno == errno.EINVAL
+        assert tracker.counters().packets == 0
+
+
+def test_packets_have_to_be_packets_and_lie_where_they_did() -> None:
+    packets = Packets.of([ASK, ASK])
+    with Conntrack(10) as tracker:
+        with pytest.raises(UsageError, match="list is no Packets"):
+            tracker.process([ASK])  # type: ignore[arg-type]
+        packets.length[1] = 2**32 - 1
+        with pytest.raises(UsageError, match="lies outside its buffer"):
+            tracker.process(packets)
+        packets.length[1] = len(ASK)
+        packets.offset[0] = 2**64 - 1
+        with pytest.raises(UsageError, match="lies outside its buffer"):
+            tracker.process(packets)
 
 
 def test_per_packet_values_have_to_be_as_many_as_packets(tracker: Tracker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
-from ctoffload_dpdk.conntrack import CONNECTION, Conditions, Nat, NatRange, Walk
+from ctoffload_dpdk.conntrack import CONNECTION, Conditions, Conntrack, Nat, NatRange, Walk, numbers
 
 V4 = ("10.0.0.1", "10.0.0.2", "10.1.0.3", "192.0.2.9")
 V6 = ("fc00::1", "fc00::2", "2001:db8::7")
@@ -154,6 +155,40 @@ def test_a_walk_ends_what_fits_and_nothing_else() -> None:
     assert [walk.flush(4), walk.flush(4), walk.flush(4), walk.next] == [4, 4, 2, 0]
     assert set(lab.ct.connections()["zone"]) == {0}
     assert lab.ct.counters().flushed == 10
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ({"proto": 256}, "proto 256 is not between 0 and 255"),
+        ({"zone": -1}, "zone -1 is not between 0 and 65535"),
+        ({"dst_port": 65536}, "dst_port 65536 is not between 0 and 65535"),
+        ({"tcp_state": 1.5}, "tcp_state 1.5 is no whole number"),
+        ({"reason": None}, "reason None is no whole number"),
+        ({"mark": (2**32, 0)}, "mark 4294967296 is not between"),
+        ({"mark": 5}, r"mark is no \(value, mask\)"),
+        ({"label": (0, -1)}, "label -1 is not between"),
+        ({"src": "10.0.0.1"}, "src is no ipaddress network"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_refused(condition: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        Conditions(**condition)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_a_walk_from_nowhere_and_the_numbers_of_no_zone_are_refused() -> None:
+    with Conntrack(10) as tracker:
+        for wrong in (
+            lambda: Walk(tracker, first=-1),
+            lambda: Walk(tracker).rows(-1),
+            lambda: Walk(tracker).rows(1, -2),
+            lambda: Walk(tracker).flush(2**32),
+            lambda: numbers(tracker, 65536),
+        ):
+            with pytest.raises(UsageError, match="is not between"):
+                wrong()
+        assert len(Walk(tracker, first=2**32 - 1).rows()) == 0
 
 
 def test_what_is_no_condition_or_no_row_is_refused() -> None:

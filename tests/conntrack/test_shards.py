@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+
 import numpy as np
 import pytest
 from conntrack_packets import UDP, udp
 from sharded import Sharded
 
+from ctoffload_dpdk.base.errors import UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.conntrack import Nat, Shards
 from ctoffload_dpdk.conntrack._shards import stubs, take, waiting
@@ -87,3 +91,13 @@ def test_a_stub_leads_nowhere_once_what_it_waits_for_is_not_to_begin():
     assert verdict["state"] != 0
     assert stubs(one.shards[0]) == before
     one.close()
+
+
+def test_a_call_that_is_refused_leaves_no_shard_standing_still() -> None:
+    with contextlib.closing(Shards(2, 10)) as shards:
+        with pytest.raises(UsageError) as refused:
+            shards.zone_count(65536)
+        for shard in shards.shards:
+            with pytest.raises(UsageError, match="it is not held"):
+                shard.release()
+        assert refused.value.errno == errno.EINVAL

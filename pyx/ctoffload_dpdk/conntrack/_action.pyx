@@ -3,6 +3,8 @@
 import errno as _errno
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.numbers import whole
+from ctoffload_dpdk.conntrack.nat import Nat
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
@@ -10,6 +12,9 @@ from libc.string cimport memcpy, memset
 from ctoffload_dpdk.conntrack._packet cimport (
     ANY_ZONE, HELPER_FTP, HELPER_TFTP, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC, Action, HelperChoice, NatAction, NatRange,
 )
+
+MOST_32 = (1 << 32) - 1
+MOST_128 = (1 << 128) - 1
 
 cdef dict HELPERS = {"": 0, "ftp": HELPER_FTP, "tftp": HELPER_TFTP}
 
@@ -64,13 +69,16 @@ cdef class Ct:
         self.action.helper = helper_number(helper)
         self.action.commit = commit
         self.action.force = force
-        self.action.mark = mark & 0xffffffff
-        self.action.mark_mask = mark_mask & 0xffffffff
+        self.action.mark = whole(mark, 0, MOST_32, "process: mark")
+        self.action.mark_mask = whole(mark_mask, 0, MOST_32, "process: mark_mask")
+        label, label_mask = whole(label, 0, MOST_128, "process: label"), whole(label_mask, 0, MOST_128, "process: label_mask")
         for i in range(2):
             self.action.label[i] = label >> (64 * i) & 0xffffffffffffffff
             self.action.label_mask[i] = label_mask >> (64 * i) & 0xffffffffffffffff
-        self.action.timeout_policy = timeout_policy
+        self.action.timeout_policy = whole(timeout_policy, 0, MOST_32, "process: timeout_policy")
         if nat is not None:
+            if not isinstance(nat, Nat):
+                raise UsageError(f"process: {type(nat).__name__} is no Nat", errno=_errno.EINVAL, hint="Nat.parse() reads text")
             self.translation = make_nat(nat)
             self.action.nat = &self.translation
 

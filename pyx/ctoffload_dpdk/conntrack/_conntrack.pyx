@@ -1,3 +1,5 @@
+# cython: annotation_typing=False
+# An argument of type int would be cut from a float before it can be checked.
 """The software connection tracker: one shard, and Python's view of it."""
 
 import contextlib
@@ -12,7 +14,8 @@ import numpy as np
 cimport cython
 
 from ctoffload_dpdk.base.errors import ClosedError, CtoffloadError, UsageError
-from ctoffload_dpdk.base.packets import Packets
+from ctoffload_dpdk.base.numbers import whole, wholes
+from ctoffload_dpdk.base.packets import Packets, reach_outside
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -38,7 +41,7 @@ from ctoffload_dpdk.conntrack._state cimport (
 )
 from ctoffload_dpdk.conntrack._table cimport area_close, area_open, index_find, table_close, table_open
 from ctoffload_dpdk.conntrack._timeouts cimport (
-    N_TIMEOUT_CLASSES, policy_changed, policy_index, policy_reset, timeouts_close, timeouts_open,
+    N_TIMEOUT_CLASSES, policy_changed, policy_find, policy_index, policy_reset, timeouts_close, timeouts_open,
 )
 from ctoffload_dpdk.conntrack._wheel cimport wheel_open
 from ctoffload_dpdk.offload._layer cimport OffloadLayer
@@ -253,19 +256,14 @@ cdef class Conntrack:
     """
 
     def __cinit__(self, max_connections: int = 3_000_000, *, shard: int = 0, ovs_compat: bool = False,
-                  establish_at_reply: bool = False, layer: OffloadLayer | None = None, now_ms: int | None = None,
-                  events: int = 0, group: ShardGroup | None = None):
+                  establish_at_reply: bool = False, OffloadLayer layer=None, now_ms: int | None = None,
+                  events: int = 0, ShardGroup group=None):
         cdef Group *members = (<ShardGroup> group).group if group is not None else NULL
         cdef bytes seed = os.urandom(sizeof(Seed))
-        cdef int64_t start_ms = _monotonic_ms() if now_ms is None else now_ms
-        cdef uint32_t capacity
+        cdef int64_t start_ms = _time(_monotonic_ms() if now_ms is None else now_ms, "Conntrack: now_ms")
         self.is_closed = True
-        if not 1 <= max_connections <= MAX_CAPACITY:
-            raise UsageError(f"Conntrack: max_connections {max_connections} is not between 1 and {MAX_CAPACITY}",
-                             errno=_errno.EINVAL)
-        if not 0 <= shard <= 254:
-            raise UsageError(f"Conntrack: shard {shard} is not between 0 and 254", errno=_errno.EINVAL)
-        capacity = max_connections
+        cdef uint32_t capacity = whole(max_connections, 1, MAX_CAPACITY, "Conntrack: max_connections")
+        shard = whole(shard, 0, 254, "Conntrack: shard")
         self.shard = <Shard *> calloc(1, sizeof(Shard))
         if self.shard == NULL:
             raise MemoryError
@@ -299,7 +297,7 @@ cdef class Conntrack:
     def keep_events(self, size: int) -> None:
         """Keeps events of so many connections between two calls of `events` from now on; 0: none."""
         cdef Shard *shard = self.opened()
-        cdef uint64_t n = size
+        cdef uint64_t n = whole(size, 0, MOST_32, "keep_events: size")
         cdef Record *ring = <Record *> calloc(n, sizeof(Record)) if n else NULL
         cdef Record *old
         if n and ring == NULL:
@@ -339,7 +337,7 @@ cdef class Conntrack:
         For one visiting thread at a time. Needs nothing where no thread runs it. Raises CtoffloadError ETIMEDOUT.
         """
         cdef Shard *shard = self.opened()
-        cdef uint32_t limit_us = min(limit_ms, 3_600_000) * 1000
+        cdef uint32_t limit_us = min(whole(limit_ms, 0, MOST_32, "hold: limit_ms"), 3_600_000) * 1000
         cdef bint is_held = self.n_holds > 0
         if not is_held:
             with nogil:
@@ -382,7 +380,8 @@ cdef class Conntrack:
         rewritten in place; helper: "ftp" or "tftp", for new connections. room: bytes from a packet's start that may be
         written, where a helper makes it longer (`grown` of its verdict says by how much).
         VERDICT: conn_id, 0 without a connection; mark; state: bits of CtState; reason: a Refusal; grown: bytes.
-        Raises UsageError for arrays of another size, room outside the buffer, and nat with packets that are read-only.
+        Raises UsageError for arrays of another size, numbers that do not fit their type, room outside the buffer, and nat
+        with packets that are read-only.
         """
         cdef Shard *shard = self.opened()
         cdef Ct ct = Ct(**action)
@@ -444,8 +443,8 @@ cdef class Conntrack:
     def expire(self, now_ms: int | None = None, budget_us: int = 1_000_000) -> int:
         """One slice of expiry; returns how many connections were looked at. Ends early after budget_us microseconds."""
         cdef Shard *shard = self.opened()
-        cdef int64_t now = _monotonic_ms() if now_ms is None else now_ms
-        cdef uint32_t budget = budget_us
+        cdef int64_t now = _monotonic_ms() if now_ms is None else _time(now_ms, "expire: now_ms")
+        cdef uint32_t budget = whole(budget_us, 0, MOST_32, "expire: budget_us")
         cdef uint32_t looked
         with nogil:
             looked = expire(shard, now, budget)
@@ -453,7 +452,7 @@ cdef class Conntrack:
 
     def advance(self, now_ms: int) -> None:
         """Tells the time, where neither packets nor expiry do: before the offload layer's turn."""
-        ct_now(self.opened(), now_ms)
+        ct_now(self.opened(), _time(now_ms, "advance: now_ms"))
 
     # --- connections ---
 
@@ -474,6 +473,7 @@ cdef class Conntrack:
         CtoffloadError ETIMEDOUT as `held` does.
         """
         start = 1
+        chunk = whole(chunk, 1, MOST_32, "iterate: chunk")
         while start:
             rows, start = self._rows(start, chunk)
             if len(rows):
@@ -487,9 +487,10 @@ cdef class Conntrack:
         in the first 4 bytes; src_port and the like are numbers, of ICMP as `find` takes them. offload: 0 no, 1 pending,
         2 yes; reason: the Reason against it, with the provider's errno in error.
         """
+        only = None if zone is None else _zone(zone)
         parts = list(self.iterate())
         rows = np.concatenate(parts) if parts else np.zeros(0, CONNECTION)
-        return rows if zone is None else rows[rows["zone"] == zone]
+        return rows if only is None else rows[rows["zone"] == only]
 
     def _rows(self, first, chunk):
         cdef Shard *shard = self.opened()
@@ -523,7 +524,7 @@ cdef class Conntrack:
         """The connection of a tuple of either direction as CONNECTION[1], or CONNECTION[0].
 
         ICMP: src_port is the identifier, dst_port is type << 8 | code. Raises UsageError EINVAL for what is no address,
-        and for addresses of two families.
+        addresses of two families, and numbers that do not fit.
         """
         cdef Shard *shard = self.opened()
         cdef uint32_t slot = self._slot_of(src, dst, proto, src_port, dst_port, zone)
@@ -537,7 +538,7 @@ cdef class Conntrack:
     def find_id(self, conn_id: int):
         """The connection of an id, as a dump gives it, as CONNECTION[1], or CONNECTION[0] where it is no more."""
         cdef Shard *shard = self.opened()
-        cdef uint64_t wanted = conn_id
+        cdef uint64_t wanted = whole(conn_id, 0, 0xffffffffffffffff, "conn_id")
         cdef uint32_t slot = <uint32_t> wanted
         rows = np.zeros(1, CONNECTION)
         cdef uint8_t[::1] raw = rows.view(np.uint8)
@@ -566,7 +567,7 @@ cdef class Conntrack:
         forwarded. A NIC's own count may be a second old.
         """
         cdef Shard *shard = self.opened()
-        cdef const uint64_t[::1] ids = np.ascontiguousarray([] if conn_ids is None else conn_ids, np.uint64)
+        cdef const uint64_t[::1] ids = _ids([] if conn_ids is None else conn_ids)
         cdef bint all_of_them = conn_ids is None
         cdef uint32_t slot
         cdef uint32_t asked = 0
@@ -583,11 +584,11 @@ cdef class Conntrack:
         return asked
 
     def flush(self, zone: int | None = None) -> int:
-        """Ends all connections, or those of a zone, at once; returns how many."""
+        """Ends all connections, or those of a zone, at once; returns how many. Raises UsageError EINVAL for no zone."""
         cdef Shard *shard = self.opened()
         cdef uint32_t slot = 1
         cdef uint32_t ended = 0
-        cdef int only = -1 if zone is None else zone
+        cdef int only = -1 if zone is None else _zone(zone)
         if only >= 0 and not shard.zones[only].live:
             return 0
         with nogil:
@@ -608,7 +609,7 @@ cdef class Conntrack:
     def flush_ids(self, conn_ids) -> int:
         """Ends the connections of these ids (uint64[n]), as a dump gives them; returns how many were still there."""
         cdef Shard *shard = self.opened()
-        cdef const uint64_t[::1] ids = np.ascontiguousarray(conn_ids, np.uint64)
+        cdef const uint64_t[::1] ids = _ids(conn_ids)
         cdef uint32_t slot
         cdef uint32_t ended = 0
         cdef Py_ssize_t i
@@ -690,13 +691,12 @@ cdef class Conntrack:
         cdef Fragments *fragments = self._fragments()
         if family not in (4, 6):
             raise UsageError(f"set_fragments: family {family} is neither 4 nor 6", errno=_errno.EINVAL)
-        if min_size is not None and not MIN_SIZE_LOWEST <= min_size <= 0xffff:
-            raise UsageError(f"set_fragments: min_size {min_size} is not between {MIN_SIZE_LOWEST} and 65535",
-                             errno=_errno.EPERM)
-        if max_held is not None and not 0 <= max_held <= MAX_HELD:
-            raise UsageError(f"set_fragments: max_held {max_held} is not between 0 and {MAX_HELD}", errno=_errno.EPERM)
-        if timeout_ms is not None and not 1 <= timeout_ms <= 0xffffffff:
-            raise UsageError(f"set_fragments: timeout_ms {timeout_ms} is not between 1 and {0xffffffff}", errno=_errno.EPERM)
+        if min_size is not None:
+            min_size = whole(min_size, MIN_SIZE_LOWEST, 0xffff, "set_fragments: min_size", errno=_errno.EPERM)
+        if max_held is not None:
+            max_held = whole(max_held, 0, MAX_HELD, "set_fragments: max_held", errno=_errno.EPERM)
+        if timeout_ms is not None:
+            timeout_ms = whole(timeout_ms, 1, MOST_32, "set_fragments: timeout_ms", errno=_errno.EPERM)
         cdef int which = 0 if family == 4 else 1
         if enabled is not None:
             fragments.enabled[which] = enabled
@@ -750,7 +750,8 @@ cdef class Conntrack:
     @max_connections.setter
     def max_connections(self, value: int) -> None:
         cdef Shard *shard = self.opened()
-        if not 0 <= value <= shard.capacity:
+        value = whole(value, 0, MOST_32, "max_connections")
+        if value > shard.capacity:
             raise UsageError(f"max_connections {value} is not between 0 and {shard.capacity}", errno=_errno.EINVAL,
                              hint="memory was reserved for that many; more need a new tracker")
         shard.max_connections = value
@@ -764,7 +765,7 @@ cdef class Conntrack:
     def zone_default_limit(self, value: int) -> None:
         cdef Shard *shard = self.opened()
         cdef uint32_t i
-        shard.zone_default = value
+        shard.zone_default = whole(value, 0, MOST_32, "zone_default_limit")
         if value == 0:
             for i in range(N_ZONES):
                 if shared_get(&shard.zone_limits[i].epoch) and shard.zone_limits[i].follows:
@@ -774,11 +775,10 @@ cdef class Conntrack:
     def set_zone_limit(self, zone: int, limit: int) -> None:
         """Most connections in a zone; 0 refuses every new one. Connections from before it are not counted.
 
-        Raises UsageError EINVAL for a limit below 0, and for a zone above 65535.
+        Raises UsageError EINVAL for a limit outside 0 to 4294967295, and for a zone above 65535.
         """
         cdef ZoneLimit *entry = &self.opened().zone_limits[_zone(zone)]
-        if limit < 0:
-            raise UsageError(f"set_zone_limit: {limit} is negative", errno=_errno.EINVAL)
+        limit = whole(limit, 0, MOST_32, "set_zone_limit: limit")
         if not shared_get(&entry.epoch):
             entry.last_epoch = (entry.last_epoch + 1) & 0xff or 1
             shared_set(&entry.epoch, entry.last_epoch)
@@ -818,17 +818,16 @@ cdef class Conntrack:
         """Sets timeouts in seconds, named as in OVS (tcp_established=...); those left out are the defaults.
 
         Policy 0 is used where an action names none. Connections take new values with their next packet.
-        Raises UsageError EINVAL for an unknown name or a time outside 0 to 4294967295 s, CtoffloadError ENOSPC for more
-        than 65535 policies.
+        Raises UsageError EINVAL for an unknown name or a time or policy outside 0 to 4294967295, CtoffloadError ENOSPC for
+        more than 65535 policies.
         """
         cdef Shard *shard = self.opened()
+        policy = _policy(policy)
         for name, value in timeouts_s.items():
             if name not in TIMEOUT_NAMES:
                 raise UsageError(f"set_timeout_policy: no timeout is named {name}", errno=_errno.EINVAL,
                                  hint=f"names: {', '.join(TIMEOUT_NAMES)}")
-            if not 0 <= value <= 0xffffffff:
-                raise UsageError(f"set_timeout_policy: {name}={value} is not between 0 and {0xffffffff} s",
-                                 errno=_errno.EINVAL)
+            whole(value, 0, MOST_32, f"set_timeout_policy: {name}")
         cdef uint32_t index = policy_index(shard, policy)
         if policy and not index:
             raise CtoffloadError("set_timeout_policy: 65535 policies are the most", errno=_errno.ENOSPC)
@@ -838,18 +837,19 @@ cdef class Conntrack:
         policy_changed(shard, index)
 
     def clear_timeout_policy(self, policy: int) -> None:
-        """Connections of this policy get the defaults with their next packet."""
+        """Connections of this policy get the defaults with their next packet. Does nothing for one that was never set."""
         cdef Shard *shard = self.opened()
-        policy_reset(shard, policy_index(shard, policy))
+        cdef uint32_t index = policy_find(shard, _policy(policy))
+        if index < shard.n_policies:
+            policy_reset(shard, index)
 
     def timeout_policy(self, policy: int = 0) -> dict[str, int]:
         """{name: seconds} of a policy; the defaults for one that was never set."""
         cdef Shard *shard = self.opened()
-        cdef uint32_t index = 0
+        cdef uint32_t index = policy_find(shard, _policy(policy))
         cdef uint32_t i
-        for i in range(shard.n_policies):
-            if shard.policy_ids[i] == <uint32_t> policy:
-                index = i
+        if index == shard.n_policies:
+            index = 0
         return {TIMEOUT_NAMES[i]: shard.policies[index].ms[i] // 1000 for i in range(N_TIMEOUT_CLASSES)}
 
     @property
@@ -890,10 +890,4 @@ cdef class Conntrack:
 
     @unconfirmed_rst_ms.setter
     def unconfirmed_rst_ms(self, value: int) -> None:
-        self.opened().unconfirmed_rst_ms = value
-
-
-def _zone(zone):
-    if not 0 <= zone < N_ZONES:
-        raise UsageError(f"zone {zone} is not between 0 and {N_ZONES - 1}", errno=_errno.EINVAL)
-    return zone
+        self.opened().unconfirmed_rst_ms = whole(value, 0, 0xffffffff * 1000, "unconfirmed_rst_ms")

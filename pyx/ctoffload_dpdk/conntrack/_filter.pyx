@@ -1,10 +1,12 @@
 """Conditions over a connection, as the filters of conntrack(8) have them: over the table itself, and over records of it."""
 
 import errno as _errno
+import ipaddress
 
 import numpy as np
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -21,9 +23,10 @@ cdef enum:
     PROTO_TCP = 6
     PROTO_ICMPV6 = 58
 
-# The conditions that are one number, by name.
-NUMBERS = {"proto": WANTS_PROTO, "zone": WANTS_ZONE, "offload": WANTS_OFFLOAD, "reason": WANTS_REASON,
-           "src_port": WANTS_SRC_PORT, "dst_port": WANTS_DST_PORT, "tcp_state": WANTS_STATE}
+# The conditions that are one number, by name, with the highest that it can be.
+NUMBERS = {"proto": (WANTS_PROTO, 0xff), "zone": (WANTS_ZONE, 0xffff), "offload": (WANTS_OFFLOAD, 0xff),
+           "reason": (WANTS_REASON, 0xffff), "src_port": (WANTS_SRC_PORT, 0xffff), "dst_port": (WANTS_DST_PORT, 0xffff),
+           "tcp_state": (WANTS_STATE, 0xff)}
 ADDRESSES = ("src", "dst", "reply_src", "reply_dst")
 
 cdef uint64_t[2] NO_LABEL = [0, 0]
@@ -151,7 +154,16 @@ cdef bint slot_fits(const Wanted *wanted, Shard *shard, uint32_t slot) noexcept 
 
 # --- from Python -----------------------------------------------------------------------------------------------------
 
-cdef int set_network(Network *wanted, network) except -1:
+cdef tuple masked(str name, pair, int bits):
+    """(value, mask), checked."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise UsageError(f"filter: {name} is no (value, mask)", errno=_errno.EINVAL, op="filter")
+    return tuple(whole(part, 0, (1 << <object> bits) - 1, f"filter: {name}") for part in pair)
+
+
+cdef int set_network(Network *wanted, str name, network) except -1:
+    if not isinstance(network, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        raise UsageError(f"filter: {name} is no ipaddress network", errno=_errno.EINVAL, op="filter")
     cdef bytes address = network.network_address.packed
     cdef bytes mask = network.netmask.packed
     wanted.family = network.version
@@ -166,16 +178,20 @@ cdef int set_wanted(Wanted *wanted, dict conditions) except -1:
     wanted.is_empty = not conditions
     for name, value in conditions.items():
         if name in NUMBERS:
-            wanted.conditions |= <uint32_t> NUMBERS[name]
+            bit, most = NUMBERS[name]
+            whole(value, 0, most, f"filter: {name}")
+            wanted.conditions |= <uint32_t> bit
         elif name == "mark":
             wanted.conditions |= WANTS_MARK
-            wanted.mark, wanted.mark_mask = value
+            wanted.mark, wanted.mark_mask = masked(name, value, 32)
         elif name == "label":
             wanted.conditions |= WANTS_LABEL
+            label, label_mask = masked(name, value, 128)
             for word in range(2):
-                wanted.label[word], wanted.label_mask[word] = (part >> 64 * word & (1 << 64) - 1 for part in value)
+                wanted.label[word] = label >> 64 * word & (1 << 64) - 1
+                wanted.label_mask[word] = label_mask >> 64 * word & (1 << 64) - 1
         elif name in ADDRESSES:
-            set_network(&wanted.networks[<int> ADDRESSES.index(name)], value)
+            set_network(&wanted.networks[<int> ADDRESSES.index(name)], name, value)
         else:
             raise UsageError(f"there is no condition {name}", errno=_errno.EINVAL, op="filter")
     wanted.proto = conditions.get("proto", 0)
@@ -193,8 +209,8 @@ cdef class Conditions:
 
     proto, zone, src_port, dst_port (of the original direction; an identifier of ICMP is no port), tcp_state (of either
     peer), offload (0 no, 1 pending, 2 yes), reason: a number; mark, label: (value, mask), the value under the mask;
-    src, dst, reply_src, reply_dst: an ipaddress network. Raises UsageError EINVAL for any other name, OverflowError for
-    a number that does not fit.
+    src, dst, reply_src, reply_dst: an ipaddress network. Raises UsageError EINVAL for any other name, and for what
+    is none of these or does not fit.
     """
 
     def __cinit__(self, **conditions):
@@ -202,7 +218,7 @@ cdef class Conditions:
 
     def fits(self, rows):
         """bool[n]: which of these CONNECTION rows fit. Raises UsageError EINVAL for rows of another type."""
-        if rows.dtype != CONNECTION:
+        if not isinstance(rows, np.ndarray) or rows.dtype != CONNECTION or rows.ndim != 1:
             raise UsageError("rows are no connections of a dump", errno=_errno.EINVAL)
         found = np.empty(len(rows), np.bool_)
         cdef const uint8_t[::1] raw = np.ascontiguousarray(rows).view(np.uint8) if len(rows) else np.zeros(1, np.uint8)

@@ -1,4 +1,6 @@
 """Connections as lines and as JSON, many at a time: what a dump of a million of them is made of."""
+import errno as _errno
+
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -337,8 +339,8 @@ cdef char *put_json(char *at, const Record *row, int wanted) noexcept nogil:
 # --- many ------------------------------------------------------------------------------------------------------------
 
 cdef bytes many(rows, int form, int wanted):
-    if rows.dtype != CONNECTION:
-        raise UsageError("rows are no connections of a dump")
+    if not isinstance(rows, np.ndarray) or rows.dtype != CONNECTION or rows.ndim != 1:
+        raise UsageError("rows are no connections of a dump", errno=_errno.EINVAL)
     cdef const uint8_t[::1] raw = np.ascontiguousarray(rows).view(np.uint8) if len(rows) else np.zeros(1, np.uint8)
     cdef const Record *row = <const Record *> &raw[0]
     cdef uint32_t n = len(rows)

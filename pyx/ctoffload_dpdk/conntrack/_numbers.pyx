@@ -3,6 +3,8 @@ import numpy as np
 
 from libc.stdint cimport int64_t, uint32_t
 
+from ctoffload_dpdk.base.numbers import whole
+
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, Shard
 from ctoffload_dpdk.conntrack._state cimport N_PEER_STATES, N_PROTOCOL_GROUPS, N_ZONES, Zone
 
@@ -27,7 +29,7 @@ def numbers(Conntrack tracker not None, zone=None):
     """(int64[9], int64[11]): connections by PROTOCOL_GROUPS; those of TCP by the state of the peer that is further on.
 
     Of all zones, or of one. As `count`, those included whose time is up and that no slice of expiry has met yet.
-    Raises ValueError for a zone above 65535, CtoffloadError ETIMEDOUT as `held` does.
+    Raises UsageError EINVAL for a zone above 65535, CtoffloadError ETIMEDOUT as `held` does.
     """
     cdef Shard *shard = tracker.opened()
     cdef uint32_t first = 0
@@ -37,9 +39,7 @@ def numbers(Conntrack tracker not None, zone=None):
     cdef int64_t[::1] of_sums = of
     cdef int64_t[::1] tcp_sums = tcp
     if zone is not None:
-        if not 0 <= zone < N_ZONES:
-            raise ValueError(f"zone {zone} is not between 0 and {N_ZONES - 1}")
-        first = zone
+        first = whole(zone, 0, N_ZONES - 1, "zone")
         end = min(end, first + 1)
     while first < end:
         with tracker.held():

@@ -1,3 +1,5 @@
+# cython: annotation_typing=False
+# An argument of type int would be cut from a float before it can be checked.
 """What several trackers have in common, so that together they are one."""
 
 import errno
@@ -7,6 +9,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.numbers import whole
 
 from ctoffload_dpdk.conntrack._group cimport MAX_MEMBERS, group_free, group_new
 from ctoffload_dpdk.conntrack._key cimport Seed
@@ -20,9 +23,7 @@ cdef class ShardGroup:
 
     def __cinit__(self, n: int):
         cdef bytes seed = os.urandom(sizeof(Seed))
-        if not 1 <= n <= MAX_MEMBERS:
-            raise UsageError(f"ShardGroup: {n} shards are not between 1 and {MAX_MEMBERS}", errno=errno.EINVAL)
-        self.n = n
+        self.n = whole(n, 1, MAX_MEMBERS, "ShardGroup: n")
         self.group = group_new(n)
         if self.group == NULL:
             raise MemoryError

@@ -25,7 +25,9 @@ cdef enum:
 
 cdef int timeouts_open(Shard *shard) noexcept nogil
 cdef void timeouts_close(Shard *shard) noexcept nogil
-# The index of a policy id, made where there is none; 0, the defaults, when no more fit.
+# The index of a policy id; n_policies where it was never set.
+cdef uint32_t policy_find(const Shard *shard, uint32_t policy_id) noexcept nogil
+# The same, made where there is none; 0, the defaults, when no more fit.
 cdef uint32_t policy_index(Shard *shard, uint32_t policy_id) noexcept nogil
 cdef void policy_reset(Shard *shard, uint32_t index) noexcept nogil
 # A policy was changed.

@@ -44,14 +44,19 @@ cdef void policy_changed(Shard *shard, uint32_t index) noexcept nogil:
         ms[<int> LONGEST_ICMP] = max(ms[<int> LONGEST_ICMP], ms[i])
 
 
+cdef uint32_t policy_find(const Shard *shard, uint32_t policy_id) noexcept nogil:
+    cdef uint32_t i = 0
+    while i < shard.n_policies and shard.policy_ids[i] != policy_id:
+        i += 1
+    return i
+
+
 cdef uint32_t policy_index(Shard *shard, uint32_t policy_id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(shard.n_policies):
-        if shard.policy_ids[i] == policy_id:
-            return i
+    cdef uint32_t i = policy_find(shard, policy_id)
+    if i < shard.n_policies:
+        return i
     if shard.n_policies == MAX_POLICIES:
         return 0
-    i = shard.n_policies
     shard.n_policies += 1
     shard.policy_ids[i] = policy_id
     policy_reset(shard, i)

@@ -1,3 +1,5 @@
+# cython: annotation_typing=False
+# An argument of type int would be cut from a float before it can be checked.
 """Walks over the table of a shard, a slice between two turns of its loop: the rows that fit, their number, their end.
 
 Conditions are tested in the table itself, so that a walk costs little where little fits: 1M connections in some 20 ms.
@@ -6,6 +8,7 @@ import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.conntrack._conntrack import CONNECTION
 
 from ctoffload_dpdk.conntrack._conntrack cimport Conntrack, Shard
@@ -20,6 +23,9 @@ cdef enum:
     AHEAD = 8                # slots between fetching one and looking at it
     N_STANDINGS = 3
     N_REASONS = 32
+
+MOST_32 = (1 << 32) - 1
+MOST_63 = (1 << 63) - 1
 
 EVERYTHING = Conditions()
 
@@ -49,7 +55,7 @@ cdef class Walk:
     def __cinit__(self, Conntrack tracker not None, Conditions conditions=None, first: int = 1):
         self.tracker = tracker
         self.conditions = conditions if conditions is not None else EVERYTHING
-        self.next = max(first, 1)
+        self.next = max(whole(first, 0, MOST_32, "Walk: first"), 1)
 
     @property
     def end(self) -> int:
@@ -80,11 +86,11 @@ cdef class Walk:
         cdef Shard *shard
         cdef uint32_t i
         # what is not written of this takes no memory
-        found = np.empty(max(min(at_most, SLOTS), 1), CONNECTION)
+        cdef uint32_t most = whole(at_most, 0, MOST_32, "Walk: at_most")
+        cdef int64_t least = whole(more_than, -1, MOST_63, "Walk: more_than")
+        found = np.empty(max(min(most, <uint32_t> SLOTS), 1), CONNECTION)
         cdef uint8_t[::1] raw = found.view(np.uint8)
         cdef Record *record = <Record *> &raw[0]
-        cdef uint32_t most = at_most
-        cdef int64_t least = more_than
         with self.tracker.held(), nogil:
             shard = self.look(most, least)
             for i in range(self.n):
@@ -120,7 +126,7 @@ cdef class Walk:
         """Ends the next that fit; returns how many."""
         cdef Shard *shard
         cdef uint32_t i
-        cdef uint32_t most = at_most
+        cdef uint32_t most = whole(at_most, 0, MOST_32, "Walk: at_most")
         with self.tracker.held(), nogil:
             shard = self.look(most, -1)
             for i in range(self.n):

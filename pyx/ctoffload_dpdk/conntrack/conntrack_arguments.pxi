@@ -1,14 +1,51 @@
-# Of _conntrack.pyx: packets and tuples as Python gives them, as the engine takes them.
+# Of _conntrack.pyx: packets, tuples and numbers as Python gives them, as the engine takes them.
+
+MOST_32 = (1 << 32) - 1
+# Times reach so far in either direction, so that no timeout added to one goes round.
+TIME_LIMIT_MS = 1 << 62
+# The lowest and highest of each type, of which numpy makes an object at each asking.
+BOUNDS = {dtype: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for dtype in (np.uint16, np.uint32, np.int64)}
 
 
 def _per_packet(value, n, dtype, what):
     """One value per packet: an array as it is, a number for all."""
-    array = np.asarray(value, dtype)
+    lowest, highest = BOUNDS[dtype]
+    if isinstance(value, int):
+        return np.full(n, whole(value, lowest, highest, f"process: {what}"), dtype)
+    array = wholes(value, dtype, f"process: {what}")
     if array.ndim == 0:
         return np.full(n, array, dtype)
     if array.shape != (n,):
-        raise UsageError(f"process: {array.size} values of {what} for {n} packets")
+        raise UsageError(f"process: {array.size} values of {what} for {n} packets", errno=_errno.EINVAL)
     return np.ascontiguousarray(array)
+
+
+def _times(now_ms, n):
+    """The time of each packet."""
+    times = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+    for time_ms in (times.min(), times.max()) if n else ():
+        _time(time_ms, "process: now_ms")
+    return times
+
+
+def _time(now_ms, what):
+    return whole(now_ms, -TIME_LIMIT_MS, TIME_LIMIT_MS, what)
+
+
+def _ids(conn_ids):
+    """Ids of connections as uint64[n]."""
+    ids = np.ascontiguousarray(wholes(conn_ids, np.uint64, "conn_ids"))
+    if ids.ndim != 1:
+        raise UsageError(f"conn_ids has {ids.ndim} dimensions, not one", errno=_errno.EINVAL)
+    return ids
+
+
+def _zone(zone):
+    return whole(zone, 0, N_ZONES - 1, "zone")
+
+
+def _policy(policy):
+    return whole(policy, 0, MOST_32, "timeout policy")
 
 
 def _monotonic_ms():
@@ -30,19 +67,23 @@ cdef class Burst:
     cdef const uint32_t[::1] room
 
     def __cinit__(self, packets, now_ms, zone, flags, port, port_generation, room):
+        if not isinstance(packets, Packets):
+            raise UsageError(f"process: {type(packets).__name__} is no Packets", errno=_errno.EINVAL,
+                             hint="Packets.of() makes them of byte strings")
         n = len(packets)
         self.n = n
         self.data = packets.data if len(packets.data) else np.zeros(1, np.uint8)
-        self.offset = np.ascontiguousarray(packets.offset)
-        self.length = np.ascontiguousarray(packets.length)
-        self.now = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+        self.offset = packets.offset
+        self.length = packets.length
+        self.now = _times(now_ms, n)
         self.zone = _per_packet(zone, n, np.uint16, "zone")
         self.flags = _per_packet(flags, n, np.uint32, "flags")
         self.port = _per_packet(port, n, np.uint32, "port")
         self.generation = _per_packet(port_generation, n, np.uint32, "port_generation")
         self.room = _per_packet(room, n, np.uint32, "room")
-        if n and int((packets.offset + np.asarray(self.room)).max()) > len(packets.data):
-            raise UsageError("process: the room of a packet lies outside its buffer")
+        # the lengths as well: what the arrays hold may be another than when the packets were made of them
+        if reach_outside(packets.offset, np.maximum(packets.length, self.room), len(packets.data)):
+            raise UsageError("process: the room of a packet lies outside its buffer", errno=_errno.EINVAL)
 
     cdef void fill(self, uint32_t at, Packet *packet) noexcept nogil:
         packet.data = &self.data[0] + self.offset[at]
@@ -97,6 +138,7 @@ cdef uint32_t track_some(Shard *shard, Fragments *fragments, Burst packets, uint
 cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:
     cdef Key key
     cdef bytes low, high
+    src_port, dst_port = whole(src_port, 0, 0xffff, "src_port"), whole(dst_port, 0, 0xffff, "dst_port")
     try:
         source, target = ipaddress.ip_address(src), ipaddress.ip_address(dst)
     except ValueError as error:
@@ -104,8 +146,8 @@ cdef Key make_key(src, dst, proto, src_port, dst_port, zone) except *:
     if source.version != target.version:
         raise UsageError(f"{src} and {dst} are of different families", errno=_errno.EINVAL)
     memset(&key, 0, sizeof(Key))
-    key.zone = zone
-    key.proto = proto
+    key.zone = _zone(zone)
+    key.proto = whole(proto, 0, 0xff, "proto")
     key.family = source.version
     low, high = source.packed, target.packed
     cdef uint16_t low_port = dst_port >> 8 if is_icmp(&key) else src_port
