@@ -55,13 +55,26 @@ class Packets:
 
     @classmethod
     def of(cls, packets: Iterable[bytes], time_ns: Iterable[int] = ()) -> Packets:
-        """Copies byte strings into one read-only buffer; time_ns: one per packet. For tests and small numbers."""
-        parts = [bytes(p) for p in packets]
+        """Copies byte strings into one read-only buffer; time_ns: one per packet. For tests and small numbers.
+
+        Raises UsageError EINVAL for numbers in their place, as the bytes of a single packet are, and for wrong times.
+        """
+        given = list(packets)
+        if any(isinstance(p, int) for p in given):
+            raise UsageError(
+                "Packets.of: a number is no packet", errno=errno.EINVAL, hint="Packets.of([frame]) holds a single one"
+            )
+        parts = [bytes(p) for p in given]
         length = np.array([len(p) for p in parts], np.uint32)
         offset = np.zeros(len(parts), np.uint64)
         if len(parts) > 1:
             offset[1:] = np.cumsum(length[:-1], dtype=np.uint64)
-        return cls(np.frombuffer(b"".join(parts), np.uint8), offset, length, np.array(list(time_ns), np.int64))
+        return cls(
+            np.frombuffer(b"".join(parts), np.uint8),
+            offset,
+            length,
+            wholes(list(time_ns), np.int64, "Packets: time_ns"),
+        )
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -30,6 +30,8 @@ class NatRange:
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
             raise _wrong("a range of addresses has two ends")
+        if not all(isinstance(end, IPv4Address | IPv6Address | None) for end in (self.low, self.high)):
+            raise _wrong(f"{self.low!r} to {self.high!r} are no addresses of ipaddress")
         if self.low is not None and self.high is not None:
             if self.low.version != self.high.version:
                 raise _wrong(f"{self.low} and {self.high} are of different families")
@@ -37,8 +39,15 @@ class NatRange:
                 raise _wrong(f"{self.low} is above {self.high}")
             if int(self.low) == 0:
                 raise _wrong(f"{self.low} is no address to translate to", hint="leave it out to keep the packet's own")
-        if self.ports is not None and not 1 <= self.ports[0] <= self.ports[1] <= 65535:
-            raise _wrong(f"{self.ports[0]}-{self.ports[1]} is no range of ports")
+        if self.ports is not None:
+            if (
+                not isinstance(self.ports, tuple)
+                or len(self.ports) != 2
+                or not all(isinstance(p, int) for p in self.ports)
+            ):
+                raise _wrong(f"{self.ports!r} is no pair of ports")
+            if not 1 <= self.ports[0] <= self.ports[1] <= 65535:
+                raise _wrong(f"{self.ports[0]}-{self.ports[1]} is no range of ports")
 
     @classmethod
     def parse(cls, text: str) -> NatRange:

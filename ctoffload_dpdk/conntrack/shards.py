@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # Rows of a dump or a flush between which the shard's loop goes on: 0.2 ms.
 SLICE = 2048
+# As many as a group has at most.
+MOST_SHARDS = 32
 
 
 class _Common(property):
@@ -56,6 +58,7 @@ class Shards:
 
     def __init__(self, n: int, max_connections: int, *, layer: OffloadLayer | None = None, **options: Any) -> None:
         """n shards, 1 to 32, with at most max_connections in all; options: of `Conntrack`."""
+        n = whole(n, 1, MOST_SHARDS, "Shards: n")
         group = ShardGroup(n) if n > 1 else None
         self.shards = tuple(Conntrack(max_connections, shard=i, layer=layer, group=group, **options) for i in range(n))
 

@@ -82,6 +82,15 @@ def test_a_time_that_is_none_is_refused(times: Any) -> None:
         Packets(DATA, np.zeros(1, np.uint64), np.ones(1, np.uint32), times)
 
 
+@pytest.mark.parametrize(
+    ("packets", "times", "said"),
+    [(b"abc", [], "a number is no packet"), ([5], [], "a number is no packet"), ([b"a"], [2**63], "time_ns 9223")],
+)
+def test_what_is_no_packet_and_no_time_makes_none(packets: Any, times: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Packets.of(packets, times)
+
+
 def test_no_packets_are_packets() -> None:
     assert len(Packets(DATA, [], [])) == len(Packets(DATA[:0], [], [])) == 0
 

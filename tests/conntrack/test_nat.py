@@ -547,6 +547,14 @@ def test_a_wrong_translation_is_refused(text, words):
         Nat.parse(text)
 
 
+@pytest.mark.parametrize(
+    "ends", [{"ports": (1.5, 2)}, {"ports": (5,)}, {"ports": "ab"}, {"low": "10.0.0.1", "high": "10.0.0.2"}], ids=str
+)
+def test_a_range_of_something_else_is_refused(ends):
+    with pytest.raises(UsageError, match=r"no (pair of ports|addresses)"):
+        NatRange(**ends)
+
+
 def test_packets_that_cannot_be_written_to_are_refused():
     with pytest.raises(UsageError, match="cannot be written to"):
         Conntrack(10).process(Packets.of([bytes(Ether() / udp())]), nat=Nat.parse(f"src={PUBLIC}"))

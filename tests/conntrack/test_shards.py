@@ -93,6 +93,22 @@ def test_a_stub_leads_nowhere_once_what_it_waits_for_is_not_to_begin():
     one.close()
 
 
+def test_what_waits_between_shards_that_are_not_there_is_no_question(shards):
+    first = shards.shards[0]
+    for wrong in (
+        lambda: take(first, 3, 1, 0),
+        lambda: take(first, -1, 1, 0),
+        lambda: take(first, 1, 33, 0),
+        lambda: waiting(first, 3),
+        lambda: Shards(0, 10),
+        lambda: Shards(33, 10),
+    ):
+        with pytest.raises(UsageError, match="is not between"):
+            wrong()
+    with contextlib.closing(Shards(1, 10)) as alone, pytest.raises(UsageError, match="no other shards"):
+        waiting(alone.shards[0], 0)
+
+
 def test_a_call_that_is_refused_leaves_no_shard_standing_still() -> None:
     with contextlib.closing(Shards(2, 10)) as shards:
         with pytest.raises(UsageError) as refused:

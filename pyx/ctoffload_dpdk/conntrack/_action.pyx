@@ -20,7 +20,7 @@ cdef dict HELPERS = {"": 0, "ftp": HELPER_FTP, "tftp": HELPER_TFTP}
 
 
 cdef int helper_number(helper) except -1:
-    if helper not in HELPERS:
+    if not isinstance(helper, str) or helper not in HELPERS:
         raise UsageError(f"process: no helper is named {helper!r}", errno=_errno.EINVAL, hint="helpers: ftp, tftp")
     return HELPERS[helper]
 

@@ -22,7 +22,9 @@ def _per_packet(value, n, dtype, what):
 
 def _times(now_ms, n):
     """The time of each packet."""
-    times = _per_packet(_monotonic_ms() if now_ms is None else now_ms, n, np.int64, "now_ms")
+    if now_ms is None or isinstance(now_ms, int):
+        return np.full(n, _monotonic_ms() if now_ms is None else _time(now_ms, "process: now_ms"), np.int64)
+    times = _per_packet(now_ms, n, np.int64, "now_ms")
     for time_ms in (times.min(), times.max()) if n else ():
         _time(time_ms, "process: now_ms")
     return times
