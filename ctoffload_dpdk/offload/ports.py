@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ctoffload_dpdk.base.errors import PortError
+from ctoffload_dpdk.base.numbers import whole
 
 MAX_PORTS = 1024
+NO_PORT = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ class PortRegistry:
         return len(self._entries)
 
     def add(self, name: str = "", port_id: int | None = None) -> Port:
-        """A new port; its id is the next free one where none is asked for. Raises PortError EEXIST, ENOSPC."""
+        """A new port; its id is the next free one where none is asked for.
+
+        Raises PortError EEXIST, ENOSPC, UsageError EINVAL for an id that cannot be.
+        """
         if len(self._entries) >= MAX_PORTS:
             raise PortError(
                 f"port {name}: {MAX_PORTS} ports are the most", errno=errno.ENOSPC, op="port_add", port=name
             )
         if port_id is None:
             port_id = next(i for i in range(MAX_PORTS) if i not in self._entries)
+        whole(port_id, 0, NO_PORT - 1, "port_add: port_id")
         if port_id in self._entries:
             raise PortError(f"port {port_id} is there already", errno=errno.EEXIST, op="port_add", port=str(port_id))
         generation = self._generations.get(port_id, 0) + 1

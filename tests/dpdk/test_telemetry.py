@@ -42,9 +42,9 @@ def serve() -> list[object]:
         answers = ask(eal, *paths)
         eal.on_telemetry("/ctoffload/text", lambda params: ["another"], "Says another.")
         answers += ask(eal, "/ctoffload/text", "/")
-        for wrong in ("no-slash", "/" + "x" * 60):
+        for wrong, function in (("no-slash", str), ("/" + "x" * 60, str), ("/ctoffload/text", 5)):
             try:
-                eal.on_telemetry(wrong, str, "x")
+                eal.on_telemetry(wrong, function, "x")
             except UsageError as error:
                 answers.append(error.message)
         eal.close()
@@ -62,4 +62,5 @@ def test_commands_are_answered_by_python_and_a_failing_one_does_no_harm():
     assert bare == {"/ctoffload/echo": {"params": ""}}
     assert again == {"/ctoffload/text": ["another"]}
     assert "/ctoffload/values" in known["/"]
+    assert refused.pop() == "5 cannot be called"
     assert len(refused) == 2 and all("no telemetry command" in words for words in refused)

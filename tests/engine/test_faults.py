@@ -146,8 +146,18 @@ def test_a_port_that_does_not_stop_keeps_nothing_else_open(lab: Any) -> None:
     assert [port.is_closed for port in ports] == [True, False]
     assert lab.engine.is_closed
     ports[1].close()
-    with pytest.raises(ClosedError):
-        lab.engine.run_once(lab.now_ms)
+    loop = lab.engine.loops[0]
+    for use in (
+        lambda: lab.engine.run_once(lab.now_ms),
+        lambda: loop.run_once(lab.now_ms),
+        loop.serve,
+        lambda: loop.add_port(0, 1, 1),
+        lambda: loop.remove_port(0),
+    ):
+        with pytest.raises(ClosedError):
+            use()
+    loop.close()
+    assert loop.handed() == 0
     lab.close()
 
 

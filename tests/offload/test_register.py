@@ -272,6 +272,27 @@ def test_unregistering_one_that_gives_nothing_back_says_so_and_may_be_tried_agai
     assert provider.held == {}
 
 
+def test_none_is_neither_a_batch_nor_a_provider() -> None:
+    layer = OffloadLayer()
+    for call in (layer.submit, layer.is_drained, layer.is_stalled, layer.abandon):
+        with pytest.raises(TypeError):
+            call(None)
+
+
+@pytest.mark.parametrize("priority", ["high", 1 << 31, -(1 << 31) - 1])
+def test_a_priority_that_is_no_number_of_32_bits_is_refused(priority: object) -> None:
+    provider = RecordingProvider("one")
+    provider.priority = priority
+    with pytest.raises(UsageError, match="provider one: priority"):
+        OffloadLayer().register(provider)
+
+
+@pytest.mark.parametrize("limit_ms", [-1, 1 << 32])
+def test_a_limit_of_a_call_that_cannot_be_is_refused(limit_ms: int) -> None:
+    with pytest.raises(UsageError, match="call_limit_ms"):
+        OffloadLayer(call_limit_ms=limit_ms)
+
+
 def test_a_closed_layer_refuses() -> None:
     layer = OffloadLayer()
     layer.register(DummyProvider)

@@ -7,7 +7,7 @@ import errno
 import pytest
 from offload_lab import INSTALLED, OUT, Lab
 
-from ctoffload_dpdk.base.errors import PortError, ProviderError, SettingsError
+from ctoffload_dpdk.base.errors import PortError, ProviderError, SettingsError, UsageError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload import DpifOffloadClass, OffloadLayer, Port
 from ctoffload_dpdk.offload.contract import OpType
@@ -397,6 +397,14 @@ def test_ports_that_are_not_there_or_there_already() -> None:
     with pytest.raises(PortError, match="port 7 is not there") as raised:
         layer.port_del(port)
     assert raised.value.errno == errno.ENODEV
+
+
+@pytest.mark.parametrize("port_id", [-1, 0xFFFFFFFF, 1 << 40])
+def test_an_id_that_no_port_can_have_is_refused_and_spoils_nothing(port_id: int) -> None:
+    layer = OffloadLayer()
+    with pytest.raises(UsageError, match="port_add: port_id"):
+        layer.port_add("p0", port_id)
+    assert layer.port_add("p0", 0xFFFFFFFE).generation == 1
 
 
 def test_a_port_that_a_class_raises_for_is_not_added() -> None:

@@ -45,7 +45,7 @@ def register_command(Eal eal, str path, function, str help_text):
     It returns a dict, a list or a string of int, str, dict and list. DPDK cuts strings at 127 bytes and containers at 256
     or 512 entries; names keep letters, digits, _ and /; a list of dicts is sent as a dict by position. It runs on a thread
     of DPDK's. A path can be given a new function, but never be removed. Raises UsageError for a path that does not
-    begin with / or has more than 55 bytes, EalError where DPDK refuses it.
+    begin with / or has more than 55 bytes, and for what cannot be called, EalError where DPDK refuses it.
     Source: rte_telemetry_register_cmd().
     """
     cdef bytes path_text = path.encode()
@@ -54,6 +54,8 @@ def register_command(Eal eal, str path, function, str help_text):
     eal.require_open()
     if not path.startswith("/") or len(path_text) > PATH_MAX:
         raise UsageError(f"{path!r} is no telemetry command", hint=f"it begins with / and has at most {PATH_MAX} bytes")
+    if not callable(function):
+        raise UsageError(f"{function!r} cannot be called", hint="give a function of the command's parameters")
     with commands_lock:
         if path not in commands:
             rc = rte_telemetry_register_cmd(path_text, answer, help_bytes)

@@ -91,6 +91,7 @@ cdef class Loop:
     cdef shared_word stopping
     cdef shared_word is_eager   # turns without a nap also where nothing comes
     cdef uint32_t turn(self, int64_t now_ms) noexcept nogil
+    cdef int require_open(self, str op) except -1
     cdef void turns(self) noexcept nogil
     cdef uint32_t take_over(self, int64_t now_ms) noexcept nogil
     cdef void take_from(self, const Packet *packets, uint32_t n, int64_t now_ms) noexcept nogil

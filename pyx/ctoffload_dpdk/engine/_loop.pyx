@@ -247,6 +247,7 @@ cdef class Loop:
         """
         cdef End *end
         cdef int index = 0
+        self.require_open("add_port")
         while index < self.n_ends and self.ends[index].up:
             index += 1
         if index == MAX_ENDS:
@@ -282,6 +283,9 @@ cdef class Loop:
 
     def close(self) -> None:
         """Drops what it holds, while the pools of those packets are there and the tracker is open. Idempotent."""
+        if self.conntrack.is_closed:
+            self.fragments = NULL       # went with it
+            return
         if self.fragments != NULL:
             self.let_go(fragments_drop(self.fragments, every, NULL, self.lines), self.shard.now_ms)
             self.fragments = NULL
@@ -307,7 +311,7 @@ cdef class Loop:
     def handed(self) -> int:
         """Packets that other loops handed over and that wait for this one's next turn."""
         cdef int i
-        if self.group == NULL:
+        if self.group == NULL or self.conntrack.is_closed:
             return 0
         return sum(spsc_depth(&self.group.rings[i][self.shard.number]) for i in range(self.group.n)
                    if <uint32_t> i != self.shard.number)
@@ -364,6 +368,7 @@ cdef class Loop:
     def remove_port(self, index: int) -> None:
         """Serves this port no more; what was joined with it drops. Fragments from it are dropped."""
         cdef int i
+        self.require_open("remove_port")
         if not 0 <= index < self.n_ends:
             raise UsageError(f"no such port in this loop: {index}", op="remove_port")
         for i in range(self.n_ends):
@@ -380,16 +385,24 @@ cdef class Loop:
 
         Returns how much was done: packets received, and notices the layer gave. Raises ClosedError after `close`.
         """
-        if self.fragments == NULL:
-            raise ClosedError("the loop was closed", op="run_once")
+        self.require_open("run_once")
         cdef int64_t now = now_ms
         cdef uint32_t done = 0
         with nogil:
             done = self.turn(now)
         return done
 
+    cdef int require_open(self, str op) except -1:
+        if self.fragments == NULL or self.conntrack.is_closed:
+            raise ClosedError("the loop was closed", op=op)
+        return 0
+
     def serve(self) -> None:
-        """Turn after turn by the monotonic clock, on the calling thread, until another calls `stop`."""
+        """Turn after turn by the monotonic clock, on the calling thread, until another calls `stop`.
+
+        Raises ClosedError after `close`.
+        """
+        self.require_open("serve")
         with nogil:
             self.turns()
 

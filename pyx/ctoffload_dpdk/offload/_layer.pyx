@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.offload._batch import Result
 from ctoffload_dpdk.offload.classes import ClassRegistry, CompiledDpifOffloadClass, DpifOffloadClass
 from ctoffload_dpdk.offload.contract import OpType
@@ -46,7 +47,7 @@ cdef class OffloadLayer:
     A provider that does not come back from a call for `call_limit_ms` is quarantined.
     Use from one control thread; shards and workers have their own. Registration, ports, configuration and batches
     raise ClosedError ESHUTDOWN after `close`, ProviderError EDEADLK from within a provider. Raises UsageError EINVAL
-    for other budgets.
+    for other budgets, or a limit of more than 32 bits.
     """
 
     def __cinit__(self, budgets: tuple[int, int, int] = (2048, 2048, 1024), call_limit_ms: int = 2000):
@@ -54,7 +55,7 @@ cdef class OffloadLayer:
         self.watched = <Watched *> calloc(1, sizeof(Watched))
         if self.control == NULL or self.watched == NULL:
             raise MemoryError
-        watched_init(self.watched, call_limit_ms)
+        watched_init(self.watched, whole(call_limit_ms, 0, 0xffffffff, "call_limit_ms"))
         shared_set(&self.control.window_reads, WINDOW_READS_DEFAULT)
         if len(budgets) != 3 or min(budgets) < 1 or sum(budgets) > 65536:
             raise UsageError(f"budgets {budgets}: three numbers of at least 1, 65536 in all at most",
@@ -250,7 +251,7 @@ cdef class OffloadLayer:
         self._leaving.discard(provider.name)
         self.free_retired(False)
 
-    def is_drained(self, Provider provider) -> bool:
+    def is_drained(self, Provider provider not None) -> bool:
         """True when it holds nothing, neither of a shard nor of a batch, and nothing is outstanding."""
         cdef uint32_t i
         cdef int c
@@ -330,7 +331,7 @@ cdef class OffloadLayer:
         """A port appeared: offered to the dpif-offload classes in order; the first that uses it owns it.
 
         The provider of that class's name is active from its first port on. Raises PortError EEXIST, ENOSPC, and what a
-        class raises: it is not added then.
+        class raises, UsageError EINVAL for an id that is none of 0 to 2^32 - 2: it is not added then.
         """
         self.check_open("port_add")
         port = self.ports.add(name, port_id)
@@ -513,7 +514,7 @@ cdef class OffloadLayer:
             route.index[route.n] = provider.index
             route.n += 1
 
-    def submit(self, Batch batch, now_ms: int | None = None) -> None:
+    def submit(self, Batch batch not None, now_ms: int | None = None) -> None:
         """Hands a batch to the providers at once; `batch.result(i)` then says what became of each operation.
 
         ADD is offered to every active provider, EST, UPD and DEL go to those who accepted; a failure undoes the others.
@@ -663,7 +664,7 @@ cdef class OffloadLayer:
         """The names of providers that are in quarantine, or back and not yet rid of their orphans."""
         return [p.name for p in self.providers() if self.is_stalled(p)]
 
-    def is_stalled(self, Provider provider) -> bool:
+    def is_stalled(self, Provider provider not None) -> bool:
         """True while it is in quarantine, or back and not yet rid of its orphans."""
         cdef uint32_t i
         cdef Lane *lane
@@ -723,7 +724,7 @@ cdef class OffloadLayer:
             self._watch = None
         self.is_closed = True
 
-    def abandon(self, Provider provider) -> None:
+    def abandon(self, Provider provider not None) -> None:
         """It is stuck in a call: nothing can be taken from it. Its memory stays, what it holds is lost."""
         cdef uint32_t i
         cdef Lane *lane

@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ctoffload_dpdk.base.errors import ClosedError, ProviderError, UsageError
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.offload.contract import COUNTS, CTX, OP, PEER
 from ctoffload_dpdk.offload.provider import CtOffloadProvider, missing_members
 
@@ -222,6 +223,7 @@ def check_python(form: CtOffloadProvider) -> None:
     if not isinstance(form.name, str) or not form.name or "\0" in form.name:
         raise ProviderError(f"{kind} has no name", errno=errno.EINVAL, op="register",
                             hint="set the class attribute `name`")
+    whole(form.priority, -(1 << 31), (1 << 31) - 1, f"provider {form.name}: priority")
     missing = missing_members(form)
     if missing:
         raise ProviderError(f"provider {form.name}: {', '.join(missing)} missing", errno=errno.EINVAL, op="register",

@@ -104,7 +104,7 @@ cdef object shard_stats(OffloadLayer layer, uint32_t number):
     return stats
 
 
-def read(OffloadLayer layer) -> LayerStats:
+def read(OffloadLayer layer not None) -> LayerStats:
     """The figures of a layer as they stand."""
     cdef int i
     stats = LayerStats(layer.enabled(), layer.epoch, layer.walk_left())
