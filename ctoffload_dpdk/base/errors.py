@@ -97,6 +97,15 @@ def errno_name(number: int) -> str:
     return _errno.errorcode.get(abs(number), str(abs(number)))
 
 
+def shown(value: object) -> str:
+    """A wrong value as an error shows it: quoted, in one line, not endless."""
+    try:
+        text = repr(value)
+    except ValueError:  # of a number of thousands of digits
+        text = f"<{value.bit_length()} bits>" if isinstance(value, int) else f"<{type(value).__name__}>"
+    return text if len(text) <= 40 else text[:36] + " ..."
+
+
 def check(
     rc: int,
     op: str,

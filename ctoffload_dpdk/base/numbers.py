@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import UsageError, shown
 
 
 def whole(value: object, lowest: int, highest: int, what: str, *, errno: int = _errno.EINVAL) -> int:
@@ -46,11 +46,3 @@ def wholes(values: object, dtype: DTypeLike, what: str) -> NDArray[Any]:
         for end in ends:
             whole(end, bounds.min, bounds.max, what)
     return array.astype(bounds.dtype, copy=False)
-
-
-def shown(value: object) -> str:
-    """A wrong value as an error shows it: in one line, not endless."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= 40 else text[:36] + " ..."

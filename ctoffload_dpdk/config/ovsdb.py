@@ -13,10 +13,9 @@ import ovs.poller
 import ovs.stream
 from ovs.db.idl import Transaction
 
-from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.base.errors import SettingsError, shown
 from ctoffload_dpdk.config.sources import Given, parse_each
 from ctoffload_dpdk.settings import TABLE as SETTINGS
-from ctoffload_dpdk.settings import shown
 
 DATABASE, TABLE, COLUMN = "Open_vSwitch", "Open_vSwitch", "other_config"
 STATUS_KEY = "ct-offload-status"

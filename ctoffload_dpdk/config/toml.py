@@ -32,7 +32,7 @@ def check_toml(path: str | os.PathLike[str]) -> tuple[dict[str, Given], list[Set
     text = _text(name)
     try:
         content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of numbers of thousands of digits as well
         raise SettingsError(f"{name} is not TOML: {error}") from None
     for table in content:
         if table != TABLE_NAME:

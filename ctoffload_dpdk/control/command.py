@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import UsageError, shown
 
 SCHEMA = 1
 
@@ -86,9 +86,8 @@ class Parameter:
         elif is_right and isinstance(value, int) and self.kind is int:
             is_right = self.minimum <= value <= self.maximum
         if not is_right:
-            shown = repr(value)
-            shown = shown if len(shown) <= 60 else f"{shown[:56]} ..."
-            raise UsageError(f"{self.name} cannot be {shown}", errno=errno.EINVAL, hint=f"it may be {self.allowed}")
+            hint = f"it may be {self.allowed}"
+            raise UsageError(f"{self.name} cannot be {shown(value)}", errno=errno.EINVAL, hint=hint)
         return value
 
 

@@ -9,7 +9,6 @@ from ctoffload_dpdk.settings.table import (
     Value,
     find,
     settings_from,
-    shown,
 )
 
 __all__ = [
@@ -22,5 +21,4 @@ __all__ = [
     "find",
     "read_helpers",
     "settings_from",
-    "shown",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ctoffload_dpdk.base.errors import SettingsError
+from ctoffload_dpdk.base.errors import SettingsError, shown
 from ctoffload_dpdk.settings import policy
 from ctoffload_dpdk.settings.cpus import CPUS_FORM, cpus
 from ctoffload_dpdk.settings.helpers import HELPERS_FORM, read_helpers
@@ -101,12 +101,6 @@ class Setting:
             return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else None
         # bool is an int to Python, not to a user.
         return value if type(value) is self.kind and isinstance(value, bool | int | str) else None
-
-
-def shown(value: object) -> str:
-    """A wrong value as an error shows it: quoted, in one line, not endless."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:36] + " ..."
 
 
 def _switch(default: bool, doc: str, *, live: bool = True) -> Any:

@@ -45,10 +45,13 @@ def test_an_empty_file_gives_nothing(toml):
         ("[other_config]\nhw-offload = \n", "is not TOML: .* line 2"),
         ("[other_config]\nhw-offload = true\nhw-offload = true\n", "is not TOML"),
         ("a = " + "[" * 100_000, "is not TOML"),
+        ("[other_config]\nct-offload-rate = " + "9" * 5000, "is not TOML"),
+        ("[other_config]\nct-offload-rate = 0x" + "9" * 5000, "line 2: ct-offload-rate cannot be <20000 bits>"),
+        ("[other_config]\nct-offload-rate = [0x" + "9" * 5000 + "]", "line 2: ct-offload-rate cannot be <list>"),
         (b"\xff\xfe", "no UTF-8 text at byte 0"),
         (b"#" * ((1 << 20) + 1), "more than 1048576 bytes"),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_wrong_file_is_refused_with_its_line(toml, text, words):
     path = toml(text)
