@@ -86,8 +86,8 @@ def test_every_error_arrives_as_what_it_is(lab, tmp_path):
     assert {errors.ClosedError, SettingsError, errors.RuleGone} < set(kinds)
     of_a_room = type("OfARoom", (SettingsError,), {})
     refusing = Refusing()
-    served = contextlib.closing(Serving(System(lab.engine, refusing), tmp_path / "errors.sock"))
-    with served as serving, Client(serving.path) as client:
+    served = contextlib.closing(Serving(Server(System(lab.engine, refusing), tmp_path / "errors.sock")))
+    with served as serving, Client(serving.servers[0].path) as client:
         for kind, arrives_as in [*((kind, kind) for kind in kinds), (of_a_room, SettingsError)]:
             refusing.error = kind("no", errno=errno.EBUSY, op="set", provider="dpdk", port="eth0", hint="wait")
             with pytest.raises(CtoffloadError) as caught:
