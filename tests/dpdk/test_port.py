@@ -217,6 +217,13 @@ def test_a_port_that_is_not_there_is_named_with_those_that_are(eal, ring, which)
     assert "--vdev" in caught.value.hint
 
 
+@pytest.mark.parametrize("which", [None, 0.5, b"net_ring0", ["net_ring0"]])
+def test_what_names_no_port_is_refused(eal, which):
+    with pytest.raises(UsageError, match="is no port") as caught:
+        eal.port(which)
+    assert "device arguments" in caught.value.hint
+
+
 def test_a_port_has_one_owner(eal, ring):
     with pytest.raises(UsageError, match="open already"):
         eal.port(ring.id)

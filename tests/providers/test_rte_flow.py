@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import scapy.all as scapy
 
-from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.errors import ProviderError, UsageError
 from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.engine import Engine, Settings
+from ctoffload_dpdk.offload import OffloadLayer
 from ctoffload_dpdk.providers.plan import Fate, LastUsed, Plan
 from ctoffload_dpdk.providers.rte_flow import RteFlowProvider
 
@@ -90,7 +92,15 @@ def test_a_number_that_no_dpdk_port_has_is_refused(call: Callable[[RteFlowProvid
 
 
 @pytest.mark.parametrize(
-    ("tags", "zone"), [((1, 2, 3), 5), (tuple(range(255)), 5), ((4096,), 5), ((-1,), 5), ((5,), 65536), ((), -1)]
+    ("tags", "zone"),
+    [
+        ((1, 2, 3), 5),
+        (tuple(range(255)), 5),
+        ((4096,), 5),
+        ((-1,), 5),
+        ((5,), 65536),
+        ((), -1),
+    ],
 )
 def test_vlans_and_zones_that_cannot_be_are_refused(tags: tuple[int, ...], zone: int) -> None:
     with pytest.raises(UsageError, match="cannot be in zone") as raised:
@@ -102,3 +112,22 @@ def test_vlans_and_zones_that_cannot_be_are_refused(tags: tuple[int, ...], zone:
 def test_a_plan_for_connections_that_there_are_not_is_refused(kind: tuple[int, int, bool]) -> None:
     with pytest.raises(UsageError, match="no connections of protocol"):
         RteFlowProvider().set_plan(0, 0, kind, Plan.NONE, Fate.QUEUE, LastUsed.SOFTWARE)
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 32])
+@pytest.mark.parametrize("name", ["n_queues", "queue_size", "n_rules"])
+def test_an_engine_of_sizes_that_cannot_be_is_refused(name: str, size: int) -> None:
+    with pytest.raises(UsageError, match=f"set_engine: {name} {size} is not between"):
+        RteFlowProvider().set_engine(0, True, **{name: size})
+
+
+def test_one_layer_has_it_at_a_time() -> None:
+    provider, first, second = RteFlowProvider(), OffloadLayer(), OffloadLayer()
+    first.register(provider)
+    with pytest.raises(ProviderError, match="init failed") as raised:
+        second.register(provider)
+    assert raised.value.errno == errno.EBUSY
+    assert second.providers() == []
+    first.close()
+    second.register(provider)
+    second.close()

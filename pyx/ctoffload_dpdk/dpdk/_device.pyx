@@ -331,7 +331,8 @@ cdef class Device(Owned):
 
 
 def find_port(Eal eal, which):
-    """The id of the port with this id, name or devargs. PortError where there is none, UsageError for several."""
+    """The id of the port with this id, name or devargs. PortError where there is none, UsageError for several, and
+    for what is neither a number nor a string."""
     cdef uint16_t port_id = 0
     cdef bytes text
     eal.require_open()
@@ -339,6 +340,8 @@ def find_port(Eal eal, which):
         if not 0 <= which < RTE_MAX_ETHPORTS or not rte_eth_dev_is_valid_port(which):
             raise no_such_port(eal, which)
         return which
+    if not isinstance(which, str):
+        raise UsageError(f"{which!r} is no port", hint="name it by its id, its name or its device arguments")
     text = which.encode()
     if rte_eth_dev_get_port_by_name(text, &port_id) == 0:
         return port_id

@@ -1,11 +1,12 @@
 """The provider that puts connections into a NIC through DPDK rte_flow; registered under the name "dpdk"."""
 from cpython.pycapsule cimport PyCapsule_New
-from libc.errno cimport EEXIST, ENOENT, ENOMEM
+from libc.errno cimport EBUSY, EEXIST, ENOENT, ENOMEM
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.providers.plan import Fate, LastUsed, Plan
 from ctoffload_dpdk.providers.rte_flow_types import RteFlowStats
 
@@ -18,6 +19,7 @@ from ctoffload_dpdk.offload.libct_offload cimport (
     CT_OFFLOAD_EVENT_AGED,
     CT_OFFLOAD_OP_ADD,
     CT_OFFLOAD_F_NEW,
+    CT_OFFLOAD_N_REASONS,
     CT_OFFLOAD_OP_EST,
     CT_OFFLOAD_REASON_NONE,
     CT_OFFLOAD_R_COUNTED,
@@ -228,7 +230,11 @@ cdef int64_t poll(void *user, int64_t now_ms) noexcept nogil:
 
 
 cdef int init(void *user, const ct_offload_host *host) noexcept nogil:
-    (<Provider *> user).host = host
+    """One layer at a time: EBUSY while another has it."""
+    cdef Provider *p = <Provider *> user
+    if p.host != NULL:
+        return EBUSY
+    p.host = host
     return 0
 
 
@@ -249,7 +255,7 @@ cdef void fini(void *user) noexcept nogil:
 # ---- Python's view -----------------------------------------------------------------------------------------------------
 
 cdef class RteFlowProvider:
-    """The provider "dpdk": OffloadLayer.register takes it. Must outlive the layer it is registered in."""
+    """The provider "dpdk": OffloadLayer.register takes it, one layer at a time. Must outlive that layer."""
 
     def __cinit__(self, refresh_ms: int = 1000, limit_ms: int = 1000):
         """refresh_ms: how old a count or an age of these NICs can be; limit_ms: how long a queued operation may take."""
@@ -332,11 +338,15 @@ cdef class RteFlowProvider:
     def set_engine(self, ethdev: int, is_queued: bool, n_queues: int = 0, queue_size: int = 0, n_rules: int = 0) -> None:
         """How rules get into a port: at once, or through its first n_queues flow queues of queue_size places each.
 
-        n_rules: room in each table of connections, for queues. Before the port has any, else UsageError.
+        n_rules: room in each table of connections, for queues. Before the port has any, else UsageError; and for sizes
+        that do not fit DPDK's members.
         """
         cdef EngineSlot *engine = &self.provider.engines[checked(ethdev)]
         if engine.is_open:
             raise UsageError(f"port {ethdev} has rules already", op="set_engine", port=str(ethdev))
+        whole(n_queues, 0, 0xffff, "set_engine: n_queues")
+        whole(queue_size, 0, 0xffffffff, "set_engine: queue_size")
+        whole(n_rules, 0, 0xffffffff, "set_engine: n_rules")
         engine.kind = ENGINE_ASYNC if is_queued else ENGINE_SYNC
         engine.n_queues, engine.queue_size, engine.n_rules = n_queues, queue_size, n_rules
 
@@ -364,8 +374,8 @@ cdef class RteFlowProvider:
         memset(&cell, 0, sizeof(cell))
         cell.is_planned = plan != Plan.NONE
         cell.domain = DOMAIN_TRANSFER if fate == Fate.TRANSFER else DOMAIN_INGRESS
-        cell.queue = queue
-        cell.reason = reason
+        cell.queue = whole(queue, 0, 0xffff, "set_plan: queue")
+        cell.reason = whole(reason, 0, CT_OFFLOAD_N_REASONS - 1, "set_plan: reason")
         if last_used == LastUsed.AGE:
             cell.source = LAST_USED_AGE | (LAST_USED_COUNT if counts else 0)
         elif last_used == LastUsed.COUNT:
