@@ -33,13 +33,16 @@ def wholes(values: object, dtype: DTypeLike, what: str) -> NDArray[Any]:
     """
     try:
         array = np.asarray(values)
+        # Of numbers on both sides of 2^63 numpy makes floats, which are no longer the same.
+        if array.dtype.kind == "f" and not isinstance(values, np.ndarray):
+            array = np.asarray(values, object)
     except (ValueError, TypeError):
         raise UsageError(f"{what} is no array of numbers", errno=_errno.EINVAL) from None
     bounds = np.iinfo(np.dtype(dtype))
     if array.size and not np.can_cast(array.dtype, bounds.dtype):
         if array.dtype.kind in "iu":
             ends = [array.min(), array.max()]
-        elif array.dtype == object:  # of Python's numbers, some of which are above 64 bits
+        elif array.dtype == object:  # of Python's numbers
             ends = list(array.flat)
         else:
             raise UsageError(f"{what} are no whole numbers but {array.dtype}", errno=_errno.EINVAL)

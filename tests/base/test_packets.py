@@ -52,8 +52,10 @@ def test_numbers_of_another_type_are_converted(offset: Any, length: Any) -> None
         ([0], [-1], "length -1 is not between 0 and 4294967295"),
         ([0], np.array([2**32 + 5]), "length 4294967301 is not between"),
         ([0], [10**30], "length 1000000000000000000000000000000 is not between"),
-        ([0.0], [1], "offset are no whole numbers but float64"),
-        ([float("nan")], [1], "offset are no whole numbers"),
+        (np.array([0.0]), [1], "offset are no whole numbers but float64"),
+        (np.array([np.nan]), [1], "offset are no whole numbers but float64"),
+        ([0.0], [1], "offset 0.0 is no whole number"),
+        ([float("nan")], [1], "offset nan is no whole number"),
         ([None], [1], "offset None is no whole number"),
         (["a"], [1], "offset are no whole numbers"),
         ([[0]], [1], "offset has 2 dimensions"),
@@ -122,4 +124,5 @@ def test_numbers_that_fit_are_not_copied() -> None:
     fitting = np.arange(3, dtype=np.uint16)
     assert wholes(fitting, np.uint16, "zone") is fitting
     assert wholes(np.arange(3), np.uint16, "zone").dtype == np.uint16
+    assert wholes([0, 2**64 - 1], np.uint64, "ids").tolist() == [0, 2**64 - 1]
     assert whole(np.uint8(9), 0, 9, "n") == 9
