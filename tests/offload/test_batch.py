@@ -95,6 +95,25 @@ def test_bad_operations_are_refused_where_they_are_made() -> None:
         batch.extend(DEL, np.array([1.5]))
 
 
+@pytest.mark.parametrize(
+    ("handles", "said"),
+    [
+        ([1, 2], "2 handles for 1 operations"),
+        ([-1], "handles -1 is not between"),
+        ([2**64], "handles 18446744073709551616 is not between"),
+        ([1.5], "handles 1.5 is no whole number"),
+        (None, "handles None is no whole number"),
+    ],
+)
+def test_handles_that_cannot_be_are_refused(handles: object, said: str) -> None:
+    batch = Batch()
+    batch.add(OpType.DEL, make_id(0, 1, 1))
+    with pytest.raises(UsageError, match=said) as caught:
+        batch.set_handles(handles)
+    assert caught.value.errno == errno.EINVAL
+    batch.set_handles([2**64 - 1])
+
+
 def test_each_operation_has_its_result(layer: OffloadLayer) -> None:
     provider = DummyProvider()
     with_provider(layer, provider)

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.base.numbers import wholes
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.offload.contract import CTX, OP, OpType, counts_of
 
@@ -160,9 +161,9 @@ cdef class Batch:
     def set_handles(self, handles: object) -> None:
         """What goes in as each operation's handle; results hand back what came out. For `Provider.submit` only.
 
-        handles: uint64[n]; another number than there are operations raises UsageError EINVAL.
+        handles: uint64[n]; another number than there are operations raises UsageError EINVAL, as one that does not fit.
         """
-        cdef const uint64_t[::1] values = np.ascontiguousarray(handles, np.uint64)
+        cdef const uint64_t[::1] values = np.ascontiguousarray(wholes(handles, np.uint64, "handles").reshape(-1))
         cdef uint32_t i
         if <uint32_t> len(values) != self.n:
             raise UsageError(f"{len(values)} handles for {self.n} operations", errno=errno.EINVAL, op="batch")
