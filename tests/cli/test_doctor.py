@@ -172,6 +172,7 @@ def test_a_device_file_that_may_not_be_opened_fails(tree, monkeypatch):
         ("22.35.1011", HWS, "", Verdict.FAIL),
         ("22.35.1011", SWS, "dv_flow_en=2", Verdict.FAIL),
         ("22.35.1011", HWS, "dv_flow_en=1", Verdict.OK),
+        ("22.35.1011", HWS, "dv_flow_en=\u00b2", Verdict.FAIL),
         ("", SWS, "", Verdict.UNKNOWN),
         ("what?", SWS, "", Verdict.UNKNOWN),
     ],

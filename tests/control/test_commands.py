@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from ctoffload_dpdk.base.errors import CtoffloadError, SettingsError, UsageError
 from ctoffload_dpdk.base.reasons import Reason
 from ctoffload_dpdk.control import commands
 from ctoffload_dpdk.control.command import Part
+from ctoffload_dpdk.control.connections import number_of
+from ctoffload_dpdk.control.filters import Filter
 from ctoffload_dpdk.control.system import System
 from ctoffload_dpdk.engine.report import MEANING
 
@@ -130,6 +135,38 @@ def test_what_is_wrong_is_refused_in_words(system, name, given, said):
         answer = commands.begin(system, name, given)
         assert isinstance(answer, dict) or list(answer) is None
     assert refused.value.message.startswith(said)
+
+
+PIECES = [
+    "0",
+    "1",
+    "010",
+    "0x",
+    "f",
+    "/",
+    "-",
+    "_",
+    ":",
+    ".",
+    "%",
+    " ",
+    "10.0.0.1",
+    "fe80::1",
+    "tcp",
+    "\u00b2",
+    "\u0663",
+    "\0",
+]
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(st.lists(st.sampled_from([*PIECES, "4294967296", "9" * 5000]), max_size=8).map("".join))
+def test_any_text_is_a_filter_or_is_refused(text):
+    for name in ("proto", "src", "dst", "reply_src", "reply_dst", "mark", "state", "reason"):
+        with contextlib.suppress(UsageError):
+            assert Filter.of(**{name: text}).conditions
+    with contextlib.suppress(UsageError):
+        assert 0 <= number_of(text) < 2**64
 
 
 def test_get_and_del_find_a_connection_by_tuple_and_by_id(lab, system):

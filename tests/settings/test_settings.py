@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from ctoffload_dpdk.base.errors import SettingsError
 from ctoffload_dpdk.settings import TABLE, HelperRule, Settings, find, read_helpers, settings_from
@@ -100,6 +103,33 @@ def test_a_wrong_value_is_refused_with_its_place_and_what_may_be(name, value, hi
         find(name).parse(value, "lab.toml line 3")
     assert hint in caught.value.hint
     assert len(caught.value.message) < 120
+
+
+# Of which settings are made, and what is nearly one.
+PIECES = [
+    *"01xf-+_/:.,[]=@#; \n\u00b2\u0663\0\ud800\u2028",
+    *(
+        "010",
+        "65536",
+        "4294967296",
+        "9" * 5000,
+        "10.0.0.1",
+        "2001:db8::/32",
+        "fe80::1%eth0",
+        "eth0 vlan ",
+        "tcp",
+        "ftp",
+    ),
+    *("allow ", "deny ", "snat ", "dnat ", "from ", "to ", "any ", "port ", "on ", "random", "true"),
+]
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.text(max_size=30)))
+def test_any_text_is_a_value_or_is_refused(text):
+    for setting in TABLE.values():
+        with contextlib.suppress(SettingsError):
+            setting.parse(text)
 
 
 def test_an_unknown_name_gets_the_nearest_one_as_hint():
