@@ -118,6 +118,33 @@ def test_a_running_port_cannot_be_configured(ring, pool):
             change()
 
 
+@pytest.mark.parametrize(
+    ("direction", "set_up"), [("receive", lambda port, pool: port.setup_tx_queue(0)),
+                              ("receive", lambda port, pool: port.setup_rx_queue(1, pool)),
+                              ("transmit", lambda port, pool: [port.setup_rx_queue(i, pool) for i in range(2)])]
+)  # fmt: skip
+def test_a_port_does_not_start_with_a_queue_that_was_not_set_up(make_port, pool, direction, set_up):
+    port = make_port("net_null", start=False)
+    port.configure(rx_queues=2)
+    set_up(port, pool)
+    with pytest.raises(UsageError, match=f"{direction} queue 0 was not set up") as caught:
+        port.start()
+    assert "setup_queues" in caught.value.hint
+    port.setup_queues(pool)
+    port.start()
+    port.stop()
+    port.configure()
+    with pytest.raises(UsageError, match="receive queue 0 was not set up"):
+        port.start()
+
+
+def test_a_device_stays_while_a_port_of_it_is_open(eal, ring):
+    with pytest.raises(UsageError, match=f"{ring.name} has an open port") as caught:
+        eal.remove_vdev(ring.name)
+    assert "remove()" in caught.value.hint
+    assert ring.link().is_up
+
+
 def test_more_queues_than_the_driver_has_are_refused_in_dpdks_words(make_port):
     port = make_port("net_ring", start=False)
     with pytest.raises(PortError) as caught:

@@ -183,7 +183,7 @@ def test_a_context_goes_in_and_comes_out_the_same():
         (actions.Rss((0,), types=-1), "Rss.types is -1"),
         (actions.Rss((0,), types=1 << 64), "Rss.types is 18446744073709551616"),
         (actions.Age(1, context=-1), "Age.context is -1"),
-        (actions.Mark(1 << 20_000), "Mark.id is of 20001 bits"),
+        (actions.Mark(1 << 20_000), "Mark.id is <20001 bits>"),
         (actions.ModifyField(actions.FieldAt(actions.Field.IPV4_SRC, offset_bits=-1), b"", 1), "FieldAt.offset_bits"),
         (actions.ModifyField(actions.FieldAt(actions.Field.IPV4_SRC, level=256), b"", 1), "FieldAt.level is 256"),
         (actions.ModifyField(actions.FieldAt(1 << 31), b"", 1), "FieldAt.field"),

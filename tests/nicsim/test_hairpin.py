@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from nicsim_packets import pattern, tcp, udp
 
-from ctoffload_dpdk.base.errors import PortError
+from ctoffload_dpdk.base.errors import PortError, UsageError
+from ctoffload_dpdk.base.packets import Packets
 from ctoffload_dpdk.dpdk import actions, items
 
 pytestmark = pytest.mark.eal
@@ -67,7 +68,11 @@ def test_packets_that_no_rule_took_never_go_to_a_hairpin_queue(host: Any) -> Non
     turn(host)
     host.send(*(udp(sport=n) for n in range(1000, 1060)))
     assert len(host.received()) == 60
-    assert len(host.burst(1)) == 0
+    assert host.nic.counters().nic_forwarded == 0
+    assert host.left() == []
+    for use in (lambda: host.burst(1), lambda: host.port.tx_burst(Packets.of([bytes(udp())]), host.pool, 1)):
+        with pytest.raises(UsageError, match="queue 1 is a hairpin"):
+            use()
 
 
 def test_by_hand_nothing_passes_before_the_bind_and_after_the_unbind(host: Any) -> None:

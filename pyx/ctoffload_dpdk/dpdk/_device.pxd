@@ -18,6 +18,9 @@ cdef class Device(Owned):
     cdef int n_busy         # threads inside a call that must not lose the port
     cdef object delivered   # RxMetadata; None: not asked for yet
     cdef dict pools         # queue -> Mempool
+    # Queues that were set up since configure: queue -> whether it is a hairpin, which the NIC alone serves.
+    cdef dict rx_ready
+    cdef dict tx_ready
     cdef object flow_lock   # DPDK does not lock indirect actions and configuration
     cdef int attach(self, Eal eal, uint16_t port_id) except -1
     cdef int check(self, int rc, str op, object mark=*) except -1

@@ -72,7 +72,7 @@ cdef class Device(Owned):
                 raise UsageError(f"{other.label()} is open already", hint="use that object, or close it first")
         self.id = port_id
         self.eal = eal
-        self.pools = {}
+        self.pools, self.rx_ready, self.tx_ready = {}, {}, {}
         self.flow_lock = threading.Lock()
         self.tell_name()
         self.owned_by(eal)
@@ -162,6 +162,7 @@ cdef class Device(Owned):
         self.check(rc, "rte_eth_dev_configure", mark)
         self.forget_pools()
         self.n_rx_queues, self.n_tx_queues = n_rx, n_tx
+        self.rx_ready, self.tx_ready = {}, {}
         return delivered
 
     cdef uint8_t key_length(self, bytes key) except? 0:
@@ -197,6 +198,7 @@ cdef class Device(Owned):
             rc = rte_eth_rx_queue_setup(self.id, number, n_rx, rte_eth_dev_socket_id(self.id), NULL, mempool.pool)
         self.check(rc, "rte_eth_rx_queue_setup", mark)
         self.set_pool(number, mempool)
+        self.rx_ready[number] = False
 
     def setup_tx_queue(self, queue, *, descriptors=0):
         """A transmit queue; descriptors as of setup_rx_queue. Source: rte_eth_tx_queue_setup()."""
@@ -211,6 +213,7 @@ cdef class Device(Owned):
         with nogil:
             rc = rte_eth_tx_queue_setup(self.id, number, n_tx, rte_eth_dev_socket_id(self.id), NULL)
         self.check(rc, "rte_eth_tx_queue_setup", mark)
+        self.tx_ready[number] = False
 
     def setup_queues(self, Mempool mempool not None, *, descriptors=0):
         """Sets up every receive and transmit queue the port was configured with."""
@@ -220,14 +223,26 @@ cdef class Device(Owned):
             self.setup_tx_queue(queue, descriptors=descriptors)
 
     def start(self):
-        """Packets flow and rules can be made from now on. Source: rte_eth_dev_start()."""
+        """Packets flow and rules can be made from now on. UsageError while a queue was not set up.
+
+        Source: rte_eth_dev_start().
+        """
         cdef int rc
         self.require_open()
+        self.require_queues("receive", self.n_rx_queues, self.rx_ready)
+        self.require_queues("transmit", self.n_tx_queues, self.tx_ready)
         mark = self.eal.log_mark()
         with nogil:
             rc = rte_eth_dev_start(self.id)
         self.check(rc, "rte_eth_dev_start", mark)
         self.is_started = True
+
+    def require_queues(self, direction, n_queues, ready):
+        """Raises UsageError for queues that were not set up: some drivers start all the same, and crash at a burst."""
+        missing = [queue for queue in range(n_queues) if queue not in ready]
+        if missing:
+            raise UsageError(f"{self.label()}: {direction} queue {missing[0]} was not set up",
+                             hint="setup_queues(mempool) sets all of them up")
 
     def stop(self):
         """Takes all rules out, unless the driver keeps them, and stops; those rules are gone then (RuleGone).

@@ -170,7 +170,10 @@ cdef class Eal(Owned):
         return _hotplug.probe(self, devargs)
 
     def unplug(self, bus, device):
-        """Removes a device from a bus ("pci", "vdev"); its ports must be closed. Source: rte_eal_hotplug_remove()."""
+        """Removes a device from a bus ("pci", "vdev"). UsageError while a port of it is open.
+
+        Source: rte_eal_hotplug_remove().
+        """
         from ctoffload_dpdk.dpdk import _hotplug
 
         _hotplug.unplug(self, bus, device)
@@ -182,7 +185,7 @@ cdef class Eal(Owned):
         return _hotplug.add_vdev(self, name, args)
 
     def remove_vdev(self, name):
-        """Removes a virtual device; its ports must be closed."""
+        """Removes a virtual device. UsageError while a port of it is open."""
         from ctoffload_dpdk.dpdk import _hotplug
 
         _hotplug.unplug(self, "vdev", name)

@@ -4,6 +4,9 @@ from ctoffload_dpdk.dpdk._check cimport check_eal
 from ctoffload_dpdk.dpdk._eal cimport Eal
 from ctoffload_dpdk.dpdk.librte_eal cimport rte_dev_probe, rte_eal_hotplug_add, rte_eal_hotplug_remove
 
+from ctoffload_dpdk.base.errors import UsageError
+from ctoffload_dpdk.dpdk._port import Port
+
 
 def probe(Eal eal, str devargs):
     """Plugs a device in by its devargs; returns the ids of the ports that came with it."""
@@ -32,13 +35,16 @@ def add_vdev(Eal eal, str name, str args):
 
 
 def unplug(Eal eal, str bus, str device):
-    """Removes a device whose ports are closed."""
+    """Removes a device whose ports are closed; UsageError where one is open."""
     cdef bytes bus_text = bus.encode()
     cdef bytes device_text = device.encode()
     cdef const char *bus_pointer = bus_text
     cdef const char *device_pointer = device_text
     cdef int rc
     eal.require_open()
+    for port in eal.living(Port):
+        if port.name == device or port.name.startswith(f"{device}_"):
+            raise UsageError(f"{device} has an open port: {port!r}", hint="close it first, or call its remove()")
     mark = eal.log_mark()
     with nogil:
         rc = rte_eal_hotplug_remove(bus_pointer, device_pointer)

@@ -318,6 +318,7 @@ cdef class Port(AsyncDevice):
         mark = self.eal.log_mark()
         self.check(rte_eth_rx_hairpin_queue_setup(self.id, number, n_descriptors, &conf),
                    "rte_eth_rx_hairpin_queue_setup", mark)
+        self.rx_ready[number] = True
 
     def setup_hairpin_tx(self, queue, peers, *, descriptors=0, bint manual_bind=False, bint tx_explicit=False):
         """The other half: peers: [(port id, rx queue)], the rest as of setup_hairpin_rx.
@@ -332,6 +333,7 @@ cdef class Port(AsyncDevice):
         mark = self.eal.log_mark()
         self.check(rte_eth_tx_hairpin_queue_setup(self.id, number, n_descriptors, &conf),
                    "rte_eth_tx_hairpin_queue_setup", mark)
+        self.tx_ready[number] = True
 
     def bind_hairpin(self, rx_port=RTE_MAX_ETHPORTS):
         """Joins its hairpin tx queues with the rx queues of rx_port, or of all. Source: rte_eth_hairpin_bind()."""
@@ -361,7 +363,7 @@ cdef class Port(AsyncDevice):
 
         max_packets: 1024 are the most. Source: rte_eth_rx_burst().
         """
-        self.require_queue(queue, self.n_rx_queues, "receive")
+        self.require_queue(queue, self.n_rx_queues, self.rx_ready, "receive")
         self.enter()
         try:
             return receive(self.id, queue, max_packets)
@@ -375,7 +377,7 @@ cdef class Port(AsyncDevice):
         empty.
         Source: rte_eth_tx_burst().
         """
-        self.require_queue(queue, self.n_tx_queues, "transmit")
+        self.require_queue(queue, self.n_tx_queues, self.tx_ready, "transmit")
         mempool.require_open()
         self.enter()
         try:
@@ -383,13 +385,15 @@ cdef class Port(AsyncDevice):
         finally:
             self.leave()
 
-    def require_queue(self, queue, n_queues, direction):
-        """Raises UsageError unless the port runs and has this queue."""
+    def require_queue(self, queue, n_queues, ready, direction):
+        """Raises UsageError unless the port runs and has this queue for software."""
         self.require_open()
         if not self.is_started:
             raise UsageError(f"{self.label()} does not run", hint="start the port first")
         if not 0 <= queue < n_queues:
             raise UsageError(f"{self.label()} has {n_queues} {direction} queues; there is no queue {queue}")
+        if ready[queue]:
+            raise UsageError(f"{self.label()}: {direction} queue {queue} is a hairpin, whose packets the NIC alone moves")
 
 
 cdef int fill_hairpin(rte_eth_hairpin_conf *conf, peers, bint manual_bind, bint tx_explicit) except -1:
