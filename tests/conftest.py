@@ -21,6 +21,9 @@ hypothesis.settings.load_profile("explore" if os.environ.get("CTOFFLOAD_EXPLORE"
 
 pytest_plugins = ["eal_process"]
 
+# It was read. Tests that run pytest say themselves what it is to run, and files that are named here would come on top.
+os.environ.pop("PYTEST_ADDOPTS", None)
+
 # A shell that starts this in the background has it ignore Ctrl-C, and each program that a test interrupts would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

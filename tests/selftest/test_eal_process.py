@@ -40,12 +40,40 @@ def test_in_another_process(): pass
 """
 
 
-def test_a_child_that_dies_fails_the_tests_it_did_not_finish(tmp_path: Path) -> None:
+def inner(directory: Path, *words: str, **environment: str) -> str:
+    """What pytest says of the tests of a directory, with this suite's conftest."""
     tests = Path(__file__).parent.parent
+    (directory / "conftest.py").write_text((tests / "conftest.py").read_text())
+    (directory / "pytest.ini").write_text(f"[pytest]\npythonpath = {tests}\nmarkers = eal(args): x\ntimeout = 60\n")
+    done = subprocess.run([sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *words], capture_output=True,
+                          text=True, check=False, cwd=directory, env={**os.environ, **environment})  # fmt: skip
+    return done.stdout
+
+
+def test_a_child_that_dies_fails_the_tests_it_did_not_finish(tmp_path: Path) -> None:
     (tmp_path / "test_inner.py").write_text(INNER)
-    (tmp_path / "conftest.py").write_text((tests / "conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {tests}\nmarkers = eal(args): x\ntimeout = 60\n")
-    done = subprocess.run([sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
-                          capture_output=True, text=True, check=False, cwd=tmp_path)  # fmt: skip
-    assert f"ended by {signal.SIGKILL.name}" in done.stdout
-    assert "2 failed, 2 passed" in done.stdout, done.stdout
+    said = inner(tmp_path)
+    assert f"ended by {signal.SIGKILL.name}" in said
+    assert "2 failed, 2 passed" in said, said
+
+
+COUNTED = """
+import os, pytest
+
+@pytest.mark.eal("--no-pci")
+def test_one():
+    with open("runs", "a") as runs:
+        print("one", file=runs)
+
+@pytest.mark.eal("--no-pci -m 64")
+def test_other():
+    with open("runs", "a") as runs:
+        print("other", file=runs)
+"""
+
+
+def test_a_child_runs_its_own_tests_alone_whatever_is_named_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "test_counted.py").write_text(COUNTED)
+    said = inner(tmp_path, PYTEST_ADDOPTS="test_counted.py")
+    assert "2 passed" in said, said
+    assert sorted((tmp_path / "runs").read_text().split()) == ["one", "other"]
