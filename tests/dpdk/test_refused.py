@@ -61,9 +61,9 @@ def test_sizes_for_queues_are_refused_where_there_are_none(make_port):
 def test_sizes_that_cannot_be_are_refused_in_words(make_port, sizes):
     port = make_port("net_null", start=False)
     port.configure()
-    with pytest.raises(UsageError, match=f"FlowSizes.{next(iter(sizes))} is -?[0-9]+, but it holds"):
+    with pytest.raises(UsageError, match=f"FlowSizes.{next(iter(sizes))} -?[0-9]+ is not between"):
         port.configure_flow(FlowSizes(**sizes))
-    with pytest.raises(UsageError, match="share_with is 65536, but it holds"):
+    with pytest.raises(UsageError, match="share_with 65536 is not between"):
         port.configure_flow(FlowSizes(), share_with=65536)
 
 
@@ -71,7 +71,7 @@ def test_sizes_that_cannot_be_are_refused_in_words(make_port, sizes):
 @pytest.mark.parametrize("name", ["group", "priority"])
 def test_a_group_or_priority_that_does_not_fit_is_refused_in_words(null, name, number):
     for call in (null.create_rule, null.validate_rule):
-        with pytest.raises(UsageError, match=f"Attr.{name} is {number}, but it holds 0 to 4294967295"):
+        with pytest.raises(UsageError, match=f"Attr.{name} {number} is not between 0 and 4294967295"):
             call(Attr(ingress=True, **{name: number}), PATTERN, [actions.Drop()])
 
 

@@ -1,5 +1,4 @@
 """The one place of this room where a return code becomes an exception, and a number that cannot be."""
-from cpython.number cimport PyNumber_Index
 from libc.errno cimport EIO
 from libc.string cimport strlen
 
@@ -22,8 +21,8 @@ from ctoffload_dpdk.dpdk.librte_flow cimport (
     RTE_FLOW_ERROR_TYPE_STATE,
 )
 
-from ctoffload_dpdk.base.errors import EalError, FlowError, PortError, UsageError, check
-from ctoffload_dpdk.base.numbers import shown
+from ctoffload_dpdk.base.errors import EalError, FlowError, PortError, check
+from ctoffload_dpdk.base.numbers import whole
 from ctoffload_dpdk.dpdk.hints import eal_hint, flow_hint, port_hint
 
 # Where in the rule the driver sees the fault; used as a hint where no better one is known.
@@ -52,14 +51,10 @@ cdef int last_error() noexcept nogil:
 
 
 cdef object fits(object value, str name, object most, object least=0):
-    """C would cut it to the size of its member without a word."""
-    try:
-        number = PyNumber_Index(value)
-    except TypeError:
-        number = None
-    if number is None or not least <= number <= most:
-        raise UsageError(f"{name} is {shown(value)}, but it holds {least} to {most}")
-    return number
+    """C would cut it to the size of its member without a word. What fits costs no call."""
+    if type(value) is int and least <= value <= most:
+        return value
+    return whole(value, least, most, name)
 
 
 cdef int check_eal(int rc, str op, str what="", str message="") except -1:
