@@ -60,6 +60,7 @@ def make_base() -> None:
     address = next(where for where, suite in found if suite == RELEASE)
     with tempfile.TemporaryDirectory(prefix="ctoffload-base-") as directory:
         run(["debootstrap", "--variant=minbase", RELEASE, directory, address])
+        Path(directory).chmod(0o755)  # it becomes "/", which others than root enter too
         lists = "".join(f"deb {where} {suite} main\n" for where, suite in found)
         Path(directory, "etc/apt/sources.list").write_text(lists)
         archive = Path(directory).with_suffix(".tar")

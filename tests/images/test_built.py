@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,17 @@ def test_the_run_time_image_is_slim_and_unprivileged(runtime):
     assert podman("run", "--rm", "--entrypoint=gcc", runtime, "--version").returncode != 0
     size = int(podman("image", "inspect", "--format={{.Size}}", runtime).stdout)
     assert size < 600_000_000
+
+
+def test_its_root_directory_is_open_to_others_than_root(runtime, tmp_path):
+    """Where podman stores overlays it is open anyhow; elsewhere it is as the base has it."""
+    saved = tmp_path / "image.tar"
+    assert podman("save", f"--output={saved}", runtime).returncode == 0
+    with tarfile.open(saved) as image:
+        (about,) = json.load(image.extractfile("manifest.json"))
+        with tarfile.open(fileobj=image.extractfile(about["Layers"][0])) as base:
+            root = base.next()
+    assert (root.name, root.mode & 0o755) == (".", 0o755)
 
 
 def test_without_dpdk_the_program_says_what_to_install(runtime):
