@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -57,8 +58,10 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
-        """Takes the path, with a lock beside it, and listens. Raises UsageError EADDRINUSE where a daemon has it."""
+        """Takes the path, with a lock beside it, and listens. Raises UsageError EADDRINUSE where a daemon has it, and
+        where something else than a socket is there: that is left alone."""
         self._loop = asyncio.get_running_loop()
+        refuse_other_files(self.path)
         self._lock = lock_file(self.path.with_name(f"{self.path.name}.lock"))
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()  # of a daemon that was killed: nobody holds its lock
@@ -210,6 +213,17 @@ class Client:
                     raise ConnectionResetError
                 if is_stream and self.has_said_all:
                     return await self.write(line_of(request.id, "end", {"n": n}))
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raises UsageError EADDRINUSE where the path is taken by what is no socket: nothing of ours may replace it."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise UsageError(
+                f"cannot make the socket {path}: something is there that is no socket",
+                errno=errno.EADDRINUSE,
+                hint="name another place with --socket",
+            )
 
 
 def lock_file(path: Path) -> int:

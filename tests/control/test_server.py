@@ -257,6 +257,19 @@ def test_a_second_daemon_is_refused_and_a_killed_ones_socket_taken_over(serving,
     again.close()
 
 
+def test_what_is_no_socket_is_left_where_it_is(lab, tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("of somebody")
+    link.symlink_to(file)
+    for path in (file, link, tmp_path):
+        with pytest.raises(UsageError, match="something is there that is no socket") as refused:
+            asyncio.run(Server(System(lab.engine), path).start())
+        assert refused.value.errno == errno.EADDRINUSE
+        assert "--socket" in refused.value.hint
+    assert file.read_text() == "of somebody"
+    assert sorted(tmp_path.iterdir()) == [file, link]
+
+
 def test_no_daemon_is_said_with_what_to_do(tmp_path):
     with pytest.raises(CtoffloadError, match="no daemon can be reached at") as missing:
         Client(tmp_path / "nothing")
