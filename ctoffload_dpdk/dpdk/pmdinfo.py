@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import stat
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ def _needed(content: bytes) -> list[str]:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no file that can be read whole", hint="give a DPDK driver or a program")
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", errno=error.errno or 0) from None

@@ -60,3 +60,8 @@ def test_wrong_input_is_said_in_two_lines(capsys, args, words):
     assert out == ""
     assert words in err
     assert 1 <= len(err.splitlines()) <= 2
+
+
+def test_a_device_without_an_end_is_refused(capsys):
+    assert run(["pmdinfo", "/dev/zero"]) == 2
+    assert "/dev/zero is no file that can be read whole" in capsys.readouterr().err
