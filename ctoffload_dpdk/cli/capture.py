@@ -8,14 +8,14 @@ from typing import IO, Any
 
 import click
 
-from ctoffload_dpdk.cli.output import Output, as_json, output_options, pass_output
+from ctoffload_dpdk.cli.output import Output, Seconds, as_json, output_options, pass_output
 from ctoffload_dpdk.cli.remote import FILTERS, client, with_options
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("-n", "--number", type=click.IntRange(1), metavar="N", help="End after so many packets.")
-@click.option("--seconds", type=click.FloatRange(0.01), metavar="S", help="End after so long.")
+@click.option("--seconds", type=Seconds(0.01, 86400 * 366), metavar="S", help="End after so long.")
 @click.option(
     "--snaplen", type=click.IntRange(1, 65535), metavar="BYTES", help="Keep so much of each packet; default: all."
 )
@@ -36,7 +36,8 @@ def capture(output: Output, /, file: str, seconds: float | None, **given: Any) -
     """
     if file == "-" and sys.stdout.isatty():
         raise click.UsageError("a capture is no text: name a FILE, or lead standard output into a pipe")
-    with client(output) as daemon, click.open_file(file, "wb") as stream:
+    # Lazy: what the daemon refuses leaves a file of that name as it was.
+    with client(output) as daemon, click.open_file(file, "wb", lazy=file != "-") as stream:
         written, dropped = copied(daemon, given, stream, seconds)
     if output.json:
         facts = {"schema": 1, "file": file, "packets": written, "dropped": dropped}

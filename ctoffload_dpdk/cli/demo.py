@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctoffload_dpdk.cli.output import Output, output_options, pass_output, show
+from ctoffload_dpdk.cli.output import Output, Seconds, output_options, pass_output, show
 
 if TYPE_CHECKING:
     from ctoffload_dpdk.demo.view import View
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the generated traffic.")
 @click.option(
     "--pace",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     metavar="SECONDS",
     help="Show the traffic in so many seconds; default: 10 on a terminal, 0 elsewhere.",
 )

@@ -110,7 +110,9 @@ def run(arguments: Sequence[str]) -> int:
         elif facts:
             options = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
             pretty = "--pretty" in options
-            show_error(facts, json=pretty or not options.isdisjoint({"-j", "--json"}), pretty=pretty)
+            # Flags may be joined: -jn 5.
+            json = pretty or any(option == "--json" or option.startswith("-j") for option in options)
+            show_error(facts, json=json, pretty=pretty)
         _discard_output()
         return status
     return result if isinstance(result, int) else 0
@@ -181,7 +183,23 @@ def _discard_output() -> None:
         os.close(null)
 
 
+def _open_standard_streams() -> None:
+    """Puts something where standard input, output or error was closed, or the next file or socket gets its number.
+
+    What is written there, or read, fails as it would without.
+    """
+    for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # gets the lowest number that is free: this one
+            os.set_inheritable(number, True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+
+
 def main() -> None:
+    _open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -72,7 +72,19 @@ def show(error: CtoffloadError, output: Output) -> None:
     show_error(error.as_dict(), json=output.json, pretty=output.pretty)
 
 
+class Seconds(click.FloatRange):
+    """A time in seconds between two bounds. NaN is between any two for click, and is refused here."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if seconds != seconds:  # noqa: PLR0124 - NaN alone is not itself
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 def _store(context: click.Context, parameter: click.Parameter, value: bool | str | None) -> None:
+    if value == "":
+        raise click.BadParameter("the path of a socket is empty", context, parameter)
     if value:
         output = context.ensure_object(Output)
         setattr(output, str(parameter.name), value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctoffload_dpdk.cli.output import Output, as_json, output_options, pass_output
+from ctoffload_dpdk.cli.output import Output, Seconds, as_json, output_options, pass_output
 from ctoffload_dpdk.cli.remote import FILTERS, client, with_options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WIDTH = 140
 @click.command()
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1, 3600),
     default=1.0,
     show_default=True,
     metavar="S",

@@ -132,6 +132,11 @@ def test_without_arguments_the_help_comes_on_standard_error_with_status_2():
         (["--nonsense"], "No such option", "see: ctoffload --help"),
         (["act", "--number", "many"], "'many' is not a valid integer", "see: ctoffload act --help"),
         (["act", "surplus"], "unexpected extra argument", "see: ctoffload act --help"),
+        (["act", "--socket", ""], "the path of a socket is empty", "see: ctoffload act --help"),
+        (["top", "--interval", "nan"], "'nan' is not a number of seconds", "see: ctoffload top --help"),
+        (["demo", "--pace", "NaN"], "'NaN' is not a number of seconds", "see: ctoffload demo --help"),
+        (["capture", "-", "--seconds", "nan"], "'nan' is not a number of seconds", "see: ctoffload capture --help"),
+        (["capture", "-", "--seconds", "inf"], "inf is not in the range", "see: ctoffload capture --help"),
     ],
 )
 def test_wrong_usage_is_status_2_and_two_lines(act, capsys, args, message, hint):
@@ -147,6 +152,11 @@ def test_wrong_usage_is_status_2_and_two_lines(act, capsys, args, message, hint)
     out, err = capsys.readouterr()
     assert out == ""
     assert message in json.loads(err)["message"]
+
+
+def test_an_error_is_json_where_the_flag_is_joined_to_another(capsys):
+    assert main.run(["events", "-jn", "0"]) == 2
+    assert "0 is not in the range" in json.loads(capsys.readouterr().err)["message"]
 
 
 def test_an_error_is_message_and_hint_or_one_json_object(act, capsys):
@@ -208,6 +218,22 @@ def test_a_full_disk_is_said_and_python_adds_nothing():
         done = subprocess.run([PROGRAM, "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "ctoffload: No space left on device [ENOSPC]\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "man", "version", "demo"])
+def test_a_closed_standard_output_is_said(words):
+    done = subprocess.run(f"{PROGRAM} {words} >&-", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "ctoffload: Bad file descriptor [EBADF]\n"
+
+
+def test_files_never_get_the_number_of_a_closed_standard_stream():
+    code = (
+        "import os; from ctoffload_dpdk.cli import main; main.run = lambda words: os.open('/', os.O_RDONLY) <= 2\n"
+        "main.main()"
+    )
+    done = subprocess.run(f'{sys.executable} -P -c "{code}" <&- >&- 2>&-', shell=True, check=False)
+    assert done.returncode == 0
 
 
 def test_a_reader_that_goes_away_ends_it_quietly():

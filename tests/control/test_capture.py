@@ -159,6 +159,16 @@ def test_one_capture_at_a_time_and_a_client_that_is_gone_frees_it(lab, serving):
         next(third.rows_until("capture", {}, None))
 
 
+def test_a_capture_that_is_refused_leaves_the_file_of_that_name_as_it_was(serving, tmp_path):
+    before = tmp_path / "before.pcapng"
+    before.write_bytes(b"of an hour ago")
+    command = [PROGRAM, "--socket", str(serving.servers[0].path), "capture", str(before), "-s", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "src cannot be 'nowhere'" in done.stderr
+    assert before.read_bytes() == b"of an hour ago"
+
+
 def test_a_terminal_gets_no_binary_and_no_daemon_means_no_file(tmp_path):
     missing = [PROGRAM, "--socket", str(tmp_path / "none.sock"), "capture", str(tmp_path / "file")]
     done = subprocess.run(missing, capture_output=True, text=True, check=False)
