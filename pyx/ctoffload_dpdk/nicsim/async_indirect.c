@@ -144,6 +144,9 @@ nicsim_async_indirect_query(struct rte_eth_dev *dev, uint32_t number, const stru
     queue = enter(port, NICSIM_CALL_ASYNC_INDIRECT_QUERY, number, error);
     object = nicsim_object_of(port, handle, &index);
     rc = queue ? nicsim_object_ready(object, handle, error) : -rte_errno;
+    if (rc == 0 && !data) {
+        rc = FAIL(EINVAL, ACTION, handle, "a query needs room for its answer");
+    }
     if (rc == 0) {
         struct nicsim_op *op = nicsim_flow_queue_put(queue, NICSIM_OP_OBJECT_QUERY, index, user_data);
 

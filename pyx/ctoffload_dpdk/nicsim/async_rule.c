@@ -89,6 +89,8 @@ nicsim_async_create(struct rte_eth_dev *dev, uint32_t number, const struct rte_f
     injected = nicsim_fault_take(port, NICSIM_CALL_ASYNC_CREATE);
     if (injected) {
         FAIL(injected, UNSPECIFIED, NULL, NICSIM_INJECTED);
+    } else if (!items || !actions) {
+        FAIL(EINVAL, UNSPECIFIED, NULL, "a rule of a template table brings its items and actions");
     } else if ((queue = nicsim_flow_queue_use(port, number, error)) &&
                (table = table_of(port, handle, pattern_index, actions_index, error)) &&
                nicsim_template_rule_parse(port, table, pattern_index, items, actions_index, actions, &spec, error) ==

@@ -29,6 +29,7 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 
     info->max_mac_addrs = NICSIM_MAX_ADDRESSES;
     info->max_rx_pktlen = NICSIM_MAX_FRAME;
+    info->min_rx_bufsize = 1; /* a buffer without room would never hold a packet, however many are chained */
     info->max_rx_queues = port->config.queues;
     info->max_tx_queues = port->config.queues;
     info->min_mtu = RTE_ETHER_MIN_MTU;

@@ -452,6 +452,8 @@ flow_query(struct rte_eth_dev *dev, struct rte_flow *handle, const struct rte_fl
         rc = FAIL(injected, HANDLE, handle, INJECTED);
     } else if (!rule) {
         rc = FAIL(ENOENT, HANDLE, handle, NICSIM_NO_RULE);
+    } else if (!actions || !data) {
+        rc = FAIL(EINVAL, ACTION, NULL, "a query needs an action and room for its answer");
     } else if (!(rule->flags & NICSIM_RULE_LIVE)) {
         rc = FAIL(EBUSY, HANDLE, handle, "the rule's creation was not executed yet, or failed");
     }

@@ -157,8 +157,11 @@ static int
 check_wish(const struct nicsim_port *port, const struct rte_flow_indir_action_conf *conf,
            const struct rte_flow_action *action, struct rte_flow_error *error)
 {
-    uint8_t type = object_type(action->type);
+    uint8_t type = action ? object_type(action->type) : 0;
 
+    if (!action) {
+        return FAIL(EINVAL, ACTION, NULL, "no action given");
+    }
     if (!type) {
         return FAIL(ENOTSUP, ACTION, action, "only COUNT, AGE and CONNTRACK can be indirect");
     }
@@ -243,7 +246,7 @@ nicsim_indirect_create(struct rte_eth_dev *dev, const struct rte_flow_indir_acti
     injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_CREATE);
     if (injected) {
         FAIL(injected, ACTION, action, INJECTED);
-    } else if (action->type == RTE_FLOW_ACTION_TYPE_AGE && port->sizes.is_strict) {
+    } else if (action && action->type == RTE_FLOW_ACTION_TYPE_AGE && port->sizes.is_strict) {
         FAIL(EINVAL, STATE, action, "with STRICT_QUEUE an indirect AGE is made through a queue");
     } else if (nicsim_object_new(port, conf, action, &index, error) == 0) {
         nicsim_object_enter(port, index, nicsim_clock_ms(&port->sw->clock));
@@ -402,6 +405,9 @@ nicsim_indirect_query(struct rte_eth_dev *dev, const struct rte_flow_action_hand
     injected = nicsim_fault_take(port, NICSIM_CALL_INDIRECT_QUERY);
     object = nicsim_object_of(port, handle, &index);
     rc = injected ? FAIL(injected, ACTION, handle, INJECTED) : nicsim_object_ready(object, handle, error);
+    if (rc == 0 && !data) {
+        rc = FAIL(EINVAL, ACTION, handle, "a query needs room for its answer");
+    }
     if (rc == 0) {
         nicsim_object_query(port, object, data);
     }

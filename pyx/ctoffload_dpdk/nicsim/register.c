@@ -120,13 +120,15 @@ take_source(const struct rte_flow_action_modify_field *modify, struct nicsim_reg
     write->from = NICSIM_REGISTER_VALUE;
     if (modify->src.field == RTE_FLOW_FIELD_VALUE) {
         memcpy(&write->value, modify->src.value, sizeof write->value);
+    } else if (modify->src.field == RTE_FLOW_FIELD_POINTER && !modify->src.pvalue) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "no value given");
     } else if (modify->src.field == RTE_FLOW_FIELD_POINTER) {
         memcpy(&write->value, modify->src.pvalue, sizeof write->value);
     } else if (!nicsim_register_is_field(modify->src.field)) {
         return REFUSE(ENOTSUP, ACTION_CONF, action, "a register takes a value or another register");
     } else if (!register_of(&modify->src, &write->from)) {
         return REFUSE(EINVAL, ACTION_CONF, action, "there are TAGs 0 to 5");
-    } else if (modify->src.offset + modify->width > 32) {
+    } else if (modify->src.offset > 32 - modify->width) {
         return REFUSE(EINVAL, ACTION_CONF, action, "a register has 32 bits");
     } else {
         write->from_offset = modify->src.offset;
@@ -150,7 +152,7 @@ parse_modify_field(struct nicsim_spec *spec, const struct rte_flow_action *actio
     if (write.to == NICSIM_REGISTER_MARK && (spec->transfer || spec->egress)) {
         return REFUSE(ENOTSUP, ACTION, action, "only an ingress rule can mark");
     }
-    if (modify->width == 0 || modify->width > 32 || modify->dst.offset + modify->width > 32) {
+    if (modify->width == 0 || modify->width > 32 || modify->dst.offset > 32 - modify->width) {
         return REFUSE(EINVAL, ACTION_CONF, action, "a register has 32 bits");
     }
     write.mask = (uint32_t) ((((uint64_t) 1 << modify->width) - 1) << modify->dst.offset);

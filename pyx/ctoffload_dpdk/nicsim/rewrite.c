@@ -136,6 +136,9 @@ parse_modify_field(const struct rte_flow_action *action, struct nicsim_spec *spe
     } else {
         return REFUSE(ENOTSUP, ACTION_CONF, action, "only a given value can be written, no other field");
     }
+    if (!value) {
+        return REFUSE(EINVAL, ACTION_CONF, action, "no value given");
+    }
     if (modify->width != field->bits || modify->dst.offset != 0) {
         return REFUSE(ENOTSUP, ACTION_CONF, action, "a field is written whole");
     }
