@@ -176,6 +176,8 @@ def test_controls_that_cannot_be(lab: Any, host: Any) -> None:
     host.nic.set_ms(1000)
     with pytest.raises(UsageError, match="stands at 1000 ms; it cannot go back to 999 ms"):
         host.nic.set_ms(999)
+    with pytest.raises(UsageError, match="cannot go as far as 4000000000001 ms"):
+        host.nic.set_ms(4_000_000_000_001)
     with pytest.raises(UsageError, match="there are: validate, create"):
         host.nic.fail_next("creation")
     with pytest.raises(NicsimError, match="EINVAL"):

@@ -152,6 +152,15 @@ def test_both_directions_of_a_connection_in_one_push(lab: Any) -> None:
     assert context.query().state == ConntrackState.TIME_WAIT
 
 
+def test_an_age_whose_creation_a_flush_hurries_is_as_old_as_the_flush(lab: Any) -> None:
+    bench = Bench(lab.host(sizes=SIZES))
+    bench.nic.delay_results(60_000)
+    shared = bench.shared(actions.Age(5))
+    bench.port.flush_rules()
+    bench.nic.advance_ms(2000)
+    assert shared.query().idle_s == 2
+
+
 def test_rules_of_a_table_age_and_are_listed(lab: Any) -> None:
     bench = Bench(lab.host(sizes=SIZES), COUNT_AGE)
     rule = bench.create(1)

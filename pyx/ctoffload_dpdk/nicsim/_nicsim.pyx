@@ -11,6 +11,7 @@ from libc.string cimport memset
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlerror, dlopen, dlsym
 
 from ctoffload_dpdk.nicsim.libnicsim cimport (
+    NICSIM_CLOCK_MAX_MS,
     NICSIM_CTL_VERSION,
     NICSIM_FAULT_EVERY,
     NICSIM_FAULT_NEXT,
@@ -493,7 +494,8 @@ cdef class Nic:
     def set_ms(self, int64_t now_ms):
         """Moves a clock that is run by hand forward to this time: rules age, events are sent.
 
-        All ports of a switch share it. Raises UsageError for a time before now_ms(), and while the clock is real.
+        All ports of a switch share it. Raises UsageError for a time before now_ms() or beyond 4000000000000 ms (126 years),
+        and while the clock is real.
         """
         self.require_open()
         cdef int rc
@@ -503,6 +505,8 @@ cdef class Nic:
             raise UsageError("the NIC's clock is real; make the port with clock=manual, or call run_clock_by_hand()")
         if rc == -_errno.EINVAL:
             raise UsageError(f"the NIC's clock stands at {self.now_ms()} ms; it cannot go back to {now_ms} ms")
+        if rc == -_errno.ERANGE:
+            raise UsageError(f"the NIC's clock cannot go as far as {now_ms} ms", hint=f"give up to {NICSIM_CLOCK_MAX_MS}")
         self.check(rc, "set_ms")
 
     def advance_ms(self, int64_t ms):

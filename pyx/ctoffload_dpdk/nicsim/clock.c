@@ -39,6 +39,9 @@ nicsim_clock_set(struct nicsim_clock *clock, int64_t now_ms)
     if (now_ms < atomic_load(&clock->manual_ms)) {
         return EINVAL;
     }
+    if (now_ms > NICSIM_CLOCK_MAX_MS) {
+        return ERANGE;
+    }
     atomic_store(&clock->manual_ms, now_ms);
     return 0;
 }

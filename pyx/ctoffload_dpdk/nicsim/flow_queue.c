@@ -258,6 +258,20 @@ cancel(struct nicsim_port *port, struct nicsim_op *op)
     }
 }
 
+/* What would be executed later is now. */
+static void
+hurry(struct nicsim_port *port, struct nicsim_flow_queue *queue)
+{
+    int64_t now_ms = nicsim_clock_ms(&port->sw->clock);
+
+    for (uint64_t i = queue->executed; i < queue->pushed; i++) {
+        struct nicsim_op *op = &queue->ops[i & queue->mask];
+
+        op->due_ms = RTE_MIN(op->due_ms, now_ms);
+    }
+    turn(port, queue, now_ms);
+}
+
 void
 nicsim_flow_queues_drain(struct nicsim_port *port, bool executes)
 {
@@ -266,7 +280,7 @@ nicsim_flow_queues_drain(struct nicsim_port *port, bool executes)
 
         if (executes) {
             nicsim_flow_queue_push(port, queue);
-            turn(port, queue, INT64_MAX);
+            hurry(port, queue);
         }
         /* What became of these is asked for no more. */
         for (; queue->pulled < queue->executed; queue->pulled++) {

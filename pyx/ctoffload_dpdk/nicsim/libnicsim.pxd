@@ -8,6 +8,8 @@ cdef extern from "nicsim_ctl.h" nogil:
         NICSIM_N_DROPS
         NICSIM_N_CALLS
 
+    const int64_t NICSIM_CLOCK_MAX_MS
+
     struct nicsim_counters:
         uint64_t wire_in
         uint64_t nic_forwarded

@@ -11,6 +11,9 @@
 
 #define NICSIM_CTL_VERSION 3
 
+/* How far a clock can be moved by hand, milliseconds: more than a century, and in nanoseconds still a number. */
+#define NICSIM_CLOCK_MAX_MS INT64_C(4000000000000)
+
 /* Why the NIC dropped a packet that came in from the wire. */
 enum nicsim_drop {
     NICSIM_DROP_RULE = 0,      /* a rule said so */
@@ -298,7 +301,8 @@ struct nicsim_ctl {
     /* The device is pulled out: the port answers nothing until the application closed it. RTE_ETH_EVENT_INTR_RMV. */
     int (*unplug)(struct nicsim_port *port);
 
-    /* The clock of the port's switch, milliseconds. Going back is -EINVAL, moving a real clock -EPERM. */
+    /* The clock of the port's switch, milliseconds. Going back is -EINVAL, beyond NICSIM_CLOCK_MAX_MS
+     * -ERANGE, moving a real clock -EPERM. */
     int (*clock_now)(struct nicsim_port *port, int64_t *now_ms);
     int (*clock_set)(struct nicsim_port *port, int64_t now_ms);
     int (*clock_manual)(struct nicsim_port *port, int manual);
