@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nicsim_packets import V4, V6, eth, pattern, tcp, udp
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, in6_chksum
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
@@ -196,3 +196,25 @@ def test_of_two_masks_of_one_priority_the_one_that_compares_more_comes_first(hos
     narrow = host.rule([*OUTER, items.Vxlan(5)], DROP)
     host.send(vxlan(), vxlan(6))
     assert (wide.query_count().packets, narrow.query_count().packets) == (1, 1)
+
+
+def test_a_frame_too_long_for_any_nic_is_not_read_beyond_its_end(host: Any) -> None:
+    """Behind two tags and extensions its UDP header starts beyond 65535. Read at that place modulo 65536, where the
+    source address says 0 bytes, a tunnel would hold IPv6 that goes on behind the frame's end: seen by a sanitizer."""
+    host.rule([ETH, items.Ipv6(), items.Udp(), items.Vxlan(vni=5)], DROP)
+    sizes = [256] * 31 + [253]  # of the extensions, in units of 8 bytes
+    chain = bytearray(b"".join(bytes([0, size - 1]) + bytes(size * 8 - 2) for size in sizes))
+    chain[-sizes[-1] * 8] = 17
+    chain[4:13] = bytes.fromhex("86dd60000000ffff11")  # the type and the header of IPv6 in the false tunnel
+    chain[50:54] = bytes.fromhex("ffff0001")  # the length and the checksum of UDP in it
+    tunnel = bytes.fromhex("0800000000000500") + bytes(7)
+    network = IPv6(src=V6[0], dst=V6[1], nh=0, plen=len(chain) + 8 + len(tunnel))
+    datagram = UDP(sport=1000, dport=4789, len=8 + len(tunnel), chksum=0) / Raw(tunnel)
+    datagram.chksum = in6_chksum(17, network, bytes(datagram))
+    tags = (
+        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x88A8)
+        / Dot1AD(vlan=1, type=0x8100)
+        / Dot1Q(vlan=2, type=0x86DD)
+    )
+    host.send(tags / network / Raw(bytes(chain)) / datagram)
+    assert host.nic.counters().nic_dropped["too_long"] == 1

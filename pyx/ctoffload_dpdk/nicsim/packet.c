@@ -282,7 +282,8 @@ dissect(struct nicsim_packet *packet)
     packet->l4 = 0;
     packet->l4_length = 0;
     packet->packet_type = RTE_PTYPE_L2_ETHER;
-    if (packet->length < RTE_ETHER_HDR_LEN) {
+    /* Of one that is dropped for its length the offsets would not fit. */
+    if (packet->length < RTE_ETHER_HDR_LEN || packet->length > NICSIM_MAX_FRAME) {
         return;
     }
     memcpy(&eth_type, packet->data + 12, sizeof eth_type);
