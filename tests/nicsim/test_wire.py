@@ -14,7 +14,7 @@ from scapy.utils import rdpcap, wrpcap
 
 from ctoffload_dpdk.base.errors import CtoffloadError, UsageError
 from ctoffload_dpdk.base.packets import Packets
-from ctoffload_dpdk.dpdk import Event, actions
+from ctoffload_dpdk.dpdk import Event, actions, items
 
 pytestmark = pytest.mark.eal("--no-pci --no-huge -m 512 --no-shconf --no-telemetry")
 
@@ -75,6 +75,17 @@ def test_a_ring_whose_other_port_was_replaced_goes_on_with_the_new_one(lab: Any)
     sends(again, tcp())
     assert left.received() == [bytes(tcp())]
     assert left.nic.wire_poll() == 0
+
+
+def test_frames_of_no_byte_arrive_and_fill_a_wire_like_others(lab: Any) -> None:
+    left, right = lab.pair()
+    left.rule([items.Eth()], [actions.RepresentedPort(right.port.id)], transfer=True)
+    with type(right.nic)(right.port.id, keep_bytes=96):
+        left.send(*[b""] * 6)
+        assert left.nic.counters().wire_in == 6
+        counters = right.nic.counters()
+        assert (counters.wire_out, counters.wire_out_dropped) == (4, 2)
+        assert right.left() == [b""] * 4
 
 
 def test_what_leaves_by_such_a_wire_is_not_to_be_had_here(lab: Any) -> None:

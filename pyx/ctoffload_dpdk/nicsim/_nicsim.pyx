@@ -197,8 +197,10 @@ cdef class Nic:
         cdef const uint32_t[::1] length = np.ascontiguousarray(packets.length, np.uint32)
         cdef uint32_t n = offset.shape[0]
         cdef int rc
-        if n == 0 or data.shape[0] == 0:
+        if n == 0:
             return
+        if data.shape[0] == 0:
+            data = np.zeros(1, np.uint8)    # packets of no byte arrive too
         with nogil:
             rc = self.ctl.wire_send(self.port, &data[0], &offset[0], &length[0], n)
         self.check(rc, "wire_send")

@@ -53,11 +53,13 @@ grow(void **memory, uint64_t *size, uint64_t need, size_t item)
     return true;
 }
 
-/* Keeps one packet; false where there is no room for it. */
+/* Keeps one packet; false where there is no room for it. What is noted of each takes room too: of short ones, that a byte
+ * or none would let in without end, there are no more than if each had 32 bytes. */
 static bool
 keep(struct nicsim_wire *wire, const uint8_t *data, uint32_t length, int64_t now_ms)
 {
-    if (wire->data_used - wire->data_read + length > wire->max_bytes) {
+    if (wire->data_used - wire->data_read + length > wire->max_bytes ||
+        wire->n_packets - wire->n_read > wire->max_bytes / 32) {
         return false;
     }
     if (wire->data_used + length > wire->data_size || wire->n_packets + 1 > wire->packets_size) {
