@@ -15,7 +15,7 @@ import click
 
 from ctoffload_dpdk.base import errors
 from ctoffload_dpdk.base.errors import CtoffloadError, PortError
-from ctoffload_dpdk.cli.devices import Device, find_device
+from ctoffload_dpdk.cli.devices import VDEV, Device, find_device
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output, printable
 from ctoffload_dpdk.settings import TABLE, settings_from
 
@@ -50,7 +50,12 @@ def settings_of_plans(command: Command) -> Command:
 @click.command()
 @click.argument("ports", metavar="[PORT]...", nargs=-1)
 @click.option(
-    "--vdev", "vdevs", multiple=True, metavar="NAME[,ARGS]", help="Make this virtual device; may be repeated."
+    "--vdev",
+    "vdevs",
+    type=VDEV,
+    multiple=True,
+    metavar="NAME[,ARGS]",
+    help="Make this virtual device; may be repeated.",
 )
 @click.option("--all", "everything", is_flag=True, help="Ask every device that DPDK finds.")
 @click.option("--hugepages", is_flag=True, help="Use hugepages, which some drivers need; default: ordinary memory.")

@@ -6,6 +6,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import click
 
 from ctoffload_dpdk.base.errors import PortError, UsageError
 
@@ -15,6 +18,24 @@ NETWORK_CLASS = "0x02"
 MELLANOX = 0x15B3
 # Kernel drivers through which DPDK reaches a device from user space.
 USER_SPACE = ("vfio-pci", "uio_pci_generic", "igb_uio")
+
+
+class Name(click.ParamType[str]):
+    """Text that DPDK gets as it is: a virtual device, or a file prefix, of which it makes a directory."""
+
+    name = "text"
+
+    def __init__(self, pattern: str, what: str) -> None:
+        self.pattern, self.what = pattern, what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not re.fullmatch(self.pattern, text):
+            self.fail(f"{text!r} is not {self.what}", param, ctx)
+        return text
+
+
+VDEV = Name(r"[!-+\--~][ -~]*", "the name of a virtual device, and its arguments behind a comma: net_nicsim0,switch=1")
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,37 @@ from typing import Any
 
 import click
 
-from ctoffload_dpdk.cli.devices import Device, find_device
+from ctoffload_dpdk.cli.devices import VDEV, Device, Name, find_device
 from ctoffload_dpdk.cli.output import Output, output_options, pass_output
 from ctoffload_dpdk.cli.settings_options import flags_given, setting_flags, source_options, tls_from
 from ctoffload_dpdk.settings.cpus import MAX_CPU, mask_of
 
 # How long the start waits for an OVSDB's first answer, so that settings of the start can stand there.
 OVSDB_PATIENCE_S = 3.0
+# What DPDK has room for as it is built (RTE_MAX_MEM_MB); of twice as much rte_eal_init() dies.
+MOST_MEMORY_MB = 1 << 19
+
+
+FILE_PREFIX = Name(r"(?!\.)[!-.0-~]{1,64}", "a prefix of 1 to 64 ASCII characters without / and no dot ahead")
 
 
 @click.command()
 @click.argument("ports", metavar="PORT [PORT]", nargs=-1)
 @click.option(
-    "--vdev", "vdevs", multiple=True, metavar="NAME[,ARGS]", help="Make this virtual device; may be repeated, in order."
+    "--vdev",
+    "vdevs",
+    type=VDEV,
+    multiple=True,
+    metavar="NAME[,ARGS]",
+    help="Make this virtual device; may be repeated, in order.",
 )
 @click.option(
     "--hugepages/--no-hugepages", default=None, help="Memory from hugepages, or ordinary; default: hugepages if free."
 )
-@click.option("--memory", type=click.IntRange(64, 1 << 20), default=256, show_default=True, help="MiB for DPDK.")
-@click.option("--file-prefix", default="ctoffload", show_default=True, help="Of DPDK's own files and sockets.")
+@click.option("--memory", type=click.IntRange(64, MOST_MEMORY_MB), default=256, show_default=True, help="MiB for DPDK.")
+@click.option(
+    "--file-prefix", type=FILE_PREFIX, default="ctoffload", show_default=True, help="Of DPDK's own files and sockets."
+)
 @click.option("--cores", metavar="LIST", help="CPUs of the loops, as 2,3 or 2-5: --pmd-cpu-mask in other words.")
 @source_options
 @setting_flags
@@ -101,7 +113,9 @@ def mask_of_cores(text: str) -> str:
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        is_list = all(end.isdecimal() and len(end) <= len(str(MAX_CPU)) for end in (first, last or first))
+        is_list = all(
+            end.isascii() and end.isdecimal() and len(end) <= len(str(MAX_CPU)) for end in (first, last or first)
+        )
         if not (is_list and int(first) <= int(last or first) <= MAX_CPU):
             raise click.UsageError(f"--cores cannot be {text!r}; it is a list of CPUs: 2,3 or 2-5")
         found += range(int(first), int(last or first) + 1)

@@ -140,6 +140,14 @@ def test_it_says_what_it_runs_without(daemon):
         (["--ct-offload-zones", "net_nicsim0 vlan 5000 = 1", *EMULATED], "a VLAN id is 0 to 4095"),
         (["--ct-offload-zones", "net_nicsim7 = 1", *EMULATED], "net_nicsim7"),
         (["--memory", "1", *EMULATED], "1 is not in the range"),
+        (["--memory", str(1 << 20), *EMULATED], "1048576 is not in the range"),
+        (["--cores", "\u0661", *EMULATED], "--cores cannot be"),
+        (["--vdev", "", *EMULATED], "'' is not the name of a virtual device"),
+        (["--vdev", ",switch=1", *EMULATED], "',switch=1' is not the name of a virtual device"),
+        (["--vdev", b"net_null\xff", *EMULATED], "is not the name of a virtual device"),
+        (["--file-prefix", "", *EMULATED], "'' is not a prefix"),
+        (["--file-prefix", "../out", *EMULATED], "'../out' is not a prefix"),
+        (["--file-prefix", "a" * 65, *EMULATED], "is not a prefix"),
     ],
 )
 def test_a_wrong_start_says_what_is_wrong_and_what_to_do(tmp_path, words, said):
