@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from nicsim_packets import TCP_ITEM, pattern, udp
 
@@ -186,6 +188,9 @@ def test_controls_that_cannot_be(lab: Any, host: Any) -> None:
         Nic(65)
     with pytest.raises(UsageError, match="is no port number"):
         Nic(-1)
+    beyond = SimpleNamespace(data=np.zeros(1, np.uint8), offset=np.array([1 << 40]), length=np.array([64]))
+    with pytest.raises(UsageError, match="SimpleNamespace is no Packets"):
+        host.nic.wire_send(beyond)
 
 
 def test_a_closed_or_removed_nic(lab: Any) -> None:

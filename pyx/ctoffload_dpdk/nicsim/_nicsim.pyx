@@ -190,8 +190,13 @@ cdef class Nic:
         return 0
 
     def wire_send(self, packets):
-        """Packets arrive on the wire; on return each was forwarded, dropped, or lies in a queue of the host."""
+        """Packets arrive on the wire; on return each was forwarded, dropped, or lies in a queue of the host.
+
+        Raises UsageError for what is no Packets.
+        """
         self.require_open()
+        if not isinstance(packets, Packets):
+            raise UsageError(f"wire_send: {type(packets).__name__} is no Packets", hint="Packets.of() for byte strings")
         cdef const uint8_t[::1] data = np.ascontiguousarray(packets.data)
         cdef const uint64_t[::1] offset = np.ascontiguousarray(packets.offset, np.uint64)
         cdef const uint32_t[::1] length = np.ascontiguousarray(packets.length, np.uint32)
