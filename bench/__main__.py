@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import pkgutil
@@ -15,11 +16,15 @@ from rich.table import Table
 from bench import Row
 
 
+def parts() -> list[str]:
+    """The modules that measure something, in order."""
+    return sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name[0] != "_")
+
+
 def collect(names: list[str]) -> list[Row]:
-    """The rows of the named modules, or of all, in order; progress goes to standard error."""
-    found = names or sorted(m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name[0] != "_")
+    """The rows of the named modules, in order; progress goes to standard error."""
     rows: list[Row] = []
-    for name in found:
+    for name in names:
         print(f"bench: {name}", file=sys.stderr, flush=True)
         rows.extend(importlib.import_module(f"bench.{name}").rows())
     return rows
@@ -44,10 +49,14 @@ def as_table(rows: list[Row]) -> Table:
 
 
 def main() -> int:
-    arguments = sys.argv[1:]
-    names = [a for a in arguments if not a.startswith("-")]
-    rows = collect(names)
-    if "--json" in arguments:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures against the speed bars.")
+    parser.add_argument("--json", action="store_true", help="give JSON")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts())}; default: all")
+    given = parser.parse_args()
+    if unknown := [name for name in given.parts if name not in parts()]:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(parts())}")
+    rows = collect(given.parts or parts())
+    if given.json:
         print(json.dumps([asdict(r) | {"scaled_bar": r.scaled_bar, "passed": r.passed} for r in rows], indent=2))
     else:
         Console(width=160).print(as_table(rows))

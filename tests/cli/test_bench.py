@@ -13,6 +13,7 @@ import scapy.all as scapy
 
 from ctoffload_dpdk.demo.rates import frames, in_rounds, rate_of
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "ctoffload"
 NAMES = [
     "new connections",
@@ -68,3 +69,13 @@ def test_a_rate_counts_all_the_time_and_a_percentile_is_of_one():
     assert rate.per_s == pytest.approx(40 / 10e-6)
     assert rate.percentiles_ns["max"] == 300
     assert in_rounds([0, 5, 0, 2, 0], [1, 2, 3, 4, 5]) == ([5, 2], [3, 7])
+
+
+@pytest.mark.parametrize("words", [["nosuch"], [""], ["--nosuch"], ["_control"]])
+def test_the_speed_bars_refuse_a_part_that_there_is_not_and_measure_nothing(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no part" in done.stderr or "unrecognized arguments" in done.stderr
+    assert "Traceback" not in done.stderr
