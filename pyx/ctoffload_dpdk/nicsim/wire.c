@@ -65,7 +65,8 @@ keep(struct nicsim_wire *wire, const uint8_t *data, uint32_t length, int64_t now
     if (wire->data_used + length > wire->data_size || wire->n_packets + 1 > wire->packets_size) {
         compact(wire);
     }
-    if (!grow((void **) &wire->data, &wire->data_size, wire->data_used + length, 1) ||
+    /* One byte at least, so that a frame of none has a place. */
+    if (!grow((void **) &wire->data, &wire->data_size, wire->data_used + RTE_MAX(length, 1u), 1) ||
         !grow((void **) &wire->packets, &wire->packets_size, wire->n_packets + 1, sizeof *wire->packets)) {
         return false;
     }
