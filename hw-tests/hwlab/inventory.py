@@ -100,6 +100,8 @@ def checked(inventory: Inventory) -> Inventory:
 
 def read(path: Path) -> dict[str, Any]:
     """The inventory in a file, as the fields of Inventory. Raises LabError."""
+    if path.is_char_device():  # that may have no end
+        raise LabError(f"{path} is a device, not a file", "give --lab the path of a TOML file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -114,6 +114,8 @@ def make(directory: Path) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """An earlier report.json. Raises LabError."""
+    if path.is_char_device():  # that may have no end
+        raise LabError(f"{path} is a device, not a file", "--compare wants the report.json of a run")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

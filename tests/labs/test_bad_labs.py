@@ -56,6 +56,8 @@ WRONG = {
     "no-generator": Wrong(on(NULL, "--peer", "python:none_such:A:b"), "cannot be loaded", "PYTHONPATH"),
     "no-inventory": Wrong(("--lab", "/none/lab.toml"), "/none/lab.toml cannot be read", "TOML"),
     "no-report": Wrong(on(FREE, "--compare", "/none/r.json"), "/none/r.json cannot be read", "report.json"),
+    "device-as-inventory": Wrong(("--lab", "/dev/null"), "/dev/null is a device, not a file", "TOML"),
+    "device-as-report": Wrong(on(FREE, "--compare", "/dev/null"), "/dev/null is a device, not a file", "report.json"),
     "other-report": Wrong(on(FREE, "--compare", "{place}/r.json"), "no report of this form", "report.json"),
     "no-place": Wrong(on(FREE, "--acquire"), "--acquire has no place to take", "--lg-env"),
     "firmware-not-told": Wrong(
