@@ -21,9 +21,6 @@ hypothesis.settings.load_profile("explore" if os.environ.get("CTOFFLOAD_EXPLORE"
 
 pytest_plugins = ["eal_process"]
 
-# It was read. Tests that run pytest say themselves what it is to run, and files that are named here would come on top.
-os.environ.pop("PYTEST_ADDOPTS", None)
-
 # A shell that starts this in the background has it ignore Ctrl-C, and each program that a test interrupts would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,7 +37,12 @@ def ovsdb(tmp_path: Path) -> Iterator[Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes is run by `make test-all`."""
+    """What takes minutes is run by `make test-all`.
+
+    Options for pytest from the environment have done their part, also with workers of xdist: tests that run pytest say
+    themselves what it is to run, and files that are named there would come on top.
+    """
+    os.environ.pop("PYTEST_ADDOPTS", None)
     if os.environ.get("CTOFFLOAD_ALL") != "1":
         for item in items:
             if item.get_closest_marker("slow"):
