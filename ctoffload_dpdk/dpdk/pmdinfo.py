@@ -127,7 +127,8 @@ def _needed(content: bytes) -> list[str]:
 
 def _content(path: Path) -> bytes:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # what a directory is, reading says
             raise UsageError(f"{path} is no file that can be read whole", hint="give a DPDK driver or a program")
         return path.read_bytes()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,6 +15,9 @@ from hwlab.inventory import EMULATED, VDEV, Inventory
 
 PROGRAM = "dpdk-test-flow-perf"
 BATCHES, LIMIT_S = 4, 300
+# Its threads share one variable for the rule that was made last (`flow` in app/test-flow-perf/main.c): with several
+# cores a run now and then destroys one rule twice, and ends with these words, or never.
+LOST, TRIES, LIMIT_SHARED_S = "Error in deleting flow", 5, 60
 # Rules of a run: a NIC's table holds more; the stand-in writes down each of its rules.
 N_RULES, N_RULES_EMULATED, N_RULES_STANDIN = 400_000, 100_000, 4_000
 # Of all cores together, until the slowest was done. (What it calls throughput divides by the mean of their times.)
@@ -95,24 +99,34 @@ def run(inventory: Inventory, cores: int) -> Rates:
     try:
         return parsed(output(inventory, cores))
     except subprocess.TimeoutExpired:
-        return Rates(refusal=f"no answer within {LIMIT_S} s")
+        return Rates(refusal=f"no answer within {LIMIT_S if cores == 1 else LIMIT_SHARED_S} s")
 
 
 def output(inventory: Inventory, cores: int) -> str:
-    """What it printed."""
+    """What it printed, with several cores the first time that it lost no rule. Raises TimeoutExpired."""
+    for _ in range(TRIES - 1 if cores > 1 else 0):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            text = once(inventory, cores)
+            if LOST not in text:
+                return text
+    return once(inventory, cores)
+
+
+def once(inventory: Inventory, cores: int) -> str:
     on, asked = lcores(cores), questions(n_rules(inventory), cores)
+    limit_s = LIMIT_S if cores == 1 else LIMIT_SHARED_S
     if not inventory.is_standin:
-        return printed([PROGRAM, *on, *device(inventory), "--", *asked], environment(inventory))
+        return printed([PROGRAM, *on, *device(inventory), "--", *asked], environment(inventory), limit_s)
     nic = standin_of(inventory)
     try:
-        return printed(nic.command([PROGRAM, *on, *nic.eal_args(), "--", *asked]), nic.environment())
+        return printed(nic.command([PROGRAM, *on, *nic.eal_args(), "--", *asked]), nic.environment(), limit_s)
     finally:
         nic.close()
 
 
-def printed(command: Sequence[str], environ: dict[str, str]) -> str:
+def printed(command: Sequence[str], environ: dict[str, str], limit_s: int) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S, env=environ
+        command, capture_output=True, text=True, errors="replace", check=False, timeout=limit_s, env=environ
     )
     return done.stdout + done.stderr
 

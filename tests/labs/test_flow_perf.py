@@ -33,6 +33,7 @@ def lab(dut: str, cores: int) -> Inventory:
     return inventory
 
 
+@pytest.mark.timeout(400)  # a run that hangs is tried again
 @pytest.mark.parametrize(
     ("dut", "cores"),
     [
@@ -72,3 +73,16 @@ def test_a_driver_that_refuses_is_quoted(dut: str, refusal: str) -> None:
 
 def test_more_cores_than_there_are_is_told() -> None:
     assert "1000 cores are wanted, there are" in flow_perf.why_not(Inventory(dut=("nicsim:free",)), 1000)
+
+
+def test_a_run_of_several_cores_that_lost_a_rule_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program in whose threads that happens is replaced, since it cannot be asked for it."""
+    program = tmp_path / flow_perf.PROGRAM
+    program.write_text(f'#!/bin/sh\ncd {tmp_path}; echo "{flow_perf.LOST} $(ls | wc -l)"; mktemp ./run.XXX\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    inventory = Inventory(dut=("vdev:net_null0",))
+    assert flow_perf.output(inventory, 2).startswith(f"{flow_perf.LOST} {flow_perf.TRIES}\n")
+    assert flow_perf.output(inventory, 1).startswith(f"{flow_perf.LOST} {flow_perf.TRIES + 1}\n")
