@@ -80,7 +80,7 @@ def test_a_run_of_several_cores_that_lost_a_rule_is_tried_again(
 ) -> None:
     """The program in whose threads that happens is replaced, since it cannot be asked for it."""
     program = tmp_path / flow_perf.PROGRAM
-    program.write_text(f'#!/bin/sh\ncd {tmp_path}; echo "{flow_perf.LOST} $(ls | wc -l)"; mktemp ./run.XXX\n')
+    program.write_text(f'#!/bin/sh\ncd {tmp_path}; echo "{flow_perf.LOST} $(ls | wc -l)"; touch run.$$\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     inventory = Inventory(dut=("vdev:net_null0",))
